@@ -1,0 +1,22 @@
+//! The WebSocket protocol without I/O: RFC 6455 and RFC 7692 for both roles.
+#![forbid(unsafe_code)]
+
+pub mod close;
+pub mod deflate;
+pub mod error;
+pub mod handshake;
+mod limits;
+
+pub use close::{CloseCode, CloseFrame};
+pub use error::Error;
+pub use limits::Limits;
+
+/// Which end of the connection we are. Clients mask what they send, servers do not
+/// (RFC 6455, 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// We opened the connection.
+    Client,
+    /// We accepted it.
+    Server,
+}

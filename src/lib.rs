@@ -1,0 +1,3 @@
+//! corewire: a low-latency WebSocket edge server.
+
+pub use corewire_protocol as protocol;
