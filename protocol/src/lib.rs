@@ -4,12 +4,16 @@
 pub mod close;
 pub mod deflate;
 pub mod error;
+pub mod frame;
 pub mod handshake;
 mod limits;
+mod tick;
+pub mod utf8;
 
 pub use close::{CloseCode, CloseFrame};
 pub use error::Error;
 pub use limits::Limits;
+pub use tick::Tick;
 
 /// Which end of the connection we are. Clients mask what they send, servers do not
 /// (RFC 6455, 5.1).

@@ -1,0 +1,159 @@
+//! One message whose end has not come: its fragments are joined in one buffer.
+
+use crate::deflate::{Codec, Inflation, Window};
+use crate::error::Error;
+use crate::frame::FrameHeader;
+use crate::limits::Limits;
+use crate::utf8::Utf8Validator;
+
+use super::MessageKind;
+
+/// The buffer of a large payload starts with this many bytes and doubles, so that memory follows
+/// what was received and not what was announced.
+const STEP_BYTES_MIN: usize = 64 << 10;
+/// Beyond this the buffer grows by as much at a time.
+const STEP_BYTES_MAX: usize = 1 << 20;
+/// A payload with less than this to come goes through the receive buffer of the core, which may
+/// hold the next frames, too.
+const IN_PLACE_BYTES_MIN: u64 = 16 << 10;
+
+/// Joins the fragments of a message. A fragment costs its bytes, however many there are; empty
+/// ones are counted.
+#[derive(Debug)]
+pub(crate) struct Assembler {
+    kind: MessageKind,
+    data: Vec<u8>,
+    content: Content,
+    /// Bytes that may still come in frames.
+    wire_bytes_left: u64,
+    empty_fragments: u32,
+}
+
+/// What the bytes in the frames are.
+#[derive(Debug)]
+enum Content {
+    Binary,
+    /// Validated piece by piece.
+    Text(Utf8Validator),
+    /// Inflated piece by piece; text is validated at the end.
+    Compressed(Box<Inflation>),
+}
+
+impl Assembler {
+    /// Begins the message whose first frame has this header. `history` is the peer's window, for
+    /// a compressed message under context takeover.
+    pub(crate) fn begin(
+        kind: MessageKind,
+        header: &FrameHeader,
+        history: Option<&Window>,
+        codec: &mut Codec,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let content = match kind {
+            _ if header.compressed => Content::Compressed(codec.begin(history, limits)?),
+            MessageKind::Text => Content::Text(Utf8Validator::default()),
+            MessageKind::Binary => Content::Binary,
+        };
+        let wire_bytes_left = wire_bytes_max(header.compressed, limits);
+        Ok(Self { kind, data: Vec::new(), content, wire_bytes_left, empty_fragments: 0 })
+    }
+
+    /// Whether the next frame of the message may come, judged by its header alone.
+    pub(crate) fn admit(&mut self, header: &FrameHeader, limits: &Limits) -> Result<(), Error> {
+        // By subtraction from what is left, so that no sum can wrap.
+        self.wire_bytes_left = self
+            .wire_bytes_left
+            .checked_sub(header.payload_bytes)
+            .ok_or(Error::MessageTooLarge)?;
+        if header.payload_bytes == 0 && !header.fin {
+            self.empty_fragments += 1;
+            if self.empty_fragments > limits.empty_fragments {
+                return Err(Error::EmptyFragments);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next unmasked bytes. Returns how many bytes they were inflated to.
+    pub(crate) fn push(
+        &mut self,
+        piece: &[u8],
+        codec: &mut Codec,
+        limits: &Limits,
+    ) -> Result<usize, Error> {
+        match &mut self.content {
+            Content::Binary => self.data.extend_from_slice(piece),
+            Content::Text(utf8) => {
+                utf8.push(piece)?;
+                self.data.extend_from_slice(piece);
+            }
+            Content::Compressed(inflation) => {
+                return inflation.push(piece, codec, limits, &mut self.data);
+            }
+        }
+        Ok(0)
+    }
+
+    /// The message's buffer with room for the next bytes of a payload of which `payload_bytes_left`
+    /// are to come: a driver that reads into that room spares a copy. `None` where the bytes
+    /// should take the ordinary way. The room never reaches past the payload.
+    pub(crate) fn room(&mut self, payload_bytes_left: u64) -> Option<&mut Vec<u8>> {
+        match self.content {
+            Content::Binary | Content::Text(_) => {}
+            Content::Compressed(_) => return None,
+        }
+        if payload_bytes_left < IN_PLACE_BYTES_MIN {
+            return None;
+        }
+        let left = usize::try_from(payload_bytes_left).ok()?;
+        if self.data.len() == self.data.capacity() {
+            let step = self.data.len().clamp(STEP_BYTES_MIN, STEP_BYTES_MAX);
+            self.data.reserve_exact(step.min(left));
+        }
+        let room = self.data.capacity() - self.data.len();
+        (room <= left).then_some(&mut self.data)
+    }
+
+    /// The bytes that a driver has appended to [`room`](Self::room) since the buffer had `before`
+    /// bytes, to be unmasked in place.
+    pub(crate) fn appended(&mut self, before: usize) -> &mut [u8] {
+        &mut self.data[before..]
+    }
+
+    /// Takes note of bytes that were received in place and are unmasked now.
+    pub(crate) fn check_appended(&mut self, before: usize) -> Result<(), Error> {
+        match &mut self.content {
+            Content::Text(utf8) => utf8.push(&self.data[before..]),
+            Content::Binary | Content::Compressed(_) => Ok(()),
+        }
+    }
+
+    /// Ends the message after its last fragment. `history` is the window that
+    /// [`begin`](Self::begin) was given.
+    pub(crate) fn finish(
+        mut self,
+        history: Option<&mut Window>,
+        codec: &mut Codec,
+        limits: &Limits,
+    ) -> Result<(MessageKind, Vec<u8>), Error> {
+        match self.content {
+            Content::Binary => {}
+            Content::Text(utf8) => utf8.finish()?,
+            Content::Compressed(inflation) => {
+                inflation.finish(history, codec, limits, &mut self.data)?;
+                if self.kind == MessageKind::Text {
+                    crate::utf8::validate(&self.data)?;
+                }
+            }
+        }
+        Ok((self.kind, self.data))
+    }
+}
+
+/// Bytes that the frames of one message may carry. Deflate may grow what it cannot compress, by
+/// the headers of stored blocks: 5 bytes for each, which small compressors begin every few
+/// hundred bytes.
+pub(crate) fn wire_bytes_max(compressed: bool, limits: &Limits) -> u64 {
+    let plain = u64::try_from(limits.message_bytes).unwrap_or(u64::MAX);
+    if compressed { plain.saturating_add(plain / 16 + 1024) } else { plain }
+}

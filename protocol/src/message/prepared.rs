@@ -1,0 +1,119 @@
+//! A message encoded once for any number of receivers.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::deflate::{Agreement, Codec, PREPARED_WINDOW_BITS};
+use crate::frame::FrameHeader;
+
+use super::MessageKind;
+
+/// A message as server's frames, ready for the wire: encoded once, compressed at most once, sent
+/// by reference to any number of connections on any core.
+///
+/// There are two forms: plain, and compressed alone in a window of 2^13 bytes. A connection that
+/// agreed on permessage-deflate with a window at least that large gets the compressed form,
+/// every other the plain one. A compressed form that is not smaller is not used.
+#[derive(Clone)]
+pub struct PreparedMessage(Arc<Encoded>);
+
+struct Encoded {
+    kind: MessageKind,
+    /// Header and payload.
+    plain: Vec<u8>,
+    header_bytes: usize,
+    /// Header and compressed payload; `None` where compressing gains nothing.
+    compressed: OnceLock<Option<Vec<u8>>>,
+}
+
+/// The wire form of a prepared message that suits a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Not compressed.
+    Plain,
+    /// Compressed alone.
+    Compressed,
+}
+
+impl PreparedMessage {
+    /// Encodes a message. The bytes of a text must be UTF-8.
+    #[must_use]
+    pub fn new(kind: MessageKind, payload: &[u8]) -> Self {
+        let header = header(kind, payload.len(), false);
+        let mut plain = Vec::with_capacity(header.len() + payload.len());
+        plain.extend_from_slice(&header);
+        plain.extend_from_slice(payload);
+        Self(Arc::new(Encoded {
+            kind,
+            plain,
+            header_bytes: header.len(),
+            compressed: OnceLock::new(),
+        }))
+    }
+
+    /// Encodes a text message.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        Self::new(MessageKind::Text, text.as_bytes())
+    }
+
+    /// Encodes a binary message.
+    #[must_use]
+    pub fn binary(bytes: &[u8]) -> Self {
+        Self::new(MessageKind::Binary, bytes)
+    }
+
+    /// The message's bytes as the application gave them.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.0.plain[self.0.header_bytes..]
+    }
+
+    /// The form for a connection with this agreement, made now if nobody needed it before.
+    pub fn form(&self, agreement: Option<&Agreement>, codec: &mut Codec) -> Form {
+        let suits = agreement.is_some_and(|agreed| {
+            agreed.outbound.window_bits >= PREPARED_WINDOW_BITS
+                && codec.is_worth_compressing(self.payload())
+        });
+        if suits && self.compressed(codec).is_some() { Form::Compressed } else { Form::Plain }
+    }
+
+    /// The frame's bytes in a form that [`form`](Self::form) has named.
+    #[must_use]
+    pub fn frame(&self, form: Form) -> &[u8] {
+        match (form, self.0.compressed.get()) {
+            (Form::Compressed, Some(Some(frame))) => frame,
+            (Form::Compressed | Form::Plain, _) => &self.0.plain,
+        }
+    }
+
+    fn compressed(&self, codec: &mut Codec) -> Option<&[u8]> {
+        self.0
+            .compressed
+            .get_or_init(|| {
+                let mut body = Vec::new();
+                codec.deflate(PREPARED_WINDOW_BITS, None, self.payload(), &mut body);
+                let header = header(self.0.kind, body.len(), true);
+                let smaller = header.len() + body.len() < self.0.plain.len();
+                smaller.then(|| [&header, body.as_slice()].concat())
+            })
+            .as_deref()
+    }
+}
+
+impl fmt::Debug for PreparedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PreparedMessage({:?}, {} bytes)", self.0.kind, self.payload().len())
+    }
+}
+
+fn header(kind: MessageKind, payload_bytes: usize, compressed: bool) -> crate::frame::EncodedHeader {
+    FrameHeader {
+        fin: true,
+        compressed,
+        opcode: kind.opcode(),
+        mask: None,
+        payload_bytes: u64::try_from(payload_bytes).unwrap_or(u64::MAX),
+    }
+    .encode()
+}
