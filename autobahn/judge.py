@@ -1,8 +1,8 @@
 """Judges the reports of a run, more strictly than the suite does.
 
 A case passes if the suite says OK of both the peer's behaviour and its closing. INFORMATIONAL, the
-suite's word for no verdict, is accepted only of the cases in `informational.txt`. Everything else is
-a failure: NON-STRICT, UNCLEAN, WRONG CODE, UNIMPLEMENTED, and a case that did not run.
+suite's word for no verdict, is accepted only of the cases in `informational.txt`. Everything else
+is a failure: NON-STRICT, UNCLEAN, WRONG CODE, UNIMPLEMENTED, and a case that did not run.
 """
 
 import html
@@ -13,6 +13,9 @@ from itertools import groupby
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+
+# The name by which the reports know corewire.
+AGENT = "corewire"
 
 FAILURES_SHOWN = 40
 
@@ -26,14 +29,10 @@ class Verdict:
     report: dict | None
 
 
-def judge(reports: Path) -> list[Verdict]:
-    """Returns a verdict for every case that `spec.json` in the reports' directory selected."""
-    selected = json.loads((reports / "spec.json").read_text())["cases"]
+def judge(reports: Path, cases: list[str]) -> list[Verdict]:
+    """Returns a verdict on each of the cases, from what the suite reported."""
     index = reports / "index.json"
-    agents = json.loads(index.read_text()) if index.exists() else {}
-    if len(agents) > 1:
-        raise ValueError(f"{index} should be about one peer, not {sorted(agents)}")
-    ran = next(iter(agents.values()), {})
+    ran = json.loads(index.read_text()).get(AGENT, {}) if index.exists() else {}
     accepted_without_verdict = informational_cases()
 
     def verdict(case: str) -> Verdict:
@@ -46,7 +45,7 @@ def judge(reports: Path) -> list[Verdict]:
             words.discard("INFORMATIONAL")
         return Verdict(case, words <= {"OK"}, informational, report)
 
-    return [verdict(case) for case in selected]
+    return [verdict(case) for case in cases]
 
 
 def informational_cases() -> set[str]:
@@ -56,8 +55,11 @@ def informational_cases() -> set[str]:
 
 def groups(verdicts: list[Verdict]) -> dict[str, list[Verdict]]:
     """Returns the verdicts by group: the number before a case's first dot."""
-    key = lambda verdict: verdict.case.partition(".")[0]
-    return {group: list(members) for group, members in groupby(verdicts, key)}
+
+    def group(verdict: Verdict) -> str:
+        return verdict.case.partition(".")[0]
+
+    return {number: list(members) for number, members in groupby(verdicts, group)}
 
 
 def count(verdicts: list[Verdict]) -> str:
@@ -105,9 +107,11 @@ def shorten(line: str, length: int = 200) -> str:
 def table(titles: dict[str, str], by_role: dict[str, list[Verdict]]) -> str:
     """Returns a Markdown table of the groups, with a column for each role."""
     columns = {role: {**groups(verdicts), "all": verdicts} for role, verdicts in by_role.items()}
-    first = next(iter(columns.values()))
-    rows = [["Group", "Title", *(f"As the {role}" for role in columns)]]
-    rows.append(["---:", "---", *("---" for _ in columns)])
-    for group in first:
-        rows.append([group, titles.get(group, ""), *(count(column[group]) for column in columns.values())])
+    rows = [
+        ["Group", "Title", *(f"As the {role}" for role in columns)],
+        ["---:", "---", *("---" for _ in columns)],
+    ]
+    for group in next(iter(columns.values())):
+        counts = [count(column[group]) for column in columns.values()]
+        rows.append([group, titles.get(group, ""), *counts])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -1,4 +1,4 @@
-"""The programs that a run starts: each logs to a file, is waited for until a deadline, and is ended."""
+"""The programs that a run starts. Each logs to a file, and none outlives the run's deadline."""
 
 import re
 import subprocess

@@ -141,7 +141,8 @@ impl Assembler {
             Content::Binary => {}
             Content::Text(utf8) => utf8.finish()?,
             Content::Compressed(inflation) => {
-                codec.finish(inflation, history, &self.data)?;
+                // The process's budget counts messages in the making; this one is handed over.
+                let _made = codec.finish(inflation, history, &self.data)?;
                 if self.kind == MessageKind::Text {
                     crate::utf8::validate(&self.data)?;
                 }

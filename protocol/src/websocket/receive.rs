@@ -1,7 +1,5 @@
 //! What a connection makes of the bytes it receives.
 
-use std::borrow::Cow;
-
 use crate::close::CloseFrame;
 use crate::deflate::InflateBounds;
 use crate::error::Error;
@@ -126,7 +124,11 @@ impl WebSocket {
             None => Reserved::AllZero,
         };
         if let Some(partial) = self.partial.as_deref_mut().filter(|p| !p.header.is_empty()) {
-            return partial.header.complete(input, self.role, reserved);
+            let header = partial.header.complete(input, self.role, reserved)?;
+            if header.is_some() && partial.message.is_none() {
+                self.partial = None;
+            }
+            return Ok(header);
         }
         if input.is_empty() {
             return Ok(None);
@@ -330,7 +332,7 @@ impl WebSocket {
                 let _within = self.control_rate.take(env.now, env.limits);
                 Ok(Some(Event::Pong(payload)))
             }
-            OpCode::Close => self.closed_by_peer(payload, env, out.bytes).map(Some),
+            OpCode::Close => self.closed_by_peer(&payload, env, out.bytes).map(Some),
             OpCode::Continuation | OpCode::Text | OpCode::Binary => Ok(None),
         }
     }
@@ -347,15 +349,15 @@ impl WebSocket {
     /// Answers the peer's Close frame with its own code (RFC 6455, 5.5.1), unless ours was first.
     fn closed_by_peer<'a>(
         &mut self,
-        payload: Payload<'a>,
+        payload: &[u8],
         env: &mut Env<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Event<'a>, Error> {
-        let CloseFrame { code, reason } = CloseFrame::parse(&payload)?;
+        let CloseFrame { code, reason } = CloseFrame::parse(payload)?;
         if self.is_open() {
             self.close_frame(code, "", env, out);
         }
-        let reason = Cow::Owned(reason.to_owned());
+        let reason = reason.to_owned();
         self.end(State::Closed);
         Ok(Event::Close { code, reason })
     }

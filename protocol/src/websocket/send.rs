@@ -33,9 +33,8 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Appends the header of a message that is sent as it is, for a driver that sends the payload
-    /// from its own buffer. Returns `None` if the message should go through
-    /// [`send`](Self::send) because it is to be compressed or masked.
+    /// Appends the header of an uncompressed message whose `payload_bytes` the driver sends from
+    /// a buffer of its own. Only for [`Role::Server`]: a client masks its payload.
     ///
     /// # Errors
     ///
@@ -43,19 +42,16 @@ impl WebSocket {
     pub fn send_header(
         &mut self,
         kind: MessageKind,
-        payload: &[u8],
+        payload_bytes: usize,
         env: &mut Env<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<()>, NotOpen> {
-        if !self.is_open() {
+    ) -> Result<(), NotOpen> {
+        if !self.is_open() || self.role == Role::Client {
             return Err(NotOpen);
         }
-        if self.role == Role::Client || self.compresses(payload, env) {
-            return Ok(None);
-        }
         self.keepalive.active(env.now);
-        out.extend_from_slice(&header(kind.opcode(), false, payload.len(), None).encode());
-        Ok(Some(()))
+        out.extend_from_slice(&header(kind.opcode(), false, payload_bytes, None).encode());
+        Ok(())
     }
 
     /// Chooses the form of a prepared message that suits this connection; the driver then sends
