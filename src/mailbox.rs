@@ -55,8 +55,12 @@ pub(crate) struct Full<M>(pub(crate) M);
 pub(crate) fn mailboxes<M>(wakers: Vec<Box<dyn Wake>>) -> Vec<Mailbox<M>> {
     let cores = wakers.len();
     let office = Arc::new(Office {
-        queues: (0..cores * cores).map(|_| ArrayQueue::new(QUEUE_ENTRIES)).collect(),
-        sleepers: (0..cores).map(|_| CachePadded::new(AtomicBool::new(false))).collect(),
+        queues: (0..cores * cores)
+            .map(|_| ArrayQueue::new(QUEUE_ENTRIES))
+            .collect(),
+        sleepers: (0..cores)
+            .map(|_| CachePadded::new(AtomicBool::new(false)))
+            .collect(),
         wakers,
     });
     (0..cores)
@@ -80,7 +84,9 @@ impl<M> Mailbox<M> {
         let Some(sent) = self.sent_to.get_mut(to.index()) else {
             return Err(Full(mail));
         };
-        self.office.queues[self.core.index() * cores + to.index()].push(mail).map_err(Full)?;
+        self.office.queues[self.core.index() * cores + to.index()]
+            .push(mail)
+            .map_err(Full)?;
         *sent = true;
         Ok(())
     }
@@ -101,7 +107,10 @@ impl<M> Mailbox<M> {
     /// The next mail for this core, taking the senders in turn: at most one queue's worth from
     /// each before the caller has to come back.
     pub(crate) fn receive(&self, from: CoreId) -> Option<M> {
-        self.office.queues.get(from.index() * self.sent_to.len() + self.core.index())?.pop()
+        self.office
+            .queues
+            .get(from.index() * self.sent_to.len() + self.core.index())?
+            .pop()
     }
 
     /// The cores that may have sent something.
@@ -187,7 +196,10 @@ mod tests {
         first.post();
         first.send(CoreId(1), 4).unwrap();
         first.post();
-        assert!(rung.try_recv().is_ok() && rung.try_recv().is_err(), "one bell for all three");
+        assert!(
+            rung.try_recv().is_ok() && rung.try_recv().is_err(),
+            "one bell for all three"
+        );
     }
 
     /// The real queue under load: a lost wake-up would leave the receiver asleep for ever.
@@ -218,7 +230,8 @@ mod tests {
                 expected += 1;
             }
             if expected < total && second.may_sleep() {
-                rung.recv_timeout(std::time::Duration::from_secs(20)).expect("a lost wake-up");
+                rung.recv_timeout(std::time::Duration::from_secs(20))
+                    .expect("a lost wake-up");
             }
         }
         sender.join().unwrap();

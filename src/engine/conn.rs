@@ -17,6 +17,7 @@ pub(super) struct Conn<S> {
     pub(super) unread: Option<Box<[u8]>>,
     pub(super) read: ReadSide,
     pub(super) write: WriteSide,
+    intake: Intake,
     pub(super) queue: Queue,
     pub(super) wish: Wish,
     /// When the socket last took something while output waited.
@@ -80,6 +81,13 @@ pub(super) enum WriteSide {
     Blocked,
 }
 
+/// Whether the peer is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    Flowing,
+    Paused,
+}
+
 /// Whether the connection stands in the shard's ready list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Queue {
@@ -103,6 +111,7 @@ impl<S> Conn<S> {
             // The first read is tried at once: most clients send with or right after the connect.
             read: ReadSide::Ready,
             write: WriteSide::Ready,
+            intake: Intake::Flowing,
             queue: Queue::Out,
             wish: Wish::None,
             waits_since: now,
@@ -118,11 +127,26 @@ impl<S> Conn<S> {
     /// Whether input is handled: not while more waits than the peer takes.
     pub(super) fn takes_input(&self, options: &Options) -> bool {
         match self.stage {
-            Stage::Http(_) | Stage::Open(..) => {
-                self.queued_bytes() <= options.outbound.low_bytes
-            }
+            Stage::Http(_) | Stage::Open(..) => self.queued_bytes() <= options.outbound.low_bytes,
             Stage::Lingering { .. } => true,
             Stage::Flushing(_) | Stage::Closing(_) => false,
+        }
+    }
+
+    /// Notes at the end of a turn whether the peer is read.
+    pub(super) fn pause(&mut self, options: &Options) {
+        if !self.takes_input(options) {
+            self.intake = Intake::Paused;
+        }
+    }
+
+    /// The peer is read again. It could not be heard meanwhile, which is not its fault.
+    pub(super) fn resume(&mut self, now: Tick) {
+        if self.intake == Intake::Paused {
+            self.intake = Intake::Flowing;
+            if let Stage::Open(websocket, _) = &mut self.stage {
+                websocket.heard(now);
+            }
         }
     }
 

@@ -1,8 +1,6 @@
 //! What a handler can do to its connection, and what it can record for others.
 
-use corewire_protocol::{
-    CloseCode, Env, MessageKind, NotOpen, PreparedMessage, Tick, WebSocket,
-};
+use corewire_protocol::{CloseCode, Env, MessageKind, NotOpen, PreparedMessage, Tick, WebSocket};
 
 use crate::ids::{ConnId, CoreId};
 use crate::metrics::Counters;
@@ -58,8 +56,9 @@ impl<M> Context<'_, M> {
             Ok(payload) => {
                 let len = payload.len();
                 let (websocket, env) = (&mut *self.websocket, &mut self.env);
-                self.out
-                    .lend(payload, |header| websocket.send_header(kind, len, env, header))?;
+                self.out.lend(payload, |header| {
+                    websocket.send_header(kind, len, env, header)
+                })?;
                 self.counters.messages_out.add(1);
                 Ok(())
             }

@@ -147,8 +147,14 @@ impl Http {
         if !self.head.is_empty() {
             commons.counters.request_timeouts.add(1);
             let response = Response::text(408, "the request took too long");
-            self.last(&response, commons, out);
+            let _: Outcome<()> = self.last(&response, commons, out);
         }
+    }
+
+    /// The handler has panicked over the request.
+    pub(super) fn internal_error<M>(&self, commons: &Commons<M>, out: &mut Outbound) {
+        let response = Response::text(500, "internal error");
+        let _: Outcome<()> = self.last(&response, commons, out);
     }
 
     /// Answers the requests in `input`, in order.
@@ -334,5 +340,7 @@ fn refused(refusal: Refusal) -> Response {
         .headers()
         .iter()
         .filter(|(name, _)| *name != "Connection") // Response says it, with "close".
-        .fold(response, |response, &(name, value)| response.header(name, value))
+        .fold(response, |response, &(name, value)| {
+            response.header(name, value)
+        })
 }

@@ -30,6 +30,7 @@ mod service;
 mod shard;
 mod turn;
 
+pub(crate) use conn::CloseHow;
 pub use context::{Context, Effects};
 pub use http::{Request, UpgradeRequest};
 pub use message::Message;
@@ -38,4 +39,3 @@ pub use outbound::{Outbound, SLICES_MAX};
 pub use response::Response;
 pub use service::{End, Fill, Handler, Service};
 pub use shard::{Accepted, Now, ReadInto, ReadResult, Shard, Step, WriteResult};
-pub(crate) use conn::CloseHow;

@@ -154,7 +154,7 @@ impl<H: Handler> OpenConn<'_, H> {
                 None
             }
             Event::Pong(_) => None,
-            Event::Close { code, reason } => Some(End::Peer { code, reason }),
+            Event::Close { code, reason } => Some(End::Closed { code, reason }),
         }
     }
 

@@ -115,7 +115,8 @@ impl Outbound {
             place += 1;
         }
         self.queued_bytes += frame.len();
-        self.parts.insert(place.min(self.parts.len()), Part::Urgent(frame));
+        self.parts
+            .insert(place.min(self.parts.len()), Part::Urgent(frame));
         self.urgent = Urgent::Queued;
         true
     }
@@ -136,9 +137,7 @@ impl Outbound {
                     bytes
                 }
                 Part::Payload(bytes) | Part::Urgent(bytes) => &bytes[std::mem::take(&mut skip)..],
-                Part::Prepared(message, form) => {
-                    &message.frame(*form)[std::mem::take(&mut skip)..]
-                }
+                Part::Prepared(message, form) => &message.frame(*form)[std::mem::take(&mut skip)..],
             };
             *slice = IoSlice::new(bytes);
             count += 1;

@@ -93,20 +93,19 @@ impl Response {
         self.status
     }
 
-    pub(crate) fn write(
-        &self,
-        body: Body,
-        connection: Connection,
-        unix_s: u64,
-        out: &mut Vec<u8>,
-    ) {
+    pub(crate) fn write(&self, body: Body, connection: Connection, unix_s: u64, out: &mut Vec<u8>) {
         let mut line = |parts: &[&str]| {
             for part in parts {
                 out.extend_from_slice(part.as_bytes());
             }
             out.extend_from_slice(b"\r\n");
         };
-        line(&["HTTP/1.1 ", &self.status.to_string(), " ", reason(self.status)]);
+        line(&[
+            "HTTP/1.1 ",
+            &self.status.to_string(),
+            " ",
+            reason(self.status),
+        ]);
         let date = UNIX_EPOCH + Duration::from_secs(unix_s);
         line(&["Date: ", &httpdate::fmt_http_date(date)]);
         for (name, value) in &self.headers {

@@ -105,15 +105,13 @@ pub enum Fill {
 /// Why a connection has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// The peer sent a Close frame first.
-    Peer {
-        /// Its code, `None` if it gave none.
+    /// Both sent a Close frame.
+    Closed {
+        /// The peer's code, `None` if it gave none. It repeats ours if we were first.
         code: Option<CloseCode>,
-        /// Its reason.
+        /// The peer's reason.
         reason: String,
     },
-    /// We sent a Close frame first.
-    Ours(CloseCode),
     /// The peer broke a rule.
     Failed(Error),
     /// The transport ended without a Close frame (what RFC 6455, 7.1.5 calls 1006).

@@ -97,9 +97,11 @@ pub enum ReadResult {
 /// What a write did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteResult {
-    /// So many bytes were taken.
-    Bytes(usize),
-    /// None.
+    /// All bytes that were offered, so many, were taken.
+    All(usize),
+    /// The first so many were taken, less than were offered.
+    Part(usize),
+    /// None was taken.
     WouldBlock,
     /// The connection is broken.
     Broken,
@@ -147,6 +149,8 @@ pub struct Shard<H: Handler, F> {
 enum Listener {
     Drained,
     Ready,
+    /// It was asked and has more: its turn comes again after the next wait.
+    Later,
     /// Out of descriptors.
     Paused {
         until: Tick,
@@ -258,7 +262,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// How [`Step::Accept`] ended.
     pub fn did_accept(&mut self, listener: usize, accepted: Accepted) {
         let state = match accepted {
-            Accepted::More => Listener::Ready,
+            Accepted::More => Listener::Later,
             Accepted::Drained => Listener::Drained,
             Accepted::Exhausted => {
                 self.commons.counters.accept_exhausted.add(1);
@@ -389,8 +393,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             } else if let Some(id) = self.next_ready() {
                 self.begin_turn(id, Phase::Drain);
             } else {
-                self.turns_left = self.ready.len();
-                return Next::Ready(Step::Wait(self.wait_ms()));
+                return Next::Ready(Step::Wait(self.end_round()));
             }
         }
     }
@@ -404,9 +407,6 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             {
                 *listener = Listener::Ready;
             }
-        }
-        if self.turns_left != self.ready.len() && !self.ready.is_empty() && self.turns_left == 0 {
-            return None;
         }
         self.listeners
             .iter()
@@ -427,14 +427,22 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         None
     }
 
-    fn wait_ms(&self) -> Option<u32> {
+    /// Everything that was ready had its turn. What is ready again, or still, gets another one
+    /// after the driver has looked for events, without waiting for any.
+    fn end_round(&mut self) -> Option<u32> {
+        self.turns_left = self.ready.len();
+        for listener in &mut self.listeners {
+            if *listener == Listener::Later {
+                *listener = Listener::Ready;
+            }
+        }
         if !self.ready.is_empty() || self.listeners.contains(&Listener::Ready) {
             return Some(0);
         }
         let now = self.commons.now.tick;
         let retries = self.listeners.iter().filter_map(|listener| match listener {
             Listener::Paused { until } => Some(until.since(now)),
-            Listener::Drained | Listener::Ready => None,
+            Listener::Drained | Listener::Ready | Listener::Later => None,
         });
         retries.chain(self.wheel.next_in_ms(now)).min()
     }
@@ -508,8 +516,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         self.commons.counters.panics.add(1);
         self.commons.effects.recorded.clear();
         match std::mem::replace(&mut self.commons.running, Running::Ours) {
-            Running::TheHandlers => self.replace_handler(),
-            Running::Ours => self.end_turn_with_internal_error(),
+            Running::TheHandlers => {
+                self.replace_handler();
+                self.answer_internal_error();
+            }
+            Running::Ours => self.reset(),
         }
     }
 

@@ -90,10 +90,13 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 }
                 Phase::Read => {
                     turn.phase = Phase::Fill;
-                    let paused = turn.out.queued_bytes() > self.commons.options.outbound.low_bytes;
-                    if paused || !conn.takes_input(&self.commons.options) {
+                    let options = &self.commons.options;
+                    if turn.out.queued_bytes() > options.outbound.low_bytes
+                        || !conn.takes_input(options)
+                    {
                         continue;
                     }
+                    conn.resume(self.commons.now.tick);
                     if let Some(unread) = conn.unread.take() {
                         let mut unread = unread.into_vec();
                         self.handle(&mut unread);
@@ -188,16 +191,24 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             return;
         };
         match result {
-            WriteResult::Bytes(bytes) => {
+            WriteResult::All(bytes) => {
                 self.commons.counters.bytes_out.add(bytes);
                 turn.out.advance(bytes);
                 conn.waits_since = self.commons.now.tick;
-                if turn.phase == Phase::Read {
-                    // More parts than fit into one write, or what a partial write has left.
-                    turn.phase = Phase::Drain;
-                } else if !turn.out.is_empty() {
-                    turn.phase = Phase::Flush;
+                if !turn.out.is_empty() {
+                    // There are more parts than fit into one write.
+                    turn.phase = match turn.phase {
+                        Phase::Due | Phase::Drain | Phase::Read => Phase::Drain,
+                        Phase::Fill | Phase::Flush | Phase::Settle => Phase::Flush,
+                    };
                 }
+            }
+            WriteResult::Part(bytes) => {
+                self.commons.counters.bytes_out.add(bytes);
+                turn.out.advance(bytes);
+                conn.waits_since = self.commons.now.tick;
+                conn.write = WriteSide::Blocked;
+                self.overtaking_pong();
             }
             WriteResult::WouldBlock => {
                 conn.write = WriteSide::Blocked;
@@ -314,7 +325,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     fn check_closed(&mut self) {
         if let Some(conn) = self.turn.as_ref().and_then(|turn| self.conns.get(turn.id))
             && let Stage::Open(websocket, _) = &conn.stage
-            && let State::Closed = websocket.state()
+            && websocket.state() == State::Closed
         {
             self.conclude(End::Lost);
         }
@@ -330,9 +341,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         };
         let how = match &end {
             // RFC 6455, 7.1.1: the server ends TCP first. The peer has said all it has to say.
-            End::Peer { .. } | End::Ours(_) if conn.read == ReadSide::Drained => CloseHow::Close,
+            End::Closed { .. } if conn.read == ReadSide::Drained => CloseHow::Close,
             End::Lost => CloseHow::Close,
-            End::Peer { .. } | End::Ours(_) | End::Failed(_) => CloseHow::Linger,
+            End::Closed { .. } | End::Failed(_) => CloseHow::Linger,
             End::Stalled => CloseHow::Reset,
         };
         conn.unread = None;
@@ -433,7 +444,6 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                     (Ok(()), _, State::Closed) => self.conclude(End::Lost),
                     (Ok(()), _, _) => {}
                 }
-                self.timer_due();
             }
             Stage::Lingering { until, .. } if until.is_due(now) => self.reset(),
             Stage::Http(_)
@@ -442,6 +452,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             | Stage::Lingering { .. }
             | Stage::Closing(_) => {}
         }
+        self.timer_due();
     }
 
     /// The application's timer.
@@ -455,7 +466,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         }
     }
 
-    fn reset(&mut self) {
+    /// Ends the connection at once. Also after a panic in our own code, when its state cannot be
+    /// trusted.
+    pub(super) fn reset(&mut self) {
         if let Some(turn) = &mut self.turn
             && let Some(conn) = self.conns.get_mut(turn.id)
         {
@@ -478,29 +491,30 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             return;
         }
         let wish = conn.wish;
-        if let Some(mut open) = self.open_conn() {
-            let fills = wish == Wish::Fill
-                && open.websocket.is_open()
-                && open.out.queued_bytes() <= low_bytes;
-            let filled = if fills { open.fill() } else { Fill::More };
-            open.late_pong();
-            if filled == Fill::Done {
-                self.set_wish(Wish::None);
-            }
-        }
-    }
-
-    fn set_wish(&mut self, wish: Wish) {
-        if let Some(turn) = &self.turn
+        let Some(mut open) = self.open_conn() else {
+            return;
+        };
+        let fills =
+            wish == Wish::Fill && open.websocket.is_open() && open.out.queued_bytes() <= low_bytes;
+        let filled = fills.then(|| open.fill());
+        open.late_pong();
+        if filled == Some(Fill::Done)
+            && let Some(turn) = &self.turn
             && let Some(conn) = self.conns.get_mut(turn.id)
         {
-            conn.wish = wish;
+            conn.wish = Wish::None;
         }
     }
 
-    /// A panic in our own code: the connection's state cannot be trusted, so it ends here.
-    pub(super) fn end_turn_with_internal_error(&mut self) {
-        self.reset();
+    /// The handler has panicked over a request.
+    pub(super) fn answer_internal_error(&mut self) {
+        if let Some(turn) = &mut self.turn
+            && let Some(conn) = self.conns.get_mut(turn.id)
+            && let Stage::Http(http) = &conn.stage
+        {
+            http.internal_error(&self.commons, &mut turn.out);
+            conn.stage = Stage::Flushing(CloseHow::Linger);
+        }
     }
 
     /// Ends the turn: decides what becomes of the connection.
@@ -557,6 +571,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         };
         let options = &self.commons.options;
         let again = (conn.takes_input(options) && conn.has_input()) || wants_fill(conn);
+        conn.pause(options);
         if let Some(at) = conn.deadline(options) {
             self.wheel.arm(id.slot, at);
         }

@@ -19,7 +19,7 @@ pub use compress::{
     DEFLATE_LEVEL, DEFLATE_THRESHOLD_BYTES, DICTIONARY_BYTES, Deflated, compressed_bytes_max,
 };
 pub use inflate::{FINAL_BLOCKS_MAX, INFLATER_BYTES, InflateBounds, Inflated, Inflation};
-pub use params::{Agreement, Direction, Takeover};
+pub use params::{Agreement, Answer, AnswerError, DeflateConfig, Direction, Takeover};
 pub use window::Window;
 
 /// Windows that zlib can do. RFC 7692 also knows 8, which negotiation declines.

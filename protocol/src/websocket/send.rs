@@ -99,6 +99,12 @@ impl WebSocket {
         Ok(())
     }
 
+    /// Whether a ping waits for its pong.
+    #[must_use]
+    pub const fn has_late_pong(&self) -> bool {
+        self.late_pong.is_some()
+    }
+
     /// Appends the pong for the newest ping that was not answered at once. The driver calls it
     /// when a turn ends and its output flows. Returns whether there was one.
     pub fn send_late_pong(&mut self, env: &mut Env<'_>, out: &mut Vec<u8>) -> bool {
