@@ -58,7 +58,8 @@ impl<S> ConnTable<S> {
             return None;
         }
         let conn = slot.conn.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
+        // The highest one stays unused: ids are packed into words that have special values.
+        slot.generation = (slot.generation + 1) % u32::MAX;
         self.free.push_back(id.slot);
         Some(conn)
     }

@@ -227,7 +227,7 @@ impl Http {
     }
 
     fn request<H: Handler>(
-        &mut self,
+        &self,
         head: HeadBytes<'_>,
         rest: &[u8],
         handler: &mut H,

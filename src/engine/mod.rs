@@ -30,12 +30,13 @@ mod service;
 mod shard;
 mod turn;
 
-pub(crate) use conn::CloseHow;
+pub use conn::CloseHow;
 pub use context::{Context, Effects};
+pub use corewire_protocol::Tick;
 pub use http::{Request, UpgradeRequest};
 pub use message::Message;
 pub use options::{Options, OutboundLimits};
 pub use outbound::{Outbound, SLICES_MAX};
 pub use response::Response;
-pub use service::{End, Fill, Handler, Service};
-pub use shard::{Accepted, Now, ReadInto, ReadResult, Shard, Step, WriteResult};
+pub use service::{Core, End, Fill, Handler, Service};
+pub use shard::{Accepted, NearEnd, Now, ReadInto, ReadResult, Shard, Shared, Step, WriteResult};

@@ -19,11 +19,11 @@ const PART_BYTES: usize = 16 << 10;
 /// An emptied gathering buffer larger than this is freed.
 const KEPT_BYTES_MAX: usize = 256 << 10;
 /// Parts handed to one gathered write.
-pub(crate) const SLICES_MAX: usize = 16;
+pub const SLICES_MAX: usize = 16;
 
 /// The queue. See the [module](self).
 #[derive(Debug, Default)]
-pub(crate) struct Outbound {
+pub struct Outbound {
     parts: VecDeque<Part>,
     /// The bytes of all [`Part::Gathered`], one after the other, from `gathered_start` on.
     gathered: Vec<u8>,
@@ -122,7 +122,7 @@ impl Outbound {
     }
 
     /// The bytes to write next, as parts of one gathered write.
-    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut gathered = &self.gathered[self.gathered_start..];
         let mut skip = self.first_sent;
         let mut count = 0;
@@ -238,7 +238,7 @@ mod tests {
 
     fn all(outbound: &Outbound) -> Vec<u8> {
         let mut copy = Vec::new();
-        let mut slices = [const { IoSlice::new(&[]) }; SLICES_MAX];
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let count = outbound.slices(&mut slices);
         for slice in &slices[..count] {
             copy.extend_from_slice(slice);

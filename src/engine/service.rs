@@ -1,8 +1,11 @@
 //! The contract between the engine and an application.
 
+use std::sync::Arc;
+
 use corewire_protocol::{CloseCode, Error};
 
 use crate::ids::CoreId;
+use crate::metrics::Counters;
 
 use super::context::{Context, Effects};
 use super::http::{Request, UpgradeRequest};
@@ -16,7 +19,16 @@ pub trait Service: Send + Sync + 'static {
 
     /// Makes the handler of `core`, on that core's thread: at the start, and again if the one
     /// before has panicked.
-    fn handler(&self, core: CoreId) -> Self::Handler;
+    fn handler(&self, core: &Core) -> Self::Handler;
+}
+
+/// The place of a handler among the cores of its server.
+#[derive(Debug, Clone)]
+pub struct Core {
+    /// The handler's own core.
+    pub id: CoreId,
+    /// What each core counts, in their order: as many as there are cores.
+    pub counters: Arc<[Arc<Counters>]>,
 }
 
 /// Serves the connections of one core. A handler is never shared, so it needs no locks; cores

@@ -253,7 +253,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 let received = self.open_conn().map(|mut open| open.receive(input));
                 match received {
                     Some(Received::Yield { left }) => self.keep_unread(&input[len - left..]),
-                    Some(Received::Ended(end)) => self.conclude(end),
+                    Some(Received::Ended(end)) => self.conclude(&end),
                     Some(Received::All) | None => self.check_closed(),
                 }
             }
@@ -281,7 +281,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
 
     fn filled(&mut self, before: usize) {
         match self.open_conn().map(|mut open| open.filled(before)) {
-            Some(Received::Ended(end)) => self.conclude(end),
+            Some(Received::Ended(end)) => self.conclude(&end),
             Some(Received::All | Received::Yield { .. }) | None => self.check_closed(),
         }
     }
@@ -327,19 +327,19 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             && let Stage::Open(websocket, _) = &conn.stage
             && websocket.state() == State::Closed
         {
-            self.conclude(End::Lost);
+            self.conclude(&End::Lost);
         }
     }
 
     /// The WebSocket has ended: its session is closed, and what is queued leaves.
-    fn conclude(&mut self, end: End) {
+    fn conclude(&mut self, end: &End) {
         let Some(turn) = &self.turn else {
             return;
         };
         let Some(conn) = self.conns.get_mut(turn.id) else {
             return;
         };
-        let how = match &end {
+        let how = match end {
             // RFC 6455, 7.1.1: the server ends TCP first. The peer has said all it has to say.
             End::Closed { .. } if conn.read == ReadSide::Drained => CloseHow::Close,
             End::Lost => CloseHow::Close,
@@ -353,7 +353,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         if let Stage::Open(_, Some(session)) = stage {
             let handler = &mut self.handler;
             self.commons
-                .call(|commons| handler.close(session, &end, &mut commons.effects));
+                .call(|commons| handler.close(session, end, &mut commons.effects));
         }
     }
 
@@ -369,7 +369,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         match &conn.stage {
             // What was answered still leaves.
             Stage::Http(_) => conn.stage = Stage::Flushing(CloseHow::Close),
-            Stage::Open(..) => self.guarded(|shard| shard.conclude(End::Lost)),
+            Stage::Open(..) => self.guarded(|shard| shard.conclude(&End::Lost)),
             Stage::Flushing(_) => {}
             Stage::Lingering { .. } => conn.stage = Stage::Closing(CloseHow::Close),
             Stage::Closing(_) => {}
@@ -379,7 +379,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
 
     /// The transport is gone: nothing can leave any more.
     fn broken(&mut self) {
-        self.guarded(|shard| shard.conclude(End::Lost));
+        self.guarded(|shard| shard.conclude(&End::Lost));
         if let Some(turn) = &mut self.turn
             && let Some(conn) = self.conns.get_mut(turn.id)
         {
@@ -417,7 +417,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let stall_timeout_ms = self.commons.options.outbound.stall_timeout_ms;
         if !turn.out.is_empty() && conn.waits_since.after(stall_timeout_ms).is_due(now) {
             self.commons.counters.stalled.add(1);
-            self.conclude(End::Stalled);
+            self.conclude(&End::Stalled);
             self.reset();
             return;
         }
@@ -436,12 +436,12 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 match (alive, was, websocket.state()) {
                     (Err(error), _, _) => {
                         commons.counters.pong_timeouts.add(1);
-                        self.conclude(End::Failed(error));
+                        self.conclude(&End::Failed(error));
                     }
                     (Ok(()), State::Open, State::Closing { .. }) => {
                         commons.counters.idle_timeouts.add(1);
                     }
-                    (Ok(()), _, State::Closed) => self.conclude(End::Lost),
+                    (Ok(()), _, State::Closed) => self.conclude(&End::Lost),
                     (Ok(()), _, _) => {}
                 }
             }
