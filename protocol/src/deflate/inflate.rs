@@ -86,7 +86,6 @@ impl InflateBounds {
 
 /// A message that has been inflated.
 #[derive(Debug)]
-#[must_use]
 pub struct Inflated {
     /// Bytes that the message has: the last ones of the output.
     pub bytes: usize,
@@ -260,8 +259,9 @@ impl Progress {
             let (consumed, produced) = (inflater.total_in(), inflater.total_out());
             let status = inflater.decompress(&TAIL_AND_END, &mut [0; 16], FlushDecompress::None);
             let consumed = inflater.total_in().saturating_sub(consumed);
+            // After 4 bytes, the tail completed a block that is itself the final one.
             let whole = matches!(status, Ok(Status::StreamEnd))
-                && consumed == TAIL_AND_END.len() as u64
+                && matches!(consumed, 4 | 6)
                 && inflater.total_out() == produced;
             if !whole {
                 return Err(Error::DeflateCorrupt);
@@ -305,6 +305,8 @@ impl Progress {
             if self.produced > bytes_max {
                 return Err(over);
             }
+            // Room that `out` came with is counted once it is used.
+            self.reserve(budget, self.produced)?;
             match status {
                 Err(_) => return Err(Error::DeflateCorrupt),
                 Ok(Status::StreamEnd) => self.position = Position::Between,
@@ -358,16 +360,14 @@ impl Progress {
         bytes_max: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let mut bytes = self.produced;
-        if out.len() == out.capacity() {
-            let allowed = bytes_max.saturating_sub(self.produced).saturating_add(1);
-            let growth = self.produced.max(GROWTH_BYTES_MIN).min(allowed);
-            bytes = bytes.saturating_add(growth);
-            self.reserve(budget, bytes)?;
-            out.reserve_exact(growth);
+        if out.len() < out.capacity() {
             return Ok(());
         }
-        self.reserve(budget, bytes)
+        let allowed = bytes_max.saturating_sub(self.produced).saturating_add(1);
+        let growth = self.produced.max(GROWTH_BYTES_MIN).min(allowed);
+        self.reserve(budget, self.produced.saturating_add(growth))?;
+        out.reserve_exact(growth);
+        Ok(())
     }
 
     fn reserve(&mut self, budget: &Arc<InflateBudget>, bytes: usize) -> Result<(), Error> {
