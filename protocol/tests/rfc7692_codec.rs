@@ -199,6 +199,7 @@ fn an_inflation_answers_only_its_error_once_it_has_one() {
     let error = Error::DeflateCorrupt;
     assert_eq!(inflation.push(None, &[0xff], &mut out).unwrap_err(), error);
     assert_eq!(inflation.push(None, &HELLO, &mut out).unwrap_err(), error);
+    assert_eq!(inflation.push(None, &[], &mut out).unwrap_err(), error);
     assert_eq!(codec.finish(inflation, None, &out).unwrap_err(), error);
     // The inflater that it gave back is as good as new.
     let mut inflation = codec.begin(WIDE).unwrap();
@@ -235,6 +236,22 @@ fn a_message_over_the_limit_is_never_allocated_beyond_it() {
         let inflated = codec().inflate(None, &payload, bounds(limit, u32::MAX), &mut out);
         assert_eq!(inflated.unwrap_err(), Error::MessageTooLarge);
         assert!(out.is_empty() && out.capacity() <= limit + 1);
+    }
+}
+
+/// What is in the way first is what is said, whatever room the output has.
+#[test]
+fn a_limit_comes_before_the_damage_behind_it() {
+    let invalid_block = 0x06;
+    let payload = [&flushed(&noise(100), 0)[..], &[invalid_block]].concat();
+    for room in [0, 99, 100, 200] {
+        for (limit, error) in [(99, Error::MessageTooLarge), (100, Error::DeflateCorrupt)] {
+            let mut out = Vec::with_capacity(room);
+            let inflated = codec().inflate(None, &payload, bounds(limit, 1), &mut out);
+            assert_eq!(inflated.unwrap_err(), error);
+            let pieces: Vec<&[u8]> = payload.chunks(1).collect();
+            assert_eq!(pieces_within(&pieces, bounds(limit, 1)), Err(error));
+        }
     }
 }
 
@@ -525,6 +542,7 @@ proptest! {
         ratio in 1_u32..60,
         ratio_floor_bytes in prop_oneof![Just(0), 0_usize..5000],
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        room in 0_usize..6000,
     ) {
         let bounds = InflateBounds { message_bytes, ratio, ratio_floor_bytes };
         let mut codec = codec();
@@ -535,6 +553,7 @@ proptest! {
         });
         let [whole_window, split_window, bytes_window] = &mut windows;
         let mut out = b"before".to_vec();
+        out.reserve_exact(room);
         let whole = codec
             .inflate(Some(whole_window), &payload, bounds, &mut out)
             .map(|inflated: Inflated| inflated.bytes);

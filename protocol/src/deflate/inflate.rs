@@ -235,9 +235,6 @@ impl Progress {
             let length = end.saturating_sub(self.consumed).min(allowed);
             let (slice, rest) = input.split_at(length.min(input.len()));
             self.feed_slice(inflater, budget, history, slice, out)?;
-            if self.consumed == end {
-                self.check_ratio()?;
-            }
             input = rest;
         }
         Ok(())
@@ -254,7 +251,9 @@ impl Progress {
         history: Option<&mut Window>,
         out: &[u8],
     ) -> Result<Inflated, Error> {
-        self.check_ratio()?;
+        if self.produced > self.bounds.ratio_bytes_max(self.consumed) {
+            return Err(Error::InflateRatio);
+        }
         if self.position == Position::Inside {
             let (consumed, produced) = (inflater.total_in(), inflater.total_out());
             let status = inflater.decompress(&TAIL_AND_END, &mut [0; 16], FlushDecompress::None);
@@ -388,13 +387,6 @@ impl Progress {
         } else {
             (self.bounds.message_bytes, Error::MessageTooLarge)
         }
-    }
-
-    fn check_ratio(&self) -> Result<(), Error> {
-        if self.produced > self.bounds.ratio_bytes_max(self.consumed) {
-            return Err(Error::InflateRatio);
-        }
-        Ok(())
     }
 }
 
