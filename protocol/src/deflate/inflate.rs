@@ -2,8 +2,8 @@
 //!
 //! [`Progress`] is the rule book of one message, used alike for a message that is at hand as a
 //! whole and for one that comes in pieces: the same bytes get the same verdict however they are
-//! cut. To that end the ratio is looked at where the compressed bytes reach a multiple of
-//! [`SLICE_BYTES`] and at the end, never where a read happened to stop.
+//! cut. To that end the ratio is looked at each time the compressed bytes have doubled and at the
+//! end, never where a read happened to stop.
 
 use std::sync::Arc;
 
@@ -17,14 +17,15 @@ use crate::{Error, Limits};
 /// What an inflater holds, approximately: its window, its tables and their bookkeeping.
 pub const INFLATER_BYTES: usize = 48 << 10;
 
-/// Final blocks that one message may have (RFC 7692, 7.2.3.4 shows one).
+/// Final blocks after which a message may go on, besides one for each KiB of its compressed bytes
+/// (RFC 7692, 7.2.3.4 shows one).
 ///
-/// After each of them the inflater starts anew and loads its window, which costs about as much as
-/// inflating a kilobyte, for as little as two bytes of input.
-pub const FINAL_BLOCKS_MAX: u32 = 64;
+/// Behind each of them the inflater starts anew and loads its window. That takes as long as a KiB
+/// of input, nearly a microsecond, for as little as two bytes.
+pub const FINAL_BLOCKS_MAX: usize = 16;
 
-/// The inflater sees this many compressed bytes at a time.
-const SLICE_BYTES: usize = 1 << 10;
+/// The first compressed bytes of a message after which the ratio is looked at.
+const SLICE_BYTES_MIN: usize = 1 << 10;
 
 /// The first step by which output grows; then it doubles.
 const GROWTH_BYTES_MIN: usize = 4 << 10;
@@ -64,11 +65,27 @@ impl InflateBounds {
         let ratio = usize::try_from(self.ratio).unwrap_or(usize::MAX);
         compressed.saturating_mul(ratio).max(self.ratio_floor_bytes)
     }
+
+    /// Where the ratio is looked at next after `compressed` bytes: each time they have doubled,
+    /// until they allow more than the message may have.
+    ///
+    /// Between two looks a message may have twice the ratio, and a small one up to the ratio
+    /// times [`SLICE_BYTES_MIN`]. Slices of constant size would have to be small to be of use,
+    /// and in pieces of 1 KiB a message of 1 MiB takes a third longer.
+    fn slice_end(&self, compressed: usize) -> usize {
+        if self.ratio_bytes_max(compressed) >= self.message_bytes {
+            return usize::MAX;
+        }
+        compressed
+            .saturating_add(1)
+            .max(SLICE_BYTES_MIN)
+            .checked_next_power_of_two()
+            .unwrap_or(usize::MAX)
+    }
 }
 
 /// A message that has been inflated.
 #[derive(Debug)]
-#[must_use]
 pub struct Inflated {
     /// Bytes that the message has: the last ones of the output.
     pub bytes: usize,
@@ -177,7 +194,7 @@ pub(super) struct Progress {
     position: Position,
     consumed: usize,
     produced: usize,
-    final_blocks: u32,
+    starts: usize,
     reserve: Reserve,
     reservation: Reservation,
 }
@@ -193,14 +210,13 @@ impl Progress {
             position: Position::Between,
             consumed: 0,
             produced: 0,
-            final_blocks: 0,
+            starts: 0,
             reserve,
             reservation,
         }
     }
 
-    /// Inflates `input`, in slices that end where the message's compressed bytes are a multiple
-    /// of [`SLICE_BYTES`].
+    /// Inflates `input`, in slices that end where the ratio is looked at.
     pub(super) fn feed(
         &mut self,
         inflater: &mut Decompress,
@@ -215,13 +231,10 @@ impl Progress {
             if allowed == 0 {
                 return Err(Error::MessageTooLarge);
             }
-            let end = self.slice_end();
+            let end = self.bounds.slice_end(self.consumed);
             let length = end.saturating_sub(self.consumed).min(allowed);
             let (slice, rest) = input.split_at(length.min(input.len()));
             self.feed_slice(inflater, budget, history, slice, out)?;
-            if self.consumed == end {
-                self.check_ratio()?;
-            }
             input = rest;
         }
         Ok(())
@@ -238,13 +251,16 @@ impl Progress {
         history: Option<&mut Window>,
         out: &[u8],
     ) -> Result<Inflated, Error> {
-        self.check_ratio()?;
+        if self.produced > self.bounds.ratio_bytes_max(self.consumed) {
+            return Err(Error::InflateRatio);
+        }
         if self.position == Position::Inside {
             let (consumed, produced) = (inflater.total_in(), inflater.total_out());
             let status = inflater.decompress(&TAIL_AND_END, &mut [0; 16], FlushDecompress::None);
             let consumed = inflater.total_in().saturating_sub(consumed);
+            // After 4 bytes, the tail completed a block that is itself the final one.
             let whole = matches!(status, Ok(Status::StreamEnd))
-                && consumed == TAIL_AND_END.len() as u64
+                && matches!(consumed, 4 | 6)
                 && inflater.total_out() == produced;
             if !whole {
                 return Err(Error::DeflateCorrupt);
@@ -288,6 +304,8 @@ impl Progress {
             if self.produced > bytes_max {
                 return Err(over);
             }
+            // Room that `out` came with is counted once it is used.
+            self.reserve(budget, self.produced)?;
             match status {
                 Err(_) => return Err(Error::DeflateCorrupt),
                 Ok(Status::StreamEnd) => self.position = Position::Between,
@@ -312,10 +330,10 @@ impl Progress {
         history: Option<&Window>,
         out: &[u8],
     ) -> Result<(), Error> {
-        if self.final_blocks > FINAL_BLOCKS_MAX {
+        if self.starts > FINAL_BLOCKS_MAX.saturating_add(self.consumed >> 10) {
             return Err(Error::DeflateCorrupt);
         }
-        self.final_blocks = self.final_blocks.saturating_add(1);
+        self.starts = self.starts.saturating_add(1);
         self.position = Position::Inside;
         inflater.reset(false);
         let produced = last(out, self.produced.min(DISTANCE_MAX));
@@ -341,16 +359,14 @@ impl Progress {
         bytes_max: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let mut bytes = self.produced;
-        if out.len() == out.capacity() {
-            let allowed = bytes_max.saturating_sub(self.produced).saturating_add(1);
-            let growth = self.produced.max(GROWTH_BYTES_MIN).min(allowed);
-            bytes = bytes.saturating_add(growth);
-            self.reserve(budget, bytes)?;
-            out.reserve_exact(growth);
+        if out.len() < out.capacity() {
             return Ok(());
         }
-        self.reserve(budget, bytes)
+        let allowed = bytes_max.saturating_sub(self.produced).saturating_add(1);
+        let growth = self.produced.max(GROWTH_BYTES_MIN).min(allowed);
+        self.reserve(budget, self.produced.saturating_add(growth))?;
+        out.reserve_exact(growth);
+        Ok(())
     }
 
     fn reserve(&mut self, budget: &Arc<InflateBudget>, bytes: usize) -> Result<(), Error> {
@@ -363,25 +379,14 @@ impl Progress {
 
     /// How many bytes the message may have by the end of this slice, and what it is to have more.
     fn bytes_max(&self) -> (usize, Error) {
-        let ratio_max = self.bounds.ratio_bytes_max(self.slice_end());
+        let ratio_max = self
+            .bounds
+            .ratio_bytes_max(self.bounds.slice_end(self.consumed));
         if ratio_max < self.bounds.message_bytes {
             (ratio_max, Error::InflateRatio)
         } else {
             (self.bounds.message_bytes, Error::MessageTooLarge)
         }
-    }
-
-    fn check_ratio(&self) -> Result<(), Error> {
-        if self.produced > self.bounds.ratio_bytes_max(self.consumed) {
-            return Err(Error::InflateRatio);
-        }
-        Ok(())
-    }
-
-    /// The next multiple of a slice after what has been consumed.
-    const fn slice_end(&self) -> usize {
-        let begun = self.consumed.saturating_sub(self.consumed % SLICE_BYTES);
-        begun.saturating_add(SLICE_BYTES)
     }
 }
 
