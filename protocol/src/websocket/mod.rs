@@ -225,7 +225,11 @@ impl WebSocket {
         }
         match self.keepalive.due(env.now, env.limits) {
             Due::Nothing => {}
-            Due::Ping => self.frame(OpCode::Ping, &[], env, out),
+            Due::Ping => {
+                // The peer has been silent for a while: it is an idle connection.
+                self.shrink();
+                self.frame(OpCode::Ping, &[], env, out);
+            }
             Due::Idle => self.close(CloseCode::GOING_AWAY, "idle for too long", env, out),
             Due::Dead => {
                 self.fail(Error::PongTimeout, env, out);
