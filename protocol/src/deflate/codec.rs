@@ -172,3 +172,34 @@ impl Codec {
         &self.budget
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A codec is made where the threads are started and moves to its core, connections with it.
+    #[test]
+    fn everything_moves_between_threads() {
+        fn moves<T: Send>() {}
+        moves::<Codec>();
+        moves::<Inflation>();
+        moves::<Inflated>();
+        moves::<Window>();
+    }
+
+    #[test]
+    fn no_more_than_the_spare_inflaters_are_kept() {
+        let budget = InflateBudget::new(InflateBudget::DEFAULT_BYTES);
+        let mut codec = Codec::new(1, budget);
+        let bounds = InflateBounds::from(&crate::Limits::default());
+        let begun: Vec<_> = (0..2 * SPARE_INFLATERS)
+            .map(|_| codec.begin(bounds).unwrap())
+            .collect();
+        for inflation in begun {
+            codec.discard(inflation);
+        }
+        assert_eq!(codec.spare.len(), SPARE_INFLATERS);
+        let _inflation = codec.begin(bounds).unwrap();
+        assert!(codec.spare.len() < SPARE_INFLATERS);
+    }
+}

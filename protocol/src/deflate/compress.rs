@@ -9,13 +9,21 @@ use flate2::{Compress, Compression, FlushCompress};
 
 use super::window::Window;
 
-/// The level to start from: the fixed Huffman code, a fifth of the time of any higher level.
+/// The level to start from: the fixed Huffman code. From level 2 on every message gets a dynamic
+/// code of its own, and building it takes several times as long as level 1 does in all.
 pub const DEFLATE_LEVEL: u32 = 1;
 
 /// Messages below this many bytes are better sent as they are. The caller decides.
+///
+/// JSON of 96 bytes does not get smaller on its own, 128 bytes become 115 and 256 become 173; and
+/// whatever the size, more than half of the time of a 1 KiB message goes into the reset.
 pub const DEFLATE_THRESHOLD_BYTES: usize = 128;
 
 /// How much of the outbound window a message may refer to, and so what a connection keeps for it.
+///
+/// JSON of 1 KiB takes 7.7 us for 478 bytes without a dictionary; with one of 512 bytes 8.3 us for
+/// 411, 1 KiB 8.7 for 378, 2 KiB 9.7 for 373, 4 KiB 11.9 for 369, 8 KiB 15.5 for 362. Beyond the
+/// last message there is little to refer to, and every byte of the dictionary is hashed anew.
 pub const DICTIONARY_BYTES: usize = 1 << 10;
 
 /// Ends every flushed message on the inside and is not sent (RFC 7692, 7.2.1).
@@ -53,7 +61,7 @@ pub enum Deflated {
 #[derive(Debug)]
 pub(super) struct Compressor {
     level: Compression,
-    /// By window bits less 9. A deflater has about 200 KiB, so there are only those in use.
+    /// By window bits less 9. A deflater has 250 to 380 KiB, so there are only those in use.
     hot: [Option<Compress>; 7],
 }
 

@@ -4,7 +4,8 @@
 //! keeps nothing, one with takeover a [`Window`] of plain bytes per direction, and a message that
 //! arrives in several reads an [`Inflation`]. Output is bounded while it is produced: by the
 //! message limit, by the ratio and by the [`InflateBudget`] of the process. The backend, flate2
-//! over zlib-rs, is known to `inflate` and `compress` alone.
+//! over zlib-rs, is known to `inflate`, `compress` and `codec` alone.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod budget;
 mod codec;

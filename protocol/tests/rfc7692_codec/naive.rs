@@ -120,7 +120,7 @@ impl Code {
         }
         let mut left = 1;
         for &count in &counts[1..] {
-            left = left * 2 - i64::try_from(count).unwrap();
+            left = left * 2 - i64::try_from(count).expect("at most 288");
             if left < 0 {
                 break;
             }
