@@ -1,5 +1,7 @@
 //! corewire: a low-latency WebSocket edge server.
 
+pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod ids;
 mod mailbox;
