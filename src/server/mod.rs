@@ -23,7 +23,7 @@ use crate::metrics::Counters;
 use crate::runtime::{Clock, Control, Listener, Reactor, bind_group, new_poll};
 
 pub use crate::runtime::BindError;
-pub use descriptors::{connections_for, raise_descriptor_limit};
+pub use descriptors::raise_descriptor_limit;
 pub use options::Options;
 pub use panics::log_panics;
 pub use site::{Site, SiteHandler};
@@ -147,7 +147,12 @@ impl<S: Service> Server<S> {
     ///
     /// [`ServerError`]: the address is in use, not this machine's, or not allowed.
     pub fn bind(self) -> Result<BoundServer<S>, ServerError> {
-        let Self { service, options } = self;
+        let Self {
+            service,
+            mut options,
+        } = self;
+        let connections_max = &mut options.engine.connections_max;
+        *connections_max = descriptors::connections_possible().min(*connections_max);
         let cores = match options.cores {
             Some(cores) => cores,
             None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64)),
