@@ -17,11 +17,12 @@ pub(super) fn run(settings: Settings) -> Result<(), ServerError> {
     let server = Server::with_options(Site, settings.server).bind()?;
     let ready = ready(server.addresses(), server.cores());
     let server = server.start()?;
+    server.watch_signals()?;
     let mut stdout = io::stdout().lock();
     // Whoever started us may not listen to stdout; the server serves all the same.
     let _ = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
     drop(stdout);
-    server.run_until_signal()
+    server.join().map(drop)
 }
 
 /// One line that says where what is, for people and for scripts that wait for it.
