@@ -68,19 +68,28 @@ impl WebSocket {
         env: &mut Env<'_>,
         out: &mut Output<'_>,
     ) -> Result<Option<Event<'static>>, Error> {
-        let event = match self.partial.as_deref_mut() {
-            Some(partial) => partial.did_fill(before),
-            None => Ok(false),
-        };
-        event
-            .and_then(|ended| {
-                if ended {
-                    self.end_frame(env, out)
-                } else {
-                    Ok(None)
-                }
-            })
+        if let State::Failed(error) = self.state {
+            return Err(error);
+        }
+        self.fill(before, env, out)
             .inspect_err(|&error| self.fail(error, env, out.bytes))
+    }
+
+    fn fill(
+        &mut self,
+        before: usize,
+        env: &mut Env<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<Option<Event<'static>>, Error> {
+        let ended = match self.partial.as_deref_mut() {
+            Some(partial) => partial.did_fill(before)?,
+            None => false,
+        };
+        if ended {
+            self.end_frame(env, out)
+        } else {
+            Ok(None)
+        }
     }
 
     fn receive<'a>(

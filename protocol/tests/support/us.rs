@@ -150,6 +150,15 @@ impl Us {
             let verdict = self.receive_bytes(&later.wire(self.peer()));
             assert_eq!(verdict, (vec![], Err(error)), "errors are sticky");
         }
+        let filled = self.websocket.did_fill(
+            0,
+            &mut self.core.env(),
+            &mut Output {
+                bytes: &mut self.output,
+                flow: self.flow,
+            },
+        );
+        assert_eq!(filled, Err(error), "errors are sticky");
         assert!(self.websocket.room().is_none());
         assert_eq!(self.timeout(), Err(error), "errors are sticky");
         self.sends_nothing_more();
