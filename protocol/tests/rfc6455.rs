@@ -481,6 +481,24 @@ fn every_ping_is_answered_in_order_with_its_payload() {
     }
 }
 
+/// 5.5.2: a ping is answered "unless it already received a Close frame": so also after we have
+/// sent ours.
+#[test]
+fn a_ping_is_answered_until_the_peer_has_closed() {
+    for mut us in both_roles() {
+        us.close(1000, "");
+        us.receive([ping("still there?")]);
+        assert_eq!(us.sent(), [close(1000, ""), pong("still there?")]);
+        us.flow = Flow::Blocked;
+        us.receive([ping("and now?")]);
+        assert!(us.send_late_pong());
+        assert_eq!(us.sent(), [pong("and now?")]);
+        us.receive([ping(""), close(1000, ""), ping("")]);
+        assert!(!us.send_late_pong());
+        assert_eq!(us.sent(), []);
+    }
+}
+
 /// 5.5.3: "A Pong frame MAY be sent unsolicited. ... A response to an unsolicited Pong frame is
 /// not expected."
 #[test]

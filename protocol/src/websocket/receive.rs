@@ -331,9 +331,7 @@ impl WebSocket {
     ) -> Result<Option<Event<'a>>, Error> {
         match opcode {
             OpCode::Ping => {
-                if self.is_open() {
-                    self.answer_ping(&payload, env, out);
-                }
+                self.answer_ping(&payload, env, out);
                 Ok(Some(Event::Ping(payload)))
             }
             OpCode::Pong => {
@@ -346,6 +344,8 @@ impl WebSocket {
         }
     }
 
+    /// Answers a ping, also after our Close frame: only the peer's own would excuse us
+    /// (RFC 6455, 5.5.2).
     fn answer_ping(&mut self, payload: &[u8], env: &mut Env<'_>, out: &mut Output<'_>) {
         let within_rate = self.control_rate.take(env.now, env.limits);
         if within_rate && out.flow == Flow::Open && self.late_pong.is_none() {
