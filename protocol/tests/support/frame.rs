@@ -189,3 +189,20 @@ fn xor(payload: &[u8], key: [u8; 4]) -> Vec<u8> {
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..=250).cycle().take(len).collect()
 }
+
+/// Bytes that do not compress, others for every seed.
+pub(crate) fn noise(len: usize, seed: usize) -> Vec<u8> {
+    let mut state = u64::try_from(seed)
+        .unwrap()
+        .wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}

@@ -64,6 +64,10 @@ impl Zlib {
                 flushed = rest.is_empty() && out.len() < out.capacity();
             }
         }
+        if out.is_empty() {
+            // Two flushes in a row are one; an empty message has an empty block (7.2.3.6).
+            return vec![0x00];
+        }
         out.truncate(out.len() - 4);
         out
     }
@@ -76,16 +80,19 @@ impl Zlib {
         let input = [payload, &[0x00, 0x00, 0xff, 0xff]].concat();
         let (mut rest, mut out) = (&input[..], Vec::new());
         loop {
-            out.reserve(4096);
-            let before = self.decompress.total_in();
+            // Little by little: within one call zlib would take a distance beyond its window.
+            let mut some = [0; 64];
+            let before = (self.decompress.total_in(), self.decompress.total_out());
             let status = self
                 .decompress
-                .decompress_vec(rest, &mut out, FlushDecompress::Sync)
+                .decompress(rest, &mut some, FlushDecompress::Sync)
                 .expect("what we compress inflates");
             assert_ne!(status, Status::StreamEnd, "we send no final blocks");
-            let taken = usize::try_from(self.decompress.total_in() - before).unwrap();
+            let taken = usize::try_from(self.decompress.total_in() - before.0).unwrap();
+            let made = usize::try_from(self.decompress.total_out() - before.1).unwrap();
             rest = &rest[taken..];
-            if rest.is_empty() && out.len() < out.capacity() {
+            out.extend_from_slice(&some[..made]);
+            if rest.is_empty() && made < some.len() {
                 return out;
             }
         }
