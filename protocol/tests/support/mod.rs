@@ -3,9 +3,11 @@
 #![allow(dead_code, unused_imports, reason = "no test file uses all of it")]
 
 mod frame;
+mod session;
 mod us;
 mod zlib;
 
 pub(crate) use frame::*;
+pub(crate) use session::*;
 pub(crate) use us::*;
 pub(crate) use zlib::*;
