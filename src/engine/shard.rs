@@ -133,7 +133,8 @@ pub struct Shard<H: Handler, F> {
     pub(super) commons: Commons<H::Mail>,
     pub(super) wheel: Wheel,
     ready: VecDeque<u32>,
-    /// How many of the ready list had their turn before the next wait.
+    round: Round,
+    /// How many of the ready list have their turn before the next wait.
     turns_left: usize,
     pub(super) turn: Option<Turn>,
     pub(super) spare: Option<Box<Outbound>>,
@@ -143,6 +144,14 @@ pub struct Shard<H: Handler, F> {
     /// Connections of the whole process.
     population: Arc<AtomicUsize>,
     life: Life,
+}
+
+/// What is between two waits: everything that is ready at its beginning has one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// It begins with the next step.
+    Next,
+    Begun,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +212,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             conns: ConnTable::new(core),
             wheel: Wheel::new(now.tick),
             ready: VecDeque::new(),
+            round: Round::Next,
             turns_left: 0,
             turn: None,
             spare: None,
@@ -256,6 +266,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             .insert(Conn::new(Http::new(peer, deadline, admission), now));
         self.wheel.arm(id.slot, deadline);
         self.enqueue(id);
+        // Most clients speak at once: the first read is in this round.
+        self.turns_left += 1;
         Some(id)
     }
 
@@ -373,6 +385,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     }
 
     fn decide(&mut self) -> Next<H::Mail> {
+        if self.round == Round::Next {
+            self.round = Round::Begun;
+            self.turns_left = self.ready.len();
+        }
         loop {
             if self.turn.is_some() {
                 if let Some(next) = self.continue_turn() {
@@ -430,7 +446,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// Everything that was ready had its turn. What is ready again, or still, gets another one
     /// after the driver has looked for events, without waiting for any.
     fn end_round(&mut self) -> Option<u32> {
-        self.turns_left = self.ready.len();
+        self.round = Round::Next;
         for listener in &mut self.listeners {
             if *listener == Listener::Later {
                 *listener = Listener::Ready;

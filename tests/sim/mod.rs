@@ -27,8 +27,8 @@ use socket::Socket;
 /// Turns between two waits in which nothing happened that a driver can see. A connection works
 /// through what it has read before it reads again; more turns than that are a loop.
 const IDLE_ROUNDS_MAX: usize = 50;
-/// Rounds that a polite client may wait until it is read.
-const PATIENCE_ROUNDS: usize = 3;
+/// A polite client is read in the round that it was announced for.
+const PATIENCE_ROUNDS: usize = 0;
 const CLIENTS_MAX: usize = 12;
 
 /// What the peers and the clock are like.
