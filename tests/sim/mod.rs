@@ -3,6 +3,7 @@
 mod client;
 mod echo;
 mod socket;
+pub(crate) mod solo;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
