@@ -25,6 +25,8 @@ use super::turn::{Phase, Turn};
 
 /// Milliseconds to wait before accepting again after descriptors ran out.
 const ACCEPT_RETRY_MS: u32 = 100;
+/// Milliseconds to wait before mail is sent that answers a full queue.
+const MAIL_RETRY_MS: u32 = 1;
 /// Milliseconds that a connection without a request has when the server stops.
 const STOP_REQUEST_MS: u32 = 1000;
 
@@ -140,6 +142,8 @@ pub struct Shard<H: Handler, F> {
     pub(super) spare: Option<Box<Outbound>>,
     pub(super) receive_buffer: Vec<u8>,
     outbox: VecDeque<(CoreId, H::Mail)>,
+    /// Mail that was recorded because other mail did not fit: for a later round.
+    deferred: VecDeque<(CoreId, H::Mail)>,
     listeners: Vec<Listener>,
     /// Connections of the whole process.
     population: Arc<AtomicUsize>,
@@ -218,6 +222,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             spare: None,
             receive_buffer: vec![0; options.receive_buffer_bytes],
             outbox: VecDeque::new(),
+            deferred: VecDeque::new(),
             listeners: vec![Listener::Ready; listeners],
             population,
             life: Life::Running,
@@ -326,6 +331,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// Mail of [`Step::Mail`] did not fit.
     pub fn undelivered(&mut self, to: CoreId, mail: H::Mail) {
         self.commons.counters.mail_full.add(1);
+        let before = self.outbox.len();
         self.guarded(|shard| {
             let handler = &mut shard.handler;
             shard
@@ -333,6 +339,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 .call(|commons| handler.undelivered(to, mail, &mut commons.effects));
         });
         self.apply_effects();
+        // Tried again at once it would not fit either, and two full cores would wait for each
+        // other.
+        self.deferred.extend(self.outbox.drain(before..));
     }
 
     /// The server stops: WebSockets are closed with 1001, new requests answered with 503.
@@ -388,6 +397,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         if self.round == Round::Next {
             self.round = Round::Begun;
             self.turns_left = self.ready.len();
+            self.outbox.append(&mut self.deferred);
         }
         loop {
             if self.turn.is_some() {
@@ -460,7 +470,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             Listener::Paused { until } => Some(until.since(now)),
             Listener::Drained | Listener::Ready | Listener::Later => None,
         });
-        retries.chain(self.wheel.next_in_ms(now)).min()
+        let mail = (!self.deferred.is_empty()).then_some(MAIL_RETRY_MS);
+        retries.chain(self.wheel.next_in_ms(now)).chain(mail).min()
     }
 
     // ── Helpers of the turn ──
