@@ -20,7 +20,7 @@ pub(super) struct Conn<S> {
     intake: Intake,
     pub(super) queue: Queue,
     pub(super) wish: Wish,
-    /// When the output began to wait for the socket, or the socket last took some of it.
+    /// When the socket last took something while output waited.
     pub(super) waits_since: Tick,
     /// The application's timer.
     pub(super) timer: Option<Tick>,
@@ -157,7 +157,7 @@ impl<S> Conn<S> {
 
     /// The next moment at which something is due.
     pub(super) fn deadline(&self, options: &Options) -> Option<Tick> {
-        let stalls = (self.queued_bytes() > 0 && self.write == WriteSide::Blocked)
+        let stalls = (self.queued_bytes() > 0)
             .then(|| self.waits_since.after(options.outbound.stall_timeout_ms));
         let stage = match &self.stage {
             Stage::Http(http) => Some(http.deadline()),

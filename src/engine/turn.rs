@@ -214,10 +214,6 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 self.overtaking_pong();
             }
             WriteResult::WouldBlock => {
-                if conn.write == WriteSide::Ready {
-                    // It begins to wait: whatever was written before was taken.
-                    conn.waits_since = self.commons.now.tick;
-                }
                 conn.write = WriteSide::Blocked;
                 self.overtaking_pong();
             }
@@ -426,8 +422,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             return;
         };
         let stall_timeout_ms = self.commons.options.outbound.stall_timeout_ms;
-        let blocked = conn.write == WriteSide::Blocked && !turn.out.is_empty();
-        if blocked && conn.waits_since.after(stall_timeout_ms).is_due(now) {
+        if !turn.out.is_empty() && conn.waits_since.after(stall_timeout_ms).is_due(now) {
             self.commons.counters.stalled.add(1);
             self.conclude(&End::Stalled);
             self.reset();
