@@ -51,11 +51,14 @@ impl Handler for SiteHandler {
             "/" => Response::new(200, "text/html; charset=utf-8", PAGE.as_bytes())
                 .header("Cache-Control", "no-cache")
                 .header("X-Content-Type-Options", "nosniff")
+                // Isolated, a page gets the browser's fine clock: 5 µs a step instead of 100.
+                .header("Cross-Origin-Opener-Policy", "same-origin")
+                .header("Cross-Origin-Embedder-Policy", "require-corp")
                 .header(
                     "Content-Security-Policy",
                     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
-                     frame-ancestors 'none'",
+                     worker-src blob:; connect-src 'self'; img-src data:; base-uri 'none'; \
+                     form-action 'none'; frame-ancestors 'none'",
                 ),
             "/echo" => Response::upgrade_required(),
             "/healthz" => Response::text(200, "ok").header("Cache-Control", "no-store"),
