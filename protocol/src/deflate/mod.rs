@@ -2,4 +2,4 @@
 
 mod params;
 
-pub use params::{Agreement, Direction, Takeover};
+pub use params::{Agreement, Answer, AnswerError, DeflateConfig, Direction, Takeover};
