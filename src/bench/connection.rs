@@ -70,7 +70,7 @@ impl Connection {
         self.replies.totals()
     }
 
-    /// Sends the next `number` messages, as of `now`.
+    /// Sends the next `number` messages, at most the depth of the run, as of `now`.
     pub(super) fn send(&mut self, number: u64, now: u64, messages: &Messages) -> Result<(), Fault> {
         if number == 0 {
             return Ok(());
@@ -78,10 +78,9 @@ impl Connection {
         self.sent += number;
         self.outstanding += number;
         self.pending.push_back((now, number));
-        for _ in 0..number {
-            self.unsent += messages.bytes(self.place, 1);
-            self.place = (self.place + 1) % messages.count();
-        }
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        self.unsent += messages.bytes(self.place, number);
+        self.place = (self.place + number) % messages.count();
         self.flush(messages)
     }
 

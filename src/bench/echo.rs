@@ -279,3 +279,228 @@ impl fmt::Display for Report {
         report::warnings(f, &self.warnings)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tungstenite::{Message, WebSocket};
+
+    use super::*;
+    use crate::bench::error::Fault;
+
+    #[test]
+    fn an_echo_server_is_measured() {
+        let report = run(&serve(|message, _| vec![message]), &options()).unwrap();
+        assert!(report.messages > 0);
+        assert!(report.sent >= report.messages);
+        assert!(report.compared >= 4);
+        let latency = report.round_trip_ns;
+        assert!(latency.p50 <= latency.p99 && latency.p99 <= latency.max);
+        assert!(report.to_string().contains("messages/s"));
+    }
+
+    #[test]
+    fn text_is_measured() {
+        let options = Options {
+            content: Content::Text,
+            ..options()
+        };
+        run(&serve(|message, _| vec![message]), &options).unwrap();
+    }
+
+    #[test]
+    fn a_wrong_first_reply_is_no_result() {
+        let fault = refused(|message, _| vec![changed(&message)]);
+        assert!(matches!(fault, Fault::Content { reply: 0 }), "{fault}");
+    }
+
+    #[test]
+    fn wrong_replies_later_are_no_result() {
+        let fault = refused(|message, number| match number {
+            0..50 => vec![message],
+            _ => vec![changed(&message)],
+        });
+        assert!(matches!(fault, Fault::Content { reply: 64 }), "{fault}");
+    }
+
+    #[test]
+    fn a_shorter_reply_is_no_result_even_where_content_is_not_compared() {
+        let fault = refused(|message, number| match number {
+            3 => vec![Message::binary(message.into_data().slice(1..))],
+            _ => vec![message],
+        });
+        let expected = matches!(
+            fault,
+            Fault::Length {
+                reply: 3,
+                sent: 64,
+                received: 63
+            }
+        );
+        assert!(expected, "{fault}");
+    }
+
+    #[test]
+    fn text_for_binary_is_no_result() {
+        let fault = refused(|_, _| vec![Message::text("x".repeat(64))]);
+        assert!(matches!(fault, Fault::Kind), "{fault}");
+    }
+
+    #[test]
+    fn a_reply_too_many_is_no_result() {
+        let fault = refused(|message, number| match number {
+            5 => vec![message; 4],
+            _ => vec![message],
+        });
+        // The surplus puts all later replies out of order, which a sample may see first.
+        let expected = matches!(fault, Fault::Surplus | Fault::Content { .. });
+        assert!(expected, "{fault}");
+    }
+
+    #[test]
+    fn a_swallowed_message_is_no_result() {
+        let options = Options {
+            // Depth 1: the connection stalls, the others go on.
+            depth: 1,
+            ..options()
+        };
+        let target = serve(|message, number| match number {
+            5 => vec![],
+            _ => vec![message],
+        });
+        let error = run(&target, &options).unwrap_err();
+        assert!(
+            matches!(error, Error::Lost { sent, received } if sent == received + 4),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_server_that_closes_is_no_result() {
+        let fault = refused(|_, _| vec![Message::Close(None)]);
+        assert!(matches!(fault, Fault::Closed(_)), "{fault}");
+    }
+
+    #[test]
+    fn raw_tcp_is_measured_and_checked_too() {
+        let report = run(&serve_tcp(|_| ()), &options()).unwrap();
+        assert!(report.messages > 0);
+        let wrong = |bytes: &mut [u8]| {
+            if let Some(last) = bytes.last_mut() {
+                *last ^= 1;
+            }
+        };
+        let fault = fault(run(&serve_tcp(wrong), &endless()).unwrap_err());
+        assert!(matches!(fault, Fault::Content { .. }), "{fault}");
+    }
+
+    #[test]
+    fn who_does_not_do_deflate_is_not_measured_with_it() {
+        let options = Options {
+            deflate: Deflate::NoTakeover,
+            ..options()
+        };
+        let fault = fault(run(&serve(|message, _| vec![message]), &options).unwrap_err());
+        assert!(matches!(fault, Fault::NoDeflate), "{fault}");
+    }
+
+    fn options() -> Options {
+        Options {
+            connections: 4,
+            size: 64,
+            depth: 3,
+            measure: Duration::from_millis(200),
+            warm_up: Duration::from_millis(20),
+            content: Content::Binary,
+            deflate: Deflate::Off,
+            server_pid: Some(std::process::id()),
+        }
+    }
+
+    /// For servers whose first fault ends the run.
+    fn endless() -> Options {
+        Options {
+            measure: Duration::from_secs(20),
+            ..options()
+        }
+    }
+
+    /// What is wrong with a server that gives `reply`.
+    fn refused(reply: fn(Message, u64) -> Vec<Message>) -> Fault {
+        fault(run(&serve(reply), &endless()).unwrap_err())
+    }
+
+    fn fault(error: Error) -> Fault {
+        let Error::Server { fault, .. } = error else {
+            panic!("{error}");
+        };
+        fault
+    }
+
+    fn changed(message: &Message) -> Message {
+        let mut bytes = message.clone().into_data().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        Message::binary(bytes)
+    }
+
+    /// A server that gives `reply` for each message of a connection, which it gets with its
+    /// number. It ends with the tests.
+    fn serve(reply: fn(Message, u64) -> Vec<Message>) -> Target {
+        serve_with(move |stream| {
+            let Ok(ws) = tungstenite::accept(stream) else {
+                return;
+            };
+            // Whatever ends the connection, the generator has seen it or caused it.
+            let _ = converse(ws, reply);
+        })
+    }
+
+    fn converse(
+        mut ws: WebSocket<std::net::TcpStream>,
+        reply: fn(Message, u64) -> Vec<Message>,
+    ) -> Result<(), tungstenite::Error> {
+        let mut number = 0;
+        loop {
+            let message = ws.read()?;
+            if message.is_binary() || message.is_text() {
+                for message in reply(message, number) {
+                    ws.send(message)?;
+                }
+                number += 1;
+            }
+        }
+    }
+
+    /// A server that returns every read after `change`.
+    fn serve_tcp(change: fn(&mut [u8])) -> Target {
+        let target = serve_with(move |mut stream| {
+            use std::io::{Read, Write};
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                change(&mut buffer[..read]);
+                if stream.write_all(&buffer[..read]).is_err() {
+                    return;
+                }
+            }
+        });
+        target
+            .to_string()
+            .replace("ws://", "tcp://")
+            .parse()
+            .unwrap()
+    }
+
+    fn serve_with(serve: impl Fn(std::net::TcpStream) + Clone + Send + 'static) -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = format!("ws://{}/echo", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, serve) = (stream.unwrap(), serve.clone());
+                stream.set_nodelay(true).unwrap();
+                std::thread::spawn(move || serve(stream));
+            }
+        });
+        target.parse().unwrap()
+    }
+}
