@@ -1,11 +1,44 @@
-# The two commands of the README are `cargo run --release -- serve` and `make test`.
-.PHONY: test bench-echo bench-idle
+# The README's two commands are `cargo run --release -- serve` and `make test`.
+# `make test` is what CI runs; each of its steps can be run alone.
 
-test:
-	@.ci/check
+export RUSTDOCFLAGS = -Dwarnings
+
+.PHONY: test tools fmt lint doc unit autobahn-ci autobahn bench-echo bench-idle
+
+test: tools fmt lint doc unit autobahn-ci
+	@echo "make test: all steps passed"
+
+# What the steps need besides Rust: Python with venv, for the Autobahn suite.
+tools:
+	@.ci/tools
+
+fmt:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+	cargo doc --no-deps --document-private-items --workspace --locked
+
+unit:
+	cargo test --workspace --locked
+
+# Groups 1 to 10 whole, and the quick half of 12 and 13 (compression).
+autobahn-ci:
+	cargo build --release --locked --bins --examples
+	autobahn/run server --profile ci
+	autobahn/run client --profile ci
+
+# All 517 cases in both roles, a quarter of an hour; writes docs/autobahn.md.
+autobahn:
+	cargo build --release --locked --bins --examples
+	autobahn/run server
+	autobahn/run client
+	autobahn/run table docs/autobahn.md
 
 # One core against one core, beside fastwebsockets, tokio-tungstenite and raw TCP; about five
-# minutes. Fails when corewire has less throughput than one of them.
+# minutes. Fails where corewire has less throughput than one of them.
 bench-echo:
 	cargo build --release --locked --target-dir target
 	cargo build --release --locked --manifest-path benches/rivals/Cargo.toml --target-dir target/rivals

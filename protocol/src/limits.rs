@@ -15,8 +15,8 @@ pub struct Limits {
     pub head_line_bytes: usize,
     /// Header lines of one head, at most [`Limits::HEADER_COUNT_CEILING`]. More is a 431.
     pub header_count: usize,
-    /// Bytes of one message after inflating, summed over its fragments. It also bounds one frame
-    /// and the compressed bytes of a message. More closes with 1009.
+    /// Bytes of one message after inflating, summed over its fragments; also of one frame, except
+    /// that compressed data may be a little longer than what it stands for. More closes with 1009.
     pub message_bytes: usize,
     /// Empty fragments of one message that do not end it. Other fragments cost their bytes, so
     /// only empty ones are counted. More closes with 1008.

@@ -37,9 +37,10 @@ pub struct Options {
 /// What may wait for one peer to take it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundLimits {
-    /// Below this many waiting bytes a connection is filled and read again.
+    /// A connection is read, and filled, while no more than this many bytes wait from earlier
+    /// turns.
     pub low_bytes: usize,
-    /// Above this many it is not read, and no further frame of the same read is handled.
+    /// A turn ends when more than this many wait: no further frame of the same read is handled.
     pub high_bytes: usize,
     /// A message that is appended while more than this many bytes wait closes the connection with
     /// 1013. So one message of the largest size always fits, and a connection never holds more

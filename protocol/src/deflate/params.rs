@@ -103,7 +103,7 @@ impl DeflateConfig {
     /// The header does not follow its grammar, before or after an acceptable offer: then there
     /// is no connection at all.
     pub fn negotiate<'a>(
-        &self,
+        self,
         offers: Extensions<'a, impl Iterator<Item = &'a [u8]>>,
     ) -> Result<Option<Answer>, ExtensionsMalformed> {
         let mut answer = None;
@@ -160,7 +160,7 @@ impl DeflateConfig {
     }
 
     /// Client: appends the offer, the value of a `Sec-WebSocket-Extensions` header.
-    pub fn write_offer(&self, out: &mut Vec<u8>) {
+    pub fn write_offer(self, out: &mut Vec<u8>) {
         let below_max = |bits: u8| (bits < BITS_MAX).then_some(bits);
         let offer = Parameters {
             server_no_context_takeover: self.inbound.takeover == Takeover::No,
@@ -177,7 +177,7 @@ impl DeflateConfig {
     /// # Errors
     ///
     /// The rule that it breaks; the handshake has failed.
-    pub fn accept(&self, answer: &Extension<'_>) -> Result<Agreement, AnswerError> {
+    pub fn accept(self, answer: &Extension<'_>) -> Result<Agreement, AnswerError> {
         let answered = Parameters::read(answer, Spoken::InAnswer)?;
         let mut inbound = self.inbound;
         let mut outbound = self.outbound;

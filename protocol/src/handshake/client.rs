@@ -60,7 +60,7 @@ impl ClientRequest<'_> {
         if !self.subprotocols.is_empty() {
             out.extend_from_slice(b"\r\n");
         }
-        if let Some(deflate) = &self.deflate {
+        if let Some(deflate) = self.deflate {
             out.extend_from_slice(b"Sec-WebSocket-Extensions: ");
             deflate.write_offer(out);
             out.extend_from_slice(b"\r\n");
@@ -173,7 +173,7 @@ impl ClientHandshake {
         let mut agreement = None;
         for extension in Extensions::new(headers.all("sec-websocket-extensions")) {
             let extension = extension.map_err(|_| ResponseError::ExtensionsMalformed)?;
-            let config = match &self.deflate {
+            let config = match self.deflate {
                 Some(config) if extension.name() == DeflateConfig::NAME => config,
                 Some(_) | None => return Err(ResponseError::ExtensionNotOffered),
             };

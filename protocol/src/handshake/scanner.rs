@@ -31,6 +31,8 @@ pub struct HeadScanner {
     /// Lines that have begun, without empty ones.
     lines: usize,
     place: Place,
+    /// What this head has broken. It has no place any more.
+    refused: Option<HeadError>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +41,6 @@ enum Place {
     Line { bytes: usize },
     LineEnd,
     EmptyLineEnd,
-    Refused(HeadError),
 }
 
 /// The bytes of one complete head, from its first byte (or an empty line before it) to the empty
@@ -74,6 +75,7 @@ impl HeadScanner {
             scanned: 0,
             lines: 0,
             place: Place::LineStart,
+            refused: None,
         }
     }
 
@@ -90,6 +92,9 @@ impl HeadScanner {
         bytes: &'a [u8],
         limits: &Limits,
     ) -> Result<Option<HeadBytes<'a>>, HeadError> {
+        if let Some(error) = self.refused {
+            return Err(error);
+        }
         match self.find_end(bytes, limits) {
             Ok(None) => Ok(None),
             Ok(Some(end)) => {
@@ -97,7 +102,7 @@ impl HeadScanner {
                 Ok(bytes.get(..end).map(HeadBytes))
             }
             Err(error) => {
-                self.place = Place::Refused(error);
+                self.refused = Some(error);
                 Err(error)
             }
         }
@@ -134,15 +139,9 @@ impl HeadScanner {
                     self.advance(1, limits)?;
                 }
                 (Place::LineEnd | Place::EmptyLineEnd, _) => return Err(HeadError::BareCr),
-                (Place::Refused(error), _) => return Err(error),
             }
         }
-        match self.place {
-            Place::Refused(error) => Err(error),
-            Place::LineStart | Place::Line { .. } | Place::LineEnd | Place::EmptyLineEnd => {
-                Ok(None)
-            }
-        }
+        Ok(None)
     }
 
     /// Counts a line that begins with `first`.

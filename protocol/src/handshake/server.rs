@@ -78,7 +78,7 @@ pub fn upgrade<'a>(
         return Err(Refusal::SubprotocolMalformed);
     }
     let mut offers = Extensions::new(headers.all("sec-websocket-extensions"));
-    let deflate = match &options.deflate {
+    let deflate = match options.deflate {
         Some(config) => config.negotiate(offers),
         None => offers.try_for_each(|offer| offer.map(drop)).map(|()| None),
     };

@@ -1,6 +1,6 @@
 //! One message whose end has not come: its fragments are joined in one buffer.
 
-use crate::deflate::{Codec, Inflation, Window};
+use crate::deflate::{Codec, InflateBounds, Inflation, Window, compressed_bytes_max};
 use crate::error::Error;
 use crate::frame::FrameHeader;
 use crate::limits::Limits;
@@ -40,22 +40,28 @@ enum Content {
 }
 
 impl Assembler {
-    /// Begins the message whose first frame has this header. `history` is the peer's window, for
-    /// a compressed message under context takeover.
+    /// Begins the message whose first frame has this header.
     pub(crate) fn begin(
         kind: MessageKind,
         header: &FrameHeader,
-        history: Option<&Window>,
         codec: &mut Codec,
         limits: &Limits,
     ) -> Result<Self, Error> {
         let content = match kind {
-            _ if header.compressed => Content::Compressed(codec.begin(history, limits)?),
+            _ if header.compressed => {
+                Content::Compressed(codec.begin(InflateBounds::from(limits))?)
+            }
             MessageKind::Text => Content::Text(Utf8Validator::default()),
             MessageKind::Binary => Content::Binary,
         };
         let wire_bytes_left = wire_bytes_max(header.compressed, limits);
-        Ok(Self { kind, data: Vec::new(), content, wire_bytes_left, empty_fragments: 0 })
+        Ok(Self {
+            kind,
+            data: Vec::new(),
+            content,
+            wire_bytes_left,
+            empty_fragments: 0,
+        })
     }
 
     /// Whether the next frame of the message may come, judged by its header alone.
@@ -74,13 +80,9 @@ impl Assembler {
         Ok(())
     }
 
-    /// Takes the next unmasked bytes. Returns how many bytes they were inflated to.
-    pub(crate) fn push(
-        &mut self,
-        piece: &[u8],
-        codec: &mut Codec,
-        limits: &Limits,
-    ) -> Result<usize, Error> {
+    /// Takes the next unmasked bytes. `history` is the peer's window, under context takeover.
+    /// Returns how many bytes they were inflated to.
+    pub(crate) fn push(&mut self, piece: &[u8], history: Option<&Window>) -> Result<usize, Error> {
         match &mut self.content {
             Content::Binary => self.data.extend_from_slice(piece),
             Content::Text(utf8) => {
@@ -88,7 +90,7 @@ impl Assembler {
                 self.data.extend_from_slice(piece);
             }
             Content::Compressed(inflation) => {
-                return inflation.push(piece, codec, limits, &mut self.data);
+                return inflation.push(history, piece, &mut self.data);
             }
         }
         Ok(0)
@@ -129,18 +131,18 @@ impl Assembler {
     }
 
     /// Ends the message after its last fragment. `history` is the window that
-    /// [`begin`](Self::begin) was given.
+    /// [`push`](Self::push) was given.
     pub(crate) fn finish(
-        mut self,
+        self,
         history: Option<&mut Window>,
         codec: &mut Codec,
-        limits: &Limits,
     ) -> Result<(MessageKind, Vec<u8>), Error> {
         match self.content {
             Content::Binary => {}
             Content::Text(utf8) => utf8.finish()?,
             Content::Compressed(inflation) => {
-                inflation.finish(history, codec, limits, &mut self.data)?;
+                // The process's budget counts messages in the making; this one is handed over.
+                let _made = codec.finish(inflation, history, &self.data)?;
                 if self.kind == MessageKind::Text {
                     crate::utf8::validate(&self.data)?;
                 }
@@ -150,10 +152,14 @@ impl Assembler {
     }
 }
 
-/// Bytes that the frames of one message may carry. Deflate may grow what it cannot compress, by
-/// the headers of stored blocks: 5 bytes for each, which small compressors begin every few
-/// hundred bytes.
+/// Bytes that the frames of one message may carry. Deflate grows what it cannot compress, so a
+/// compressed message of exactly the limit may take some more.
 pub(crate) fn wire_bytes_max(compressed: bool, limits: &Limits) -> u64 {
-    let plain = u64::try_from(limits.message_bytes).unwrap_or(u64::MAX);
-    if compressed { plain.saturating_add(plain / 16 + 1024) } else { plain }
+    let bytes = limits.message_bytes;
+    u64::try_from(if compressed {
+        compressed_bytes_max(bytes)
+    } else {
+        bytes
+    })
+    .unwrap_or(u64::MAX)
 }

@@ -3,7 +3,7 @@
 mod assembler;
 mod prepared;
 
-pub(crate) use assembler::Assembler;
+pub(crate) use assembler::{Assembler, wire_bytes_max};
 pub use prepared::{Form, PreparedMessage};
 
 use std::ops::{Deref, DerefMut};

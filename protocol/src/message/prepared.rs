@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use crate::deflate::{Agreement, Codec, PREPARED_WINDOW_BITS};
+use crate::deflate::{Agreement, Codec, Deflated};
 use crate::frame::FrameHeader;
 
 use super::MessageKind;
+
+/// The window of the compressed form, as its base-2 logarithm.
+const WINDOW_BITS: u8 = 13;
 
 /// A message as server's frames, ready for the wire: encoded once, compressed at most once, sent
 /// by reference to any number of connections on any core.
@@ -70,12 +73,21 @@ impl PreparedMessage {
     }
 
     /// The form for a connection with this agreement, made now if nobody needed it before.
-    pub fn form(&self, agreement: Option<&Agreement>, codec: &mut Codec) -> Form {
+    /// Messages of fewer than `deflate_min_bytes` are not compressed.
+    pub fn form(
+        &self,
+        agreement: Option<&Agreement>,
+        deflate_min_bytes: usize,
+        codec: &mut Codec,
+    ) -> Form {
         let suits = agreement.is_some_and(|agreed| {
-            agreed.outbound.window_bits >= PREPARED_WINDOW_BITS
-                && codec.is_worth_compressing(self.payload())
+            agreed.outbound.window_bits >= WINDOW_BITS && self.payload().len() >= deflate_min_bytes
         });
-        if suits && self.compressed(codec).is_some() { Form::Compressed } else { Form::Plain }
+        if suits && self.compressed(codec).is_some() {
+            Form::Compressed
+        } else {
+            Form::Plain
+        }
     }
 
     /// The frame's bytes in a form that [`form`](Self::form) has named.
@@ -92,10 +104,13 @@ impl PreparedMessage {
             .compressed
             .get_or_init(|| {
                 let mut body = Vec::new();
-                codec.deflate(PREPARED_WINDOW_BITS, None, self.payload(), &mut body);
-                let header = header(self.0.kind, body.len(), true);
-                let smaller = header.len() + body.len() < self.0.plain.len();
-                smaller.then(|| [&header, body.as_slice()].concat())
+                match codec.deflate_if_smaller(WINDOW_BITS, None, self.payload(), &mut body) {
+                    Deflated::Smaller => {
+                        let header = header(self.0.kind, body.len(), true);
+                        Some([&header, body.as_slice()].concat())
+                    }
+                    Deflated::NotSmaller => None,
+                }
             })
             .as_deref()
     }
@@ -103,11 +118,20 @@ impl PreparedMessage {
 
 impl fmt::Debug for PreparedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PreparedMessage({:?}, {} bytes)", self.0.kind, self.payload().len())
+        write!(
+            f,
+            "PreparedMessage({:?}, {} bytes)",
+            self.0.kind,
+            self.payload().len()
+        )
     }
 }
 
-fn header(kind: MessageKind, payload_bytes: usize, compressed: bool) -> crate::frame::EncodedHeader {
+fn header(
+    kind: MessageKind,
+    payload_bytes: usize,
+    compressed: bool,
+) -> crate::frame::EncodedHeader {
     FrameHeader {
         fin: true,
         compressed,

@@ -1,7 +1,5 @@
 //! What a peer has said, one event at a time.
 
-use std::borrow::Cow;
-
 use crate::close::CloseCode;
 use crate::message::{MessageKind, Payload};
 
@@ -21,6 +19,6 @@ pub enum Event<'a> {
         /// The peer's code, `None` if it gave none.
         code: Option<CloseCode>,
         /// The peer's reason, for logs.
-        reason: Cow<'a, str>,
+        reason: String,
     },
 }

@@ -32,7 +32,11 @@ pub(crate) enum Due {
 
 impl KeepAlive {
     pub(crate) const fn new(now: Tick) -> Self {
-        Self { heard: now, active: now, pinged: None }
+        Self {
+            heard: now,
+            active: now,
+            pinged: None,
+        }
     }
 
     /// A byte came from the peer, whatever it was.

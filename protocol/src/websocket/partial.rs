@@ -47,7 +47,7 @@ impl CutHeader {
     pub(super) fn keep(&mut self, input: &mut &mut [u8]) {
         let len = usize::from(self.len);
         let taken = input.len().min(HEADER_BYTES_MAX - len);
-        self.bytes[len..len + taken].copy_from_slice(&super::advance(input, taken)[..]);
+        self.bytes[len..len + taken].copy_from_slice(&super::receive::advance(input, taken)[..]);
         self.len = u8::try_from(len + taken).unwrap_or(0);
     }
 
@@ -64,7 +64,7 @@ impl CutHeader {
         bytes[len..len + more].copy_from_slice(&input[..more]);
         match FrameHeader::parse(&bytes[..len + more], role, reserved)? {
             Some((header, whole)) => {
-                super::advance(input, whole - len);
+                super::receive::advance(input, whole - len);
                 self.len = 0;
                 Ok(Some(header))
             }
@@ -85,12 +85,17 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) const fn new(header: FrameHeader) -> Self {
-        Self { header, received_bytes: 0 }
+        Self {
+            header,
+            received_bytes: 0,
+        }
     }
 
     /// Bytes of payload that have not come.
     pub(super) const fn bytes_left(&self) -> u64 {
-        self.header.payload_bytes.saturating_sub(self.received_bytes)
+        self.header
+            .payload_bytes
+            .saturating_sub(self.received_bytes)
     }
 
     /// Unmasks the next piece of the payload.

@@ -3,9 +3,11 @@
 
 use corewire_protocol::Limits;
 use corewire_protocol::handshake::{
-    Body, HeadError, HeadScanner, HeaderSpace, RequestHead, ResponseHead, Single, Version,
+    Body, HeadError, HeadScanner, HeaderSpace, RequestHead, Single, Version,
 };
 use proptest::prelude::*;
+
+use crate::support::{with_head as request, with_response as response};
 
 // RFC 9112, 2.2: lines
 
@@ -543,6 +545,33 @@ fn head_line_bytes_is_exact_for_a_header_line() {
 }
 
 #[test]
+fn the_limit_that_comes_first_in_the_bytes_is_the_one_reported() {
+    let long = |bytes: usize| ["GET / HTTP/1.1\r\nX: ", &"x".repeat(bytes)].concat();
+    for (head_bytes, error) in [
+        (48, HeadError::HeadTooLarge),
+        (49, HeadError::HeaderLineTooLong),
+    ] {
+        let limits = Limits {
+            head_bytes,
+            head_line_bytes: 32,
+            ..Limits::default()
+        };
+        let head = long(100);
+        assert_eq!(scan(head.as_bytes(), &limits), Err(error));
+        for cut in 0..48 {
+            let mut scanner = HeadScanner::new();
+            let first = scanner.scan(&head.as_bytes()[..cut], &limits);
+            assert!(first.unwrap().is_none(), "{cut}");
+            assert_eq!(
+                scanner.scan(head.as_bytes(), &limits).unwrap_err(),
+                error,
+                "{cut}"
+            );
+        }
+    }
+}
+
+#[test]
 fn header_count_is_exact() {
     let head = |headers: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "Host: a\r\n".repeat(headers));
     for count in [0, 1, 3, 100] {
@@ -740,19 +769,6 @@ fn malformed_responses_are_refused() {
 fn scan(bytes: &[u8], limits: &Limits) -> Result<Option<usize>, HeadError> {
     let head = HeadScanner::new().scan(bytes, limits)?;
     Ok(head.map(|head| head.len()))
-}
-
-/// Reads a request whose head is complete; an incomplete one is an error of the start line here.
-fn request<T>(bytes: &[u8], look: impl FnOnce(&RequestHead<'_>) -> T) -> Result<T, HeadError> {
-    let head = HeadScanner::new().scan(bytes, &Limits::default())?;
-    let mut space = HeaderSpace::new();
-    RequestHead::parse(head.ok_or(HeadError::StartLine)?, &mut space).map(|head| look(&head))
-}
-
-fn response<T>(bytes: &[u8], look: impl FnOnce(&ResponseHead<'_>) -> T) -> Result<T, HeadError> {
-    let head = HeadScanner::new().scan(bytes, &Limits::default())?;
-    let mut space = HeaderSpace::new();
-    ResponseHead::parse(head.ok_or(HeadError::StartLine)?, &mut space).map(|head| look(&head))
 }
 
 fn path(bytes: &[u8]) -> Result<String, HeadError> {

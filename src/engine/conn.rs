@@ -1,0 +1,188 @@
+//! One connection of a shard.
+
+use corewire_protocol::{Tick, WebSocket};
+
+use super::http::Http;
+use super::options::Options;
+use super::outbound::Outbound;
+
+/// A connection: how far it has come, what waits in either direction, and its deadlines. An idle
+/// one owns no buffer.
+#[derive(Debug)]
+pub(super) struct Conn<S> {
+    pub(super) stage: Stage<S>,
+    /// What the socket did not take.
+    pub(super) outbound: Option<Box<Outbound>>,
+    /// What a turn has read and not handled.
+    pub(super) unread: Option<Box<[u8]>>,
+    pub(super) read: ReadSide,
+    pub(super) write: WriteSide,
+    intake: Intake,
+    pub(super) queue: Queue,
+    pub(super) wish: Wish,
+    /// When the socket last took something while output waited.
+    pub(super) waits_since: Tick,
+    /// The application's timer.
+    pub(super) timer: Option<Tick>,
+}
+
+/// How far a connection has come.
+///
+/// ```text
+///   Http ──── 101 ────▶ Open ── both Close frames, a broken rule, the peer is gone ──┐
+///    │                                                                               │
+///    └── last response, bad request, timeout ──────────────────────────▶ Flushing ◀──┘
+///                                                                          │    │
+///                                        nothing more can come             │    │ more may come
+///                              slot free ◀──── Closing ◀───────────────────┘    ▼
+///                                                 ▲───── end of input ───── Lingering
+/// ```
+#[derive(Debug)]
+pub(super) enum Stage<S> {
+    /// Requests are read and answered.
+    Http(Box<Http>),
+    /// A WebSocket. The session is `None` when the handler that made it has panicked.
+    Open(WebSocket, Option<S>),
+    /// No more input is handled; what is queued leaves, then the connection ends.
+    Flushing(CloseHow),
+    /// Our side has ended. The peer's bytes are thrown away until it ends, too, so that it is not
+    /// reset before it has read our last words.
+    Lingering { bytes_left: u32, until: Tick },
+    /// The driver is to close it.
+    Closing(CloseHow),
+}
+
+/// How a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseHow {
+    /// Close: the peer has nothing more to say.
+    Close,
+    /// End our side, wait for the peer's.
+    Linger,
+    /// Reset, and free what the kernel holds for it.
+    Reset,
+}
+
+/// What is known of the socket's input. Readiness is told once, so it is remembered until a read
+/// says that there is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadSide {
+    Drained,
+    Ready,
+    /// The end is near: a short read does not mean drained, since no further event will come.
+    ReadyToEnd,
+    Ended,
+}
+
+/// Whether the socket takes output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteSide {
+    Ready,
+    Blocked,
+}
+
+/// Whether the peer is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    Flowing,
+    Paused,
+}
+
+/// Whether the connection stands in the shard's ready list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queue {
+    Out,
+    In,
+}
+
+/// Whether the application wants to fill the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    None,
+    Fill,
+}
+
+impl<S> Conn<S> {
+    pub(super) fn new(http: Http, now: Tick) -> Self {
+        Self {
+            stage: Stage::Http(Box::new(http)),
+            outbound: None,
+            unread: None,
+            // The first read is tried at once: most clients send with or right after the connect.
+            read: ReadSide::Ready,
+            write: WriteSide::Ready,
+            intake: Intake::Flowing,
+            queue: Queue::Out,
+            wish: Wish::None,
+            waits_since: now,
+            timer: None,
+        }
+    }
+
+    /// Bytes that the socket did not take.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.outbound.as_ref().map_or(0, |out| out.queued_bytes())
+    }
+
+    /// Whether input is handled: not while more waits than the peer takes.
+    pub(super) fn takes_input(&self, options: &Options) -> bool {
+        match self.stage {
+            Stage::Http(_) | Stage::Open(..) => self.queued_bytes() <= options.outbound.low_bytes,
+            Stage::Lingering { .. } => true,
+            Stage::Flushing(_) | Stage::Closing(_) => false,
+        }
+    }
+
+    /// Notes at the end of a turn whether the peer is read.
+    pub(super) fn pause(&mut self, options: &Options) {
+        if !self.takes_input(options) {
+            self.intake = Intake::Paused;
+        }
+    }
+
+    /// The peer is read again. It could not be heard meanwhile, which is not its fault.
+    pub(super) fn resume(&mut self, now: Tick) {
+        if self.intake == Intake::Paused {
+            self.intake = Intake::Flowing;
+            if let Stage::Open(websocket, _) = &mut self.stage {
+                websocket.heard(now);
+            }
+        }
+    }
+
+    /// Whether there is input to handle now.
+    pub(super) fn has_input(&self) -> bool {
+        self.unread.is_some() || matches!(self.read, ReadSide::Ready | ReadSide::ReadyToEnd)
+    }
+
+    /// The next moment at which something is due.
+    pub(super) fn deadline(&self, options: &Options) -> Option<Tick> {
+        let stalls = (self.queued_bytes() > 0)
+            .then(|| self.waits_since.after(options.outbound.stall_timeout_ms));
+        let stage = match &self.stage {
+            Stage::Http(http) => Some(http.deadline()),
+            // The pong deadline stands still while the peer's bytes are not read.
+            Stage::Open(websocket, _) if self.takes_input(options) => {
+                websocket.deadline(&options.limits)
+            }
+            Stage::Lingering { until, .. } => Some(*until),
+            Stage::Open(..) | Stage::Flushing(_) | Stage::Closing(_) => None,
+        };
+        [stalls, stage, self.timer]
+            .into_iter()
+            .flatten()
+            .reduce(Tick::earlier)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // What `corewire bench idle` measures is this, a timer node and a transport.
+        let bytes = size_of::<Option<Conn<()>>>();
+        assert!(bytes <= 144, "{bytes} bytes");
+    }
+}

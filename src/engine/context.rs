@@ -1,0 +1,199 @@
+//! What a handler can do to its connection, and what it can record for others.
+
+use corewire_protocol::{CloseCode, Env, MessageKind, NotOpen, PreparedMessage, Tick, WebSocket};
+
+use crate::ids::{ConnId, CoreId};
+use crate::metrics::Counters;
+
+use super::message::Message;
+use super::options::OutboundLimits;
+use super::outbound::{BY_REFERENCE_BYTES_MIN, Outbound};
+
+/// The connection that a handler is called for.
+///
+/// What is sent here leaves when the input that caused it is handled, in one write. A handler
+/// that appends more than [`OutboundLimits::cap_bytes`] before the peer takes some closes the
+/// connection with 1013; a handler that has much to send should be [filled](super::Handler::fill).
+#[derive(Debug)]
+pub struct Context<'a, M> {
+    pub(super) id: ConnId,
+    pub(super) websocket: &'a mut WebSocket,
+    pub(super) out: &'a mut Outbound,
+    pub(super) env: Env<'a>,
+    pub(super) limits: &'a OutboundLimits,
+    pub(super) timer: &'a mut Option<Tick>,
+    pub(super) effects: &'a mut Effects<M>,
+    pub(super) counters: &'a Counters,
+}
+
+impl<M> Context<'_, M> {
+    /// The connection's name, which can be kept and sent to other cores.
+    #[must_use]
+    pub const fn id(&self) -> ConnId {
+        self.id
+    }
+
+    /// The moment of the call.
+    #[must_use]
+    pub const fn now(&self) -> Tick {
+        self.env.now
+    }
+
+    /// Sends a received message back, or on: its buffer is used if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen`] if the connection is closing. Nothing is sent.
+    pub fn reply(&mut self, message: Message<'_>) -> Result<(), NotOpen> {
+        let kind = message.kind();
+        self.admit()?;
+        let compresses =
+            self.websocket.agreement().is_some() && message.len() >= self.env.deflate_min_bytes;
+        if compresses {
+            return self.append(kind, &message);
+        }
+        match message.into_buffer(BY_REFERENCE_BYTES_MIN) {
+            Ok(payload) => {
+                let len = payload.len();
+                let (websocket, env) = (&mut *self.websocket, &mut self.env);
+                self.out.lend(payload, |header| {
+                    websocket.send_header(kind, len, env, header)
+                })?;
+                self.counters.messages_out.add(1);
+                Ok(())
+            }
+            Err(message) => self.append(kind, &message),
+        }
+    }
+
+    /// Sends a text message.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen`] if the connection is closing. Nothing is sent.
+    pub fn text(&mut self, text: &str) -> Result<(), NotOpen> {
+        self.send(MessageKind::Text, text.as_bytes())
+    }
+
+    /// Sends a binary message.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen`] if the connection is closing. Nothing is sent.
+    pub fn binary(&mut self, bytes: &[u8]) -> Result<(), NotOpen> {
+        self.send(MessageKind::Binary, bytes)
+    }
+
+    /// Sends a copy of `payload`. The bytes of a text must be UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen`] if the connection is closing. Nothing is sent.
+    pub fn send(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), NotOpen> {
+        self.admit()?;
+        self.append(kind, payload)
+    }
+
+    /// Sends a message that was encoded once for many.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen`] if the connection is closing. Nothing is sent.
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), NotOpen> {
+        self.admit()?;
+        let form = self.websocket.send_prepared(message, &mut self.env)?;
+        self.out.prepared(message, form);
+        self.counters.messages_out.add(1);
+        Ok(())
+    }
+
+    /// Whether [`fill`](super::Handler::fill) should go on: less waits than the high watermark.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.websocket.is_open() && self.out.queued_bytes() < self.limits.high_bytes
+    }
+
+    /// Closes the connection with a code and a reason of at most 123 bytes, after what was sent
+    /// before. Messages that the peer sends from now on are thrown away.
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        let (websocket, env) = (&mut *self.websocket, &mut self.env);
+        self.out
+            .gather(|bytes| websocket.close(code, reason, env, bytes));
+    }
+
+    /// Has [`timeout`](super::Handler::timeout) called after `ms` milliseconds, to the next 8.
+    /// A connection has one timer: setting it again replaces it.
+    pub const fn set_timer(&mut self, ms: u32) {
+        *self.timer = Some(self.env.now.after(ms));
+    }
+
+    /// Marks this connection as ready to be [filled](super::Handler::fill).
+    pub fn ready(&mut self) {
+        self.effects.ready(self.id);
+    }
+
+    /// What can be recorded for other connections and cores.
+    pub const fn effects(&mut self) -> &mut Effects<M> {
+        self.effects
+    }
+
+    fn append(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), NotOpen> {
+        let (websocket, env) = (&mut *self.websocket, &mut self.env);
+        self.out
+            .gather(|bytes| websocket.send(kind, payload, env, bytes))?;
+        self.counters.messages_out.add(1);
+        Ok(())
+    }
+
+    /// The bound on what waits for one connection.
+    fn admit(&mut self) -> Result<(), NotOpen> {
+        if self.out.queued_bytes() <= self.limits.cap_bytes {
+            return Ok(());
+        }
+        if self.websocket.is_open() {
+            self.counters.over_outbound_cap.add(1);
+            self.close(CloseCode::TRY_AGAIN_LATER, "reads too slowly");
+        }
+        Err(NotOpen)
+    }
+}
+
+/// What a handler records during a call; the shard does it when the call has returned.
+#[derive(Debug)]
+pub struct Effects<M> {
+    pub(super) recorded: Vec<Effect<M>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Effect<M> {
+    Ready(ConnId),
+    Close(ConnId, CloseCode, String),
+    Mail(CoreId, M),
+}
+
+impl<M> Effects<M> {
+    pub(super) const fn new() -> Self {
+        Self {
+            recorded: Vec::new(),
+        }
+    }
+
+    /// Marks a connection of this core as ready to be [filled](super::Handler::fill). Nothing
+    /// happens if it has ended.
+    pub fn ready(&mut self, conn: ConnId) {
+        self.recorded.push(Effect::Ready(conn));
+    }
+
+    /// Closes a connection of this core. Nothing happens if it has ended.
+    pub fn close(&mut self, conn: ConnId, code: CloseCode, reason: &str) {
+        self.recorded
+            .push(Effect::Close(conn, code, reason.to_owned()));
+    }
+
+    /// Sends mail to the handler of a core, also to this one. Mail from one core to another keeps
+    /// its order. If the queue is full, it comes back as
+    /// [`undelivered`](super::Handler::undelivered).
+    pub fn mail(&mut self, to: CoreId, mail: M) {
+        self.recorded.push(Effect::Mail(to, mail));
+    }
+}

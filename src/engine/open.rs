@@ -1,0 +1,197 @@
+//! The WebSocket stage of a connection: frames in, the handler's calls, frames out.
+
+use corewire_protocol::websocket::{Flow, Output};
+use corewire_protocol::{Error, Event, Payload, Tick, WebSocket};
+
+use crate::ids::ConnId;
+
+use super::commons::Commons;
+use super::message::{Bytes, Message};
+use super::outbound::Outbound;
+use super::service::{End, Fill, Handler};
+
+/// The work that one frame counts as, in bytes.
+const FRAME_WORK: usize = 256;
+/// An inflated message's buffer is used again up to this size.
+const SCRATCH_BYTES_MAX: usize = 256 << 10;
+
+/// An open connection for the length of a turn, with all that it needs.
+pub(super) struct OpenConn<'a, H: Handler> {
+    pub(super) id: ConnId,
+    pub(super) websocket: &'a mut WebSocket,
+    pub(super) session: &'a mut Option<H::Session>,
+    pub(super) timer: &'a mut Option<Tick>,
+    pub(super) out: &'a mut Outbound,
+    pub(super) flow: Flow,
+    /// The work of this turn so far.
+    pub(super) work: &'a mut usize,
+    pub(super) handler: &'a mut H,
+    pub(super) commons: &'a mut Commons<H::Mail>,
+}
+
+/// What became of the input.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// All of it was taken.
+    All,
+    /// The connection has done enough for one turn; this many bytes are left.
+    Yield { left: usize },
+    /// No more input counts.
+    Ended(End),
+}
+
+impl<H: Handler> OpenConn<'_, H> {
+    /// The 101 has been written.
+    pub(super) fn open(&mut self) {
+        if let Some(session) = self.session {
+            let (handler, out) = (&mut *self.handler, &mut *self.out);
+            self.commons.call(|commons| {
+                let mut context = commons.context(self.id, self.websocket, out, self.timer);
+                handler.open(session, &mut context);
+            });
+        }
+    }
+
+    /// Handles received frames until the input is used up or the connection has had its turn.
+    pub(super) fn receive(&mut self, mut input: &mut [u8]) -> Received {
+        loop {
+            let input = &mut input;
+            let (websocket, flow) = (&mut *self.websocket, self.flow);
+            let commons = &mut *self.commons;
+            let event = self.out.gather(|bytes| {
+                let mut out = Output { bytes, flow };
+                websocket.next_event(input, &mut commons.env(), &mut out)
+            });
+            match event {
+                Ok(Some(event)) => {
+                    if let Some(end) = self.event(event) {
+                        return Received::Ended(end);
+                    }
+                }
+                Ok(None) => return Received::All,
+                Err(error) => return Received::Ended(self.failed(error)),
+            }
+            *self.work += FRAME_WORK;
+            let options = &self.commons.options;
+            if self.out.queued_bytes() > options.outbound.high_bytes {
+                self.commons.counters.reads_paused.add(1);
+                return Received::Yield { left: input.len() };
+            }
+            if *self.work > options.turn_work && !input.is_empty() {
+                self.commons.counters.turns_cut.add(1);
+                return Received::Yield { left: input.len() };
+            }
+        }
+    }
+
+    /// Handles bytes that were read straight into the message's buffer.
+    pub(super) fn filled(&mut self, before: usize) -> Received {
+        let (websocket, flow) = (&mut *self.websocket, self.flow);
+        let commons = &mut *self.commons;
+        let event = self.out.gather(|bytes| {
+            let mut out = Output { bytes, flow };
+            websocket.did_fill(before, &mut commons.env(), &mut out)
+        });
+        match event {
+            Ok(None) => Received::All,
+            Ok(Some(event)) => self.event(event).map_or(Received::All, Received::Ended),
+            Err(error) => Received::Ended(self.failed(error)),
+        }
+    }
+
+    /// Lets the handler send what it has.
+    pub(super) fn fill(&mut self) -> Fill {
+        let Some(session) = self.session else {
+            return Fill::Done;
+        };
+        let (handler, out) = (&mut *self.handler, &mut *self.out);
+        self.commons.call(|commons| {
+            let mut context = commons.context(self.id, self.websocket, out, self.timer);
+            handler.fill(session, &mut context)
+        })
+    }
+
+    /// The application's timer is due.
+    pub(super) fn timeout(&mut self) {
+        if let Some(session) = self.session {
+            let (handler, out) = (&mut *self.handler, &mut *self.out);
+            self.commons.call(|commons| {
+                let mut context = commons.context(self.id, self.websocket, out, self.timer);
+                handler.timeout(session, &mut context);
+            });
+        }
+    }
+
+    /// Answers the newest ping that was not answered at once.
+    pub(super) fn late_pong(&mut self) {
+        let (websocket, commons) = (&mut *self.websocket, &mut *self.commons);
+        let sent = self
+            .out
+            .gather(|bytes| websocket.send_late_pong(&mut commons.env(), bytes));
+        commons.counters.pongs_late.add(usize::from(sent));
+    }
+
+    fn event(&mut self, event: Event<'_>) -> Option<End> {
+        match event {
+            Event::Message(kind, payload) => {
+                self.commons.counters.messages_in.add(1);
+                match payload {
+                    Payload::Slice(bytes) => {
+                        self.message(Message::new(kind, Bytes::Received(bytes)));
+                    }
+                    Payload::Buffer(mut buffer) => {
+                        *self.work += buffer.len();
+                        self.message(Message::new(kind, Bytes::Buffer(&mut buffer)));
+                        if buffer.capacity() <= SCRATCH_BYTES_MAX {
+                            self.commons.scratch.inflated = buffer;
+                        }
+                    }
+                }
+                None
+            }
+            Event::Ping(_) => {
+                self.commons.counters.pings_in.add(1);
+                None
+            }
+            Event::Pong(_) => None,
+            Event::Close { code, reason } => Some(End::Closed { code, reason }),
+        }
+    }
+
+    fn message(&mut self, message: Message<'_>) {
+        if let Some(session) = self.session {
+            let (handler, out) = (&mut *self.handler, &mut *self.out);
+            self.commons.call(|commons| {
+                let mut context = commons.context(self.id, self.websocket, out, self.timer);
+                handler.message(session, message, &mut context);
+            });
+        }
+    }
+
+    fn failed(&self, error: Error) -> End {
+        let counters = &self.commons.counters;
+        match error {
+            Error::MessageTooLarge | Error::InflateRatio => &counters.over_message_bytes,
+            Error::EmptyFragments => &counters.over_empty_fragments,
+            Error::InflateBudget => &counters.over_inflate_budget,
+            Error::PongTimeout => &counters.pong_timeouts,
+            Error::ReservedBits
+            | Error::ReservedOpcode(_)
+            | Error::MaskMissing
+            | Error::MaskUnexpected
+            | Error::LengthNotMinimal
+            | Error::LengthTopBit
+            | Error::ControlTooLong
+            | Error::ControlFragmented
+            | Error::ContinuationUnexpected
+            | Error::ContinuationExpected
+            | Error::TextNotUtf8
+            | Error::CloseBodyTooShort
+            | Error::CloseCodeInvalid(_)
+            | Error::CloseReasonNotUtf8
+            | Error::DeflateCorrupt => &counters.protocol_errors,
+        }
+        .add(1);
+        End::Failed(error)
+    }
+}

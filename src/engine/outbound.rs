@@ -1,0 +1,355 @@
+//! What waits to be written to one connection.
+//!
+//! Small frames gather in one buffer; large payloads and prepared messages are kept by reference
+//! between them. A core has one `Outbound` that its connections use in turn, so a connection whose
+//! peer takes everything at once owns none. What a socket did not take stays in the `Outbound` it
+//! was gathered in, which then becomes the connection's own.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use corewire_protocol::message::{Form, PreparedMessage};
+
+/// Bytes from which a payload is kept by reference. Below, copying it beside its neighbours is
+/// cheaper than one more part of a gathered write.
+pub(crate) const BY_REFERENCE_BYTES_MIN: usize = 4 << 10;
+/// A part of gathered frames ends at the first frame that reaches this size, so that a control
+/// frame need not wait for more before it can go in between.
+const PART_BYTES: usize = 16 << 10;
+/// An emptied gathering buffer larger than this is freed.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+/// Parts handed to one gathered write.
+pub const SLICES_MAX: usize = 16;
+
+/// The queue. See the [module](self).
+#[derive(Debug, Default)]
+pub struct Outbound {
+    parts: VecDeque<Part>,
+    /// The bytes of all [`Part::Gathered`], one after the other, from `gathered_start` on.
+    gathered: Vec<u8>,
+    gathered_start: usize,
+    /// Bytes of the first part that were written.
+    first_sent: usize,
+    queued_bytes: usize,
+    urgent: Urgent,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// Whole frames, or a header whose payload is the next part, in the gathering buffer.
+    Gathered {
+        bytes: usize,
+        ends_frame: bool,
+    },
+    /// The payload of the header before it.
+    Payload(Vec<u8>),
+    Prepared(PreparedMessage, Form),
+    /// Control frames that go before what was queued earlier.
+    Urgent(Vec<u8>),
+}
+
+/// Whether a control frame waits that overtook data. One at a time, so that pings cannot grow the
+/// queue.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Urgent {
+    #[default]
+    None,
+    Queued,
+}
+
+impl Outbound {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queued_bytes == 0
+    }
+
+    /// Bytes that wait, those kept by reference included.
+    pub(crate) const fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Lets `write` append whole frames to the gathering buffer.
+    pub(crate) fn gather<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let before = self.gathered.len();
+        let result = write(&mut self.gathered);
+        self.took(self.gathered.len() - before, true);
+        result
+    }
+
+    /// Appends a header with `write` and its payload by reference, if `write` says so.
+    pub(crate) fn lend<E>(
+        &mut self,
+        payload: Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let before = self.gathered.len();
+        write(&mut self.gathered)?;
+        self.took(self.gathered.len() - before, false);
+        self.queued_bytes += payload.len();
+        self.parts.push_back(Part::Payload(payload));
+        Ok(())
+    }
+
+    /// Appends a prepared message: small ones as bytes, large ones by reference.
+    pub(crate) fn prepared(&mut self, message: &PreparedMessage, form: Form) {
+        let frame = message.frame(form);
+        if frame.len() < BY_REFERENCE_BYTES_MIN {
+            self.gather(|bytes| bytes.extend_from_slice(frame));
+        } else {
+            self.queued_bytes += frame.len();
+            self.parts.push_back(Part::Prepared(message.clone(), form));
+        }
+    }
+
+    /// Puts a control frame before all frames of which no byte was written. Returns false, and
+    /// takes nothing, while another one waits.
+    pub(crate) fn overtake(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        if self.urgent == Urgent::Queued {
+            return false;
+        }
+        let mut frame = Vec::new();
+        write(&mut frame);
+        // A part that is partly written is finished first, and so is a frame of several parts.
+        let begun = self.first_sent > 0 || matches!(self.parts.front(), Some(Part::Payload(_)));
+        let mut place = usize::from(begun);
+        while place > 0 && !self.parts.get(place - 1).is_none_or(Part::ends_frame) {
+            place += 1;
+        }
+        self.queued_bytes += frame.len();
+        self.parts
+            .insert(place.min(self.parts.len()), Part::Urgent(frame));
+        self.urgent = Urgent::Queued;
+        true
+    }
+
+    /// The bytes to write next, as parts of one gathered write.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        let mut gathered = &self.gathered[self.gathered_start..];
+        let mut skip = self.first_sent;
+        let mut count = 0;
+        for (part, slice) in self.parts.iter().zip(slices.iter_mut()) {
+            let bytes = match part {
+                Part::Gathered { bytes, .. } => {
+                    // What was written of the first part is gone from the front already.
+                    let left = if count == 0 { bytes - skip } else { *bytes };
+                    skip = 0;
+                    let (bytes, rest) = gathered.split_at(left);
+                    gathered = rest;
+                    bytes
+                }
+                Part::Payload(bytes) | Part::Urgent(bytes) => &bytes[std::mem::take(&mut skip)..],
+                Part::Prepared(message, form) => &message.frame(*form)[std::mem::take(&mut skip)..],
+            };
+            *slice = IoSlice::new(bytes);
+            count += 1;
+        }
+        count
+    }
+
+    /// Takes note that the first `bytes` bytes were written.
+    pub(crate) fn advance(&mut self, mut bytes: usize) {
+        self.queued_bytes -= bytes;
+        while let Some(first) = self.parts.front() {
+            let left = first.bytes() - self.first_sent;
+            let written = bytes.min(left);
+            if matches!(first, Part::Gathered { .. }) {
+                self.gathered_start += written;
+            }
+            if written < left {
+                self.first_sent += written;
+                return;
+            }
+            bytes -= written;
+            if matches!(first, Part::Urgent(_)) {
+                self.urgent = Urgent::None;
+            }
+            self.first_sent = 0;
+            self.parts.pop_front();
+        }
+        self.gathered_start = 0;
+        if self.gathered.capacity() > KEPT_BYTES_MAX {
+            self.gathered = Vec::new();
+        } else {
+            self.gathered.clear();
+        }
+    }
+
+    /// Gives back what the waiting bytes do not need, for a queue that may wait for long.
+    pub(crate) fn shrink(&mut self) {
+        self.gathered.drain(..self.gathered_start);
+        self.gathered_start = 0;
+        self.gathered.shrink_to_fit();
+    }
+
+    /// Throws everything away.
+    pub(crate) fn clear(&mut self) {
+        *self = Self {
+            gathered: std::mem::take(&mut self.gathered),
+            ..Self::default()
+        };
+        self.gathered.clear();
+    }
+
+    /// Counts bytes that were appended to the gathering buffer.
+    fn took(&mut self, appended: usize, ends_frame: bool) {
+        if appended == 0 {
+            return;
+        }
+        self.queued_bytes += appended;
+        if let Some(Part::Gathered {
+            bytes,
+            ends_frame: ended,
+        }) = self.parts.back_mut()
+            && *ended
+            && *bytes < PART_BYTES
+        {
+            *bytes += appended;
+            *ended = ends_frame;
+        } else {
+            self.parts.push_back(Part::Gathered {
+                bytes: appended,
+                ends_frame,
+            });
+        }
+    }
+}
+
+impl Part {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Gathered { bytes, .. } => *bytes,
+            Self::Payload(bytes) | Self::Urgent(bytes) => bytes.len(),
+            Self::Prepared(message, form) => message.frame(*form).len(),
+        }
+    }
+
+    const fn ends_frame(&self) -> bool {
+        match self {
+            Self::Gathered { ends_frame, .. } => *ends_frame,
+            Self::Payload(_) | Self::Prepared(..) | Self::Urgent(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(outbound: &Outbound) -> Vec<u8> {
+        let mut copy = Vec::new();
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = outbound.slices(&mut slices);
+        for slice in &slices[..count] {
+            copy.extend_from_slice(slice);
+        }
+        copy
+    }
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Gather(usize),
+        Lend(usize),
+        Prepared(usize),
+        Overtake,
+        Write(usize),
+        Shrink,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            (1_usize..40_000).prop_map(Op::Gather),
+            (1_usize..40_000).prop_map(Op::Lend),
+            (0_usize..9000).prop_map(Op::Prepared),
+            Just(Op::Overtake),
+            (0_usize..60_000).prop_map(Op::Write),
+            Just(Op::Shrink),
+        ]
+    }
+
+    proptest! {
+        /// Frames leave whole, in order, control frames between any two of them; and the count of
+        /// waiting bytes is right at every step.
+        #[test]
+        fn frames_leave_whole_and_in_order(ops in prop::collection::vec(op(), 1..60)) {
+            let mut outbound = Outbound::default();
+            let mut wire = Vec::new();
+            let mut number = 0_u8;
+            let mut queued: usize = 0;
+            // A frame here is its number, its length in three bytes, and the number repeated.
+            let frame = |number: u8, len: usize| {
+                let len_bytes = u32::try_from(len).unwrap().to_be_bytes();
+                let mut bytes = vec![number];
+                bytes.extend_from_slice(&len_bytes[1..]);
+                bytes.resize(4 + len, number);
+                bytes
+            };
+            for op in ops {
+                match op {
+                    Op::Gather(len) => {
+                        number = number % 200 + 1;
+                        outbound.gather(|bytes| bytes.extend_from_slice(&frame(number, len)));
+                        queued += len + 4;
+                    }
+                    Op::Lend(len) => {
+                        number = number % 200 + 1;
+                        let mut header = frame(number, len);
+                        let payload = header.split_off(4);
+                        outbound.lend(payload, |bytes| {
+                            bytes.extend_from_slice(&header);
+                            Ok::<(), ()>(())
+                        }).unwrap();
+                        queued += len + 4;
+                    }
+                    Op::Prepared(len) => {
+                        let message = PreparedMessage::binary(&vec![7; len]);
+                        // Real frames: skipped by the reader below, by their real header.
+                        outbound.prepared(&message, Form::Plain);
+                        queued += message.frame(Form::Plain).len();
+                    }
+                    Op::Overtake => {
+                        if outbound.overtake(|bytes| bytes.extend_from_slice(&frame(255, 2))) {
+                            queued += 6;
+                        }
+                    }
+                    Op::Write(bytes) => {
+                        let some = all(&outbound);
+                        let bytes = bytes.min(some.len());
+                        wire.extend_from_slice(&some[..bytes]);
+                        outbound.advance(bytes);
+                        queued -= bytes;
+                    }
+                    Op::Shrink => outbound.shrink(),
+                }
+                prop_assert_eq!(outbound.queued_bytes(), queued);
+            }
+            while !outbound.is_empty() {
+                let some = all(&outbound);
+                wire.extend_from_slice(&some);
+                outbound.advance(some.len());
+            }
+            let mut at = 0;
+            let mut last = None;
+            while at < wire.len() {
+                let first = wire[at];
+                if first == 0x82 {
+                    at += match wire[at + 1] {
+                        126 => 4 + usize::from(u16::from_be_bytes([wire[at + 2], wire[at + 3]])),
+                        short => 2 + usize::from(short),
+                    };
+                    continue;
+                }
+                let len = u32::from_be_bytes([0, wire[at + 1], wire[at + 2], wire[at + 3]]);
+                let end = at + 4 + usize::try_from(len).unwrap();
+                prop_assert!(wire[at + 4..end].iter().all(|&byte| byte == first), "a torn frame");
+                if first != 255 {
+                    if let Some(last) = last {
+                        prop_assert_eq!(first, last % 200 + 1, "out of order");
+                    }
+                    last = Some(first);
+                }
+                at = end;
+            }
+        }
+    }
+}

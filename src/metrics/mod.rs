@@ -1,0 +1,101 @@
+//! Counters of one core, written by that core alone and read by anybody.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows. One thread adds, any thread reads.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the core that owns the counter may call it: it is a load and a store, not
+    /// an atomic addition.
+    pub(crate) fn add(&self, n: usize) {
+        let n = u64::try_from(n).unwrap_or(u64::MAX);
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(n),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
+        /// What one core has done since it started.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct Counters {
+            $($(#[doc = $doc])* pub $name: Counter,)*
+        }
+
+        impl Counters {
+            /// Every counter with its name, in the order of their declaration.
+            pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name.get()),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections accepted.
+    accepted,
+    /// Connections ended, for whatever reason.
+    ended,
+    /// Connections that were over the limit of the process and got a 503.
+    over_connections_max,
+    /// Times that no descriptor was left to accept with.
+    accept_exhausted,
+    /// HTTP requests answered, upgrades not counted.
+    http_requests,
+    /// HTTP requests answered with 400 or above.
+    http_refused,
+    /// WebSocket connections opened.
+    upgraded,
+    /// Messages received.
+    messages_in,
+    /// Messages sent.
+    messages_out,
+    /// Bytes received.
+    bytes_in,
+    /// Bytes sent.
+    bytes_out,
+    /// Pings received.
+    pings_in,
+    /// Pings answered late, each the newest of several: they came faster than the control-frame
+    /// rate, or while output was blocked.
+    pongs_late,
+    /// Connections failed because the peer broke a rule of RFC 6455 or RFC 7692.
+    protocol_errors,
+    /// Connections failed with 1009: a message over `message_bytes`, or inflating too far.
+    over_message_bytes,
+    /// Connections failed with 1008: too many empty fragments.
+    over_empty_fragments,
+    /// Connections failed because all inflated messages together were over the budget.
+    over_inflate_budget,
+    /// Requests that did not come within `request_timeout_ms`.
+    request_timeouts,
+    /// Peers that answered no ping.
+    pong_timeouts,
+    /// Connections closed because they were idle.
+    idle_timeouts,
+    /// Times that a connection was not read because too much waited to be sent to it.
+    reads_paused,
+    /// Connections closed with 1013 because a message came while more than the cap waited.
+    over_outbound_cap,
+    /// Connections reset because the peer took no byte for `stall_timeout_ms`.
+    stalled,
+    /// Turns that ended before the input did, because the connection had done its share.
+    turns_cut,
+    /// Mail to other cores.
+    mail_sent,
+    /// Mail that did not fit and was handed back.
+    mail_full,
+    /// Panics caught. Anything but 0 is a bug.
+    panics,
+}

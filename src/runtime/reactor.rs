@@ -1,0 +1,311 @@
+//! The event loop of one core: it turns a shard with the events of its sockets.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::engine::{Accepted, Handler, NearEnd, Now, ReadResult, Shard, Step, Tick, WriteResult};
+use crate::ids::{ConnId, CoreId};
+use crate::mailbox::{Full, Mailbox, QUEUE_ENTRIES, Wake};
+
+use super::clock::Clock;
+use super::control::Control;
+use super::listener::Listener;
+use super::transport::Transport;
+
+/// Events taken from the system at once.
+const EVENTS_MAX: usize = 1024;
+const WAKER: Token = Token(usize::MAX);
+/// Tokens of listeners count down from here; those of connections are below.
+const FIRST_LISTENER: usize = usize::MAX - 1;
+const LISTENERS_MAX: usize = 1024;
+
+/// Makes a poll and the waker of the core that will use it.
+pub(crate) fn new_poll() -> io::Result<(Poll, CoreWaker)> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    Ok((poll, CoreWaker(waker)))
+}
+
+/// Wakes a core that waits in its poll.
+#[derive(Debug, Clone)]
+pub(crate) struct CoreWaker(Arc<Waker>);
+
+impl Wake for CoreWaker {
+    fn wake(&self) {
+        // It fails only if the descriptor is gone, and with it the core.
+        let _ = self.0.wake();
+    }
+}
+
+/// One core: its sockets, and the shard that says what to do with them.
+pub(crate) struct Reactor<H: Handler, F> {
+    core: CoreId,
+    poll: Poll,
+    shard: Shard<H, F>,
+    mailbox: Mailbox<H::Mail>,
+    listeners: Vec<Listener>,
+    /// By the slot of the connection.
+    transports: Vec<Option<Transport>>,
+    clock: Clock,
+    control: Arc<Control>,
+    life: Life,
+    shutdown_timeout_ms: u32,
+}
+
+/// How far the core has come.
+///
+/// ```text
+///   Running ── stop ──▶ Draining ── queues empty ──▶ Ending ── no connections, or time ──▶ done
+///                       nobody new,                  listeners closed
+///                       accept the rest
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Running,
+    Draining { until: Tick },
+    Ending { until: Tick },
+}
+
+impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
+    pub(crate) fn new(
+        core: CoreId,
+        poll: Poll,
+        shard: Shard<H, F>,
+        mailbox: Mailbox<H::Mail>,
+        mut listeners: Vec<Listener>,
+        (clock, control, shutdown_timeout_ms): (Clock, Arc<Control>, u32),
+    ) -> io::Result<Self> {
+        for (listener, token) in listeners.iter_mut().zip((0..=FIRST_LISTENER).rev()) {
+            poll.registry()
+                .register(&mut listener.socket, Token(token), Interest::READABLE)?;
+        }
+        Ok(Self {
+            core,
+            poll,
+            shard,
+            mailbox,
+            listeners,
+            transports: Vec::new(),
+            clock,
+            control,
+            life: Life::Running,
+            shutdown_timeout_ms,
+        })
+    }
+
+    /// Turns until the server was told to stop and the connections are gone. Returns how many
+    /// were cut because their time was over.
+    pub(crate) fn run(mut self) -> io::Result<usize> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut wait_ms = Some(0);
+        loop {
+            self.wait(&mut events, wait_ms)?;
+            let now = self.clock.now();
+            self.shard.time(now);
+            for event in &events {
+                self.event(event);
+            }
+            self.take_mail();
+            wait_ms = self.steps();
+            self.mailbox.post();
+            if let Some(left) = self.follow_control(now, &mut wait_ms) {
+                return Ok(left);
+            }
+        }
+    }
+
+    /// Waits for events. A core that has mail does not sleep.
+    fn wait(&mut self, events: &mut Events, wait_ms: Option<u32>) -> io::Result<()> {
+        let sleeps = wait_ms != Some(0) && self.mailbox.may_sleep();
+        let wait_ms = if sleeps { wait_ms } else { Some(0) };
+        let timeout = wait_ms.map(|ms| Duration::from_millis(u64::from(ms)));
+        let result = self.poll.poll(events, timeout);
+        if sleeps {
+            self.mailbox.woke();
+        }
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            result => result,
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        let Token(token) = event.token();
+        if event.token() == WAKER {
+            return;
+        }
+        if token > FIRST_LISTENER - LISTENERS_MAX {
+            self.shard.acceptable(FIRST_LISTENER - token);
+            return;
+        }
+        let conn = conn_id(self.core, token);
+        if event.is_writable() {
+            self.shard.writable(conn);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            let near_end = if event.is_read_closed() || event.is_error() {
+                NearEnd::Yes
+            } else {
+                NearEnd::No
+            };
+            self.shard.readable(conn, near_end);
+        }
+    }
+
+    fn take_mail(&mut self) {
+        for from in self.mailbox.senders() {
+            // At most a queue's worth, so that mail does not keep sockets waiting.
+            for _ in 0..QUEUE_ENTRIES {
+                let Some(mail) = self.mailbox.receive(from) else {
+                    break;
+                };
+                self.shard.mail(from, mail);
+            }
+        }
+    }
+
+    /// Does what the shard says until it says to wait.
+    fn steps(&mut self) -> Option<u32> {
+        loop {
+            match self.shard.next_step() {
+                Step::Read { conn, mut into } => {
+                    let result = match transport(&mut self.transports, conn) {
+                        Some(transport) => transport.read(&mut into),
+                        None => ReadResult::Broken,
+                    };
+                    self.shard.did_read(result);
+                }
+                Step::Write { conn, output } => {
+                    let result = match transport(&mut self.transports, conn) {
+                        Some(transport) => transport.write(output),
+                        None => WriteResult::Broken,
+                    };
+                    self.shard.did_write(result);
+                }
+                Step::Accept { listener, max } => self.accept(listener, max),
+                Step::EndOutput(conn) => {
+                    if let Some(transport) = transport(&mut self.transports, conn) {
+                        transport.end_output();
+                    }
+                }
+                Step::Close(conn, how) => {
+                    // The descriptor leaves the poll when it is closed.
+                    if let Some(transport) = self
+                        .transports
+                        .get_mut(conn.slot as usize)
+                        .and_then(Option::take)
+                    {
+                        transport.close(how);
+                    }
+                }
+                Step::Mail(to, mail) => {
+                    if let Err(Full(mail)) = self.mailbox.send(to, mail) {
+                        self.shard.undelivered(to, mail);
+                    }
+                }
+                Step::Wait(wait_ms) => return wait_ms,
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: usize, max: usize) {
+        let Some(socket) = self.listeners.get(listener) else {
+            self.shard.did_accept(listener, Accepted::Drained);
+            return;
+        };
+        for _ in 0..max {
+            match socket.accept() {
+                Ok((mut stream, peer)) => {
+                    let Some(conn) = self.shard.accepted(peer) else {
+                        continue;
+                    };
+                    let slot = conn.slot as usize;
+                    if slot >= self.transports.len() {
+                        self.transports.resize_with(slot + 1, || None);
+                    }
+                    let both = Interest::READABLE | Interest::WRITABLE;
+                    // If it cannot be watched, the first read or write finds no transport.
+                    if let Err(error) =
+                        self.poll
+                            .registry()
+                            .register(&mut stream, token(conn), both)
+                    {
+                        tracing::warn!(%error, "cannot watch a connection");
+                    } else {
+                        self.transports[slot] = Some(Transport::Plain(stream));
+                    }
+                }
+                Err(accepted) => {
+                    self.shard.did_accept(listener, accepted);
+                    return;
+                }
+            }
+        }
+        self.shard.did_accept(listener, Accepted::More);
+    }
+
+    /// Stops when told to. Returns the connections that are left when all is done.
+    fn follow_control(&mut self, now: Now, wait_ms: &mut Option<u32>) -> Option<usize> {
+        match self.life {
+            Life::Running => {
+                if self.control.is_stopping() {
+                    self.life = Life::Draining {
+                        until: now.tick.after(self.shutdown_timeout_ms),
+                    };
+                    for (index, listener) in self.listeners.iter().enumerate() {
+                        listener.admit_nobody();
+                        self.shard.acceptable(index);
+                    }
+                    self.shard.stop();
+                    *wait_ms = Some(0);
+                }
+                None
+            }
+            Life::Draining { until } => {
+                if !self.shard.is_accepting() || until.is_due(now.tick) {
+                    self.listeners.clear();
+                    self.life = Life::Ending { until };
+                    *wait_ms = Some(0);
+                }
+                None
+            }
+            Life::Ending { until } => {
+                let left = self.shard.connections();
+                if left == 0 || until.is_due(now.tick) {
+                    return Some(left);
+                }
+                let until_ms = until.since(now.tick);
+                *wait_ms = Some(wait_ms.map_or(until_ms, |ms| ms.min(until_ms)));
+                None
+            }
+        }
+    }
+}
+
+impl<H: Handler, F> std::fmt::Debug for Reactor<H, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reactor({}, {:?})", self.core, self.life)
+    }
+}
+
+fn transport(transports: &mut [Option<Transport>], conn: ConnId) -> Option<&mut Transport> {
+    transports.get_mut(conn.slot as usize)?.as_mut()
+}
+
+/// A connection's token: its generation above its slot. The highest generation is not used, so
+/// that tokens stay below those of listeners.
+fn token(conn: ConnId) -> Token {
+    Token((conn.generation as usize) << 32 | conn.slot as usize)
+}
+
+fn conn_id(core: CoreId, token: usize) -> ConnId {
+    ConnId {
+        core,
+        slot: u32::try_from(token & 0xffff_ffff).unwrap_or(u32::MAX),
+        generation: u32::try_from(token >> 32).unwrap_or(u32::MAX),
+    }
+}

@@ -1,0 +1,78 @@
+//! A connection's bytes. Plaintext above, whatever the wire needs below.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use rustix::buffer::spare_capacity;
+use socket2::SockRef;
+
+use crate::engine::{CloseHow, Outbound, ReadInto, ReadResult, SLICES_MAX, WriteResult};
+
+/// How a connection's bytes travel.
+#[derive(Debug)]
+pub(super) enum Transport {
+    /// As they are.
+    Plain(TcpStream),
+}
+
+impl Transport {
+    pub(super) fn read(&mut self, into: &mut ReadInto<'_>) -> ReadResult {
+        let Self::Plain(stream) = self;
+        loop {
+            let result = match into {
+                ReadInto::Buffer(buffer) => stream.read(buffer),
+                ReadInto::Spare(buffer) => {
+                    rustix::io::read(&*stream, spare_capacity(buffer)).map_err(io::Error::from)
+                }
+            };
+            match result {
+                Ok(0) => return ReadResult::End,
+                Ok(bytes) => return ReadResult::Bytes(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return ReadResult::WouldBlock;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return ReadResult::Broken,
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, output: &Outbound) -> WriteResult {
+        let Self::Plain(stream) = self;
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = output.slices(&mut slices);
+        let slices = &slices[..count];
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        loop {
+            let result = match slices {
+                [only] => stream.write(only),
+                several => stream.write_vectored(several),
+            };
+            match result {
+                Ok(bytes) if bytes == offered => return WriteResult::All(bytes),
+                Ok(bytes) => return WriteResult::Part(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return WriteResult::WouldBlock;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return WriteResult::Broken,
+            }
+        }
+    }
+
+    /// Tells the peer that no more will come. If the connection is gone, the next read says so.
+    pub(super) fn end_output(&self) {
+        let Self::Plain(stream) = self;
+        let _ = stream.shutdown(Shutdown::Write);
+    }
+
+    pub(super) fn close(self, how: CloseHow) {
+        let Self::Plain(stream) = self;
+        if how == CloseHow::Reset {
+            // Lingering for no time resets the connection and frees what the kernel holds.
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
