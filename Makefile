@@ -3,9 +3,9 @@
 
 export RUSTDOCFLAGS = -Dwarnings
 
-.PHONY: test tools fmt lint doc unit autobahn-ci autobahn bench-echo bench-idle
+.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle
 
-test: tools fmt lint doc unit autobahn-ci
+test: tools fmt lint doc unit interop autobahn-ci
 	@echo "make test: all steps passed"
 
 # What the steps need besides Rust: Python with venv, for the Autobahn suite.
@@ -24,15 +24,20 @@ doc:
 unit:
 	cargo test --workspace --locked
 
-# Groups 1 to 10 whole, and the quick half of 12 and 13 (compression).
-autobahn-ci:
+# Clients that people use: Python's websockets, Node's ws, curl.
+interop: release
+	tests/interop/run
+
+release:
 	cargo build --release --locked --bins --examples
+
+# Groups 1 to 10 whole, and the quick half of 12 and 13 (compression).
+autobahn-ci: release
 	autobahn/run server --profile ci
 	autobahn/run client --profile ci
 
 # All 517 cases in both roles, a quarter of an hour; writes docs/autobahn.md.
-autobahn:
-	cargo build --release --locked --bins --examples
+autobahn: release
 	autobahn/run server
 	autobahn/run client
 	autobahn/run table docs/autobahn.md

@@ -1,6 +1,8 @@
 //! corewire: a low-latency WebSocket edge server.
 
 pub mod bench;
+pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod ids;
 mod mailbox;

@@ -131,6 +131,16 @@ fn a_malformed_list_is_an_error_before_and_after_a_good_offer() {
 }
 
 #[test]
+fn an_error_ends_a_list() {
+    for lines in [["a b, c", "d"], ["a;, b", "c"]] {
+        let mut list = Extensions::new(lines.into_iter().map(str::as_bytes));
+        assert!(list.next().unwrap().is_err());
+        assert!(list.next().is_none());
+        assert!(list.next().is_none());
+    }
+}
+
+#[test]
 fn empty_elements_of_a_list_are_ignored() {
     let offer = ", ,permessage-deflate,, , ";
     assert!(matches!(

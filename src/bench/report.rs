@@ -150,10 +150,12 @@ pub(super) fn cpu(cpu: &Cpu) -> String {
 
 /// The warnings at the end.
 pub(super) fn warnings(f: &mut fmt::Formatter<'_>, warnings: &[String]) -> fmt::Result {
-    for warning in warnings {
-        write!(f, "\nwarning: {warning}")?;
+    if !warnings.is_empty() {
+        writeln!(f)?;
     }
-    Ok(())
+    warnings
+        .iter()
+        .try_for_each(|warning| writeln!(f, "warning: {warning}"))
 }
 
 #[cfg(test)]

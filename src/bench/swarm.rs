@@ -7,7 +7,6 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::clock::{Clock, nanoseconds};
 use super::connection::{Connection, Reading};
@@ -15,6 +14,7 @@ use super::error::{Error, Fault};
 use super::messages::Messages;
 use super::opening::{Offer, Opening};
 use super::target::{Scheme, Target};
+use crate::server;
 
 /// Connections that are opened at a time: fewer than any server's backlog.
 const OPENING_MAX: usize = 64;
@@ -225,19 +225,13 @@ const fn at(number: usize) -> impl FnOnce(Fault) -> Error {
 
 /// Makes room for `count` connections under the hard limit of descriptors.
 fn raise_descriptor_limit(count: usize) -> Result<(), Error> {
-    let needed = (count + DESCRIPTORS_EXTRA) as u64;
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
+    let needed = count + DESCRIPTORS_EXTRA;
+    let limit = server::raise_descriptor_limit();
+    if limit >= needed {
         return Ok(());
     }
-    if limit.maximum.is_some_and(|maximum| maximum < needed) {
-        return Err(Error::Settings(format!(
-            "{count} connections need {needed} descriptors, and the hard limit is {}: raise it \
-             (`ulimit -Hn`) or use fewer connections",
-            limit.maximum.unwrap_or(0),
-        )));
-    }
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit)
-        .map_err(|error| Error::system("raise the limit of descriptors")(error.into()))
+    Err(Error::Settings(format!(
+        "{count} connections need {needed} descriptors, and the limit is {limit}: raise it \
+         (`ulimit -Hn`) or use fewer connections"
+    )))
 }

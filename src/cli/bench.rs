@@ -1,17 +1,25 @@
 //! `corewire bench`: the load generator's arguments and output.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use serde::Serialize;
 
+use super::Failure;
 use crate::bench::echo::{self, Content, Deflate};
-use crate::bench::{Error, Target, idle};
+use crate::bench::{Target, idle};
 
-/// Measure a WebSocket server, this one or another.
+const EXAMPLES: &str = "\
+Examples:
+  corewire bench echo ws://127.0.0.1:9001/echo --server-pid $(pidof corewire)
+  corewire bench echo ws://127.0.0.1:9001/echo --size 1024 --depth 16 --json
+  corewire bench idle ws://127.0.0.1:9001/echo --deflate --server-pid $(pidof corewire)";
+
+/// Measure a WebSocket server, this one or another
 #[derive(Debug, Args)]
-pub struct Bench {
+struct Bench {
     #[command(subcommand)]
     measurement: Measurement,
 }
@@ -83,42 +91,25 @@ struct Idle {
     json: bool,
 }
 
-/// Why there is no output.
-#[derive(Debug)]
-pub enum BenchError {
-    /// There is no result.
-    Bench(Error),
-    /// The result cannot be written.
-    Output(io::Error),
+/// The command and its help.
+pub(super) fn command() -> Command {
+    Bench::augment_args(Command::new(super::command::BENCH)).after_help(EXAMPLES)
 }
 
-impl std::fmt::Display for BenchError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bench(error) => error.fmt(f),
-            Self::Output(error) => write!(f, "cannot write the result: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for BenchError {}
-
-/// Runs the measurement and writes its result to `out`.
-///
-/// # Errors
-///
-/// A run without a result, and an `out` that does not take it.
-pub fn run(bench: &Bench, out: &mut dyn Write) -> Result<(), BenchError> {
-    match &bench.measurement {
+/// Measures, and writes the result to `out`.
+pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failure> {
+    let bench = Bench::from_arg_matches(matches).map_err(Failure::Arguments)?;
+    match bench.measurement {
         Measurement::Echo(echo) => {
-            let report = echo::run(&echo.url, &echo.options()).map_err(BenchError::Bench)?;
+            let report = echo::run(&echo.url, &echo.options()).map_err(Failure::Measuring)?;
             write(&report, echo.json, out)
         }
         Measurement::Idle(idle) => {
-            let report = idle::run(&idle.url, &idle.options()).map_err(BenchError::Bench)?;
+            let report = idle::run(&idle.url, &idle.options()).map_err(Failure::Measuring)?;
             write(&report, idle.json, out)
         }
     }
+    .map_err(Failure::Output)
 }
 
 impl Echo {
@@ -155,21 +146,14 @@ impl Idle {
     }
 }
 
-fn write(
-    report: &(impl Serialize + std::fmt::Display),
-    json: bool,
-    out: &mut dyn Write,
-) -> Result<(), BenchError> {
-    let text = if json {
-        serde_json::to_string(report)
-            .map_err(io::Error::from)
-            .map_err(BenchError::Output)?
+fn write(report: &(impl Serialize + Display), json: bool, out: &mut dyn Write) -> io::Result<()> {
+    if json {
+        serde_json::to_writer(&mut *out, report)?;
+        writeln!(out)?;
     } else {
-        report.to_string()
-    };
-    writeln!(out, "{}", text.trim_end())
-        .and_then(|()| out.flush())
-        .map_err(BenchError::Output)
+        write!(out, "{report}")?;
+    }
+    out.flush()
 }
 
 fn seconds(argument: &str) -> Result<Duration, String> {

@@ -346,6 +346,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             End::Closed { .. } | End::Failed(_) => CloseHow::Linger,
             End::Stalled => CloseHow::Reset,
         };
+        tracing::debug!(conn = %turn.id, ?end, "WebSocket ended");
         conn.unread = None;
         conn.timer = None;
         conn.wish = Wish::None;

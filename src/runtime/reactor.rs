@@ -143,7 +143,8 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
             return;
         }
         let conn = conn_id(self.core, token);
-        if event.is_writable() {
+        // A connection that is gone says so at the next write, if one waits.
+        if event.is_writable() || event.is_write_closed() || event.is_error() {
             self.shard.writable(conn);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {

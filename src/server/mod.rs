@@ -1,6 +1,8 @@
 //! The roof: binds, starts one thread per core, waits for signals.
 
+mod descriptors;
 mod options;
+mod panics;
 mod site;
 
 use std::fmt;
@@ -21,7 +23,9 @@ use crate::metrics::Counters;
 use crate::runtime::{Clock, Control, Listener, Reactor, bind_group, new_poll};
 
 pub use crate::runtime::BindError;
+pub use descriptors::{connections_for, raise_descriptor_limit};
 pub use options::Options;
+pub use panics::log_panics;
 pub use site::{Site, SiteHandler};
 
 /// Cores that one server can have: a [`CoreId`] is a byte.

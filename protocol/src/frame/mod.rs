@@ -3,7 +3,10 @@
 //! [`FrameHeader::parse`] looks at bytes and copies none; [`FrameHeader::encode`] is its inverse;
 //! [`mask()`] turns a payload into its masked form and back, in place. Nothing here allocates,
 //! whatever length a frame announces.
-#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 mod header;
 mod mask;

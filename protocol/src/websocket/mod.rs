@@ -53,7 +53,7 @@ pub struct Env<'a> {
 /// Buffers that a core's connections take turns with.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The [`Payload::Buffer`] of an inflated message is this buffer; a driver that has no other
+    /// The [`Payload::Buffer`](crate::Payload::Buffer) of an inflated message is this buffer; a driver that has no other
     /// use for it puts it back.
     pub inflated: Vec<u8>,
     deflated: Vec<u8>,
@@ -225,7 +225,11 @@ impl WebSocket {
         }
         match self.keepalive.due(env.now, env.limits) {
             Due::Nothing => {}
-            Due::Ping => self.frame(OpCode::Ping, &[], env, out),
+            Due::Ping => {
+                // The peer has been silent for a while: it is an idle connection.
+                self.shrink();
+                self.frame(OpCode::Ping, &[], env, out);
+            }
             Due::Idle => self.close(CloseCode::GOING_AWAY, "idle for too long", env, out),
             Due::Dead => {
                 self.fail(Error::PongTimeout, env, out);

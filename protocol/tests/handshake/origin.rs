@@ -179,6 +179,7 @@ fn origins_compare_by_scheme_host_and_port() {
     let origin = |text: &'static str| Origin::parse(text.as_bytes()).unwrap();
     assert_eq!(origin("https://a.com"), origin("HTTPS://A.com:443"));
     assert_ne!(origin("https://a.com"), origin("http://a.com"));
+    assert_ne!(origin("https://a.com:1"), origin("http://a.com:1"));
     assert_ne!(origin("https://a.com"), origin("https://a.com:80"));
     assert_ne!(origin("app://a"), origin("app://a:1"));
 }

@@ -1,0 +1,399 @@
+//! The table of all settings, in the order in which they are shown.
+//!
+//! The file, the flags and variables, `corewire check`, the help, the hints at misspelt keys and
+//! docs/configuration.md all read this table. Defaults stand with the options themselves.
+
+use std::ops::RangeInclusive;
+
+use corewire_protocol::Limits;
+
+use super::draft::Draft;
+use super::quantity::Unit;
+use super::setting::Place::{self, U32, Usize};
+use super::setting::{Kind, Setting};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// No time is longer: ticks compare rightly for 24 days, and after a day nobody is waiting.
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// All settings.
+pub static SETTINGS: &[Setting] = &[
+    Setting {
+        name: "server.listen",
+        flag: Some("listen"),
+        meaning: "Address to listen on, by every core; with port 0 the system chooses the port.",
+        at_limit: "a port in use ends the start with 1",
+        kind: Kind::Listen,
+    },
+    Setting {
+        name: "server.cores",
+        flag: Some("cores"),
+        meaning: "Event loops, one thread each; auto: one per core of the machine.",
+        at_limit: "",
+        kind: Kind::Cores,
+    },
+    Setting {
+        name: "server.allow_origin",
+        flag: Some("allow-origin"),
+        meaning: "Origin whose pages may connect besides the server's own; * allows every page.",
+        at_limit: "another page gets 403",
+        kind: Kind::AllowOrigin,
+    },
+    Setting {
+        name: "server.backlog",
+        flag: None,
+        meaning: "Connections per core that the kernel completes before they are accepted.",
+        at_limit: "the kernel drops the attempt, the client tries again",
+        kind: count(1, 65_535, |draft| U32(&mut draft.server.backlog)),
+    },
+    Setting {
+        name: "server.inflate_budget_bytes",
+        flag: None,
+        meaning: "What the unfinished inflated messages of all connections may hold together.",
+        at_limit: "the message that asks for more closes with 1013",
+        kind: bytes(64 * KIB, 64 * GIB, |draft| {
+            Usize(&mut draft.server.inflate_budget_bytes)
+        }),
+    },
+    Setting {
+        name: "server.shutdown_timeout_ms",
+        flag: None,
+        meaning: "Time that connections have to end after SIGTERM or SIGINT.",
+        at_limit: "resets what is left and exits",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.server.shutdown_timeout_ms)),
+    },
+    Setting {
+        name: "engine.connections_max",
+        flag: None,
+        meaning: "Connections of the whole process.",
+        at_limit: "answers one more with 503",
+        kind: count(1, 10_000_000, |draft| {
+            Usize(&mut draft.engine().connections_max)
+        }),
+    },
+    Setting {
+        name: "engine.request_timeout_ms",
+        flag: None,
+        meaning: "Time from accept to the end of the request's head, never extended; a further \
+                  request has as much from its first byte.",
+        at_limit: "answers 408 and closes",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.engine().request_timeout_ms)),
+    },
+    Setting {
+        name: "engine.http_idle_timeout_ms",
+        flag: None,
+        meaning: "Time that a kept HTTP connection may be idle between two requests.",
+        at_limit: "closes",
+        kind: milliseconds(1, DAY, |draft| {
+            U32(&mut draft.engine().http_idle_timeout_ms)
+        }),
+    },
+    Setting {
+        name: "engine.linger_bytes",
+        flag: None,
+        meaning: "What is still read and thrown away after our side has ended, so that the peer \
+                  sees our last words.",
+        at_limit: "resets",
+        kind: bytes(0, 16 * MIB, |draft| U32(&mut draft.engine().linger_bytes)),
+    },
+    Setting {
+        name: "engine.receive_buffer_bytes",
+        flag: None,
+        meaning: "Receive buffer of a core, which all its connections share.",
+        at_limit: "bounds one read",
+        kind: bytes(4 * KIB, MIB, |draft| {
+            Usize(&mut draft.engine().receive_buffer_bytes)
+        }),
+    },
+    Setting {
+        name: "engine.turn_work",
+        flag: None,
+        meaning: "Work of one connection's turn: bytes read, bytes inflated and 256 a frame.",
+        at_limit: "the other connections have their turn first",
+        kind: bytes(4 * KIB, GIB, |draft| Usize(&mut draft.engine().turn_work)),
+    },
+    Setting {
+        name: "engine.accepts_per_turn",
+        flag: None,
+        meaning: "Connections that a core accepts in one turn.",
+        at_limit: "the rest waits for the next turn",
+        kind: count(1, 65_536, |draft| {
+            Usize(&mut draft.engine().accepts_per_turn)
+        }),
+    },
+    Setting {
+        name: "outbound.low_bytes",
+        flag: None,
+        meaning: "Output of earlier turns, up to which a connection is read and filled.",
+        at_limit: "waits until the peer has taken some",
+        kind: bytes(1, GIB, |draft| Usize(&mut draft.outbound().low_bytes)),
+    },
+    Setting {
+        name: "outbound.high_bytes",
+        flag: None,
+        meaning: "Waiting output above which a turn ends, also inside of a read.",
+        at_limit: "handles no further frame for now",
+        kind: bytes(1, GIB, |draft| Usize(&mut draft.outbound().high_bytes)),
+    },
+    Setting {
+        name: "outbound.cap_bytes",
+        flag: None,
+        meaning: "Waiting output above which no further message is taken.",
+        at_limit: "the next message closes with 1013",
+        kind: bytes(1, GIB, |draft| Usize(&mut draft.outbound().cap_bytes)),
+    },
+    Setting {
+        name: "outbound.stall_timeout_ms",
+        flag: None,
+        meaning: "Time in which the peer took no byte while some waited.",
+        at_limit: "resets",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.outbound().stall_timeout_ms)),
+    },
+    Setting {
+        name: "limits.message_bytes",
+        flag: Some("max-message-size"),
+        meaning: "Largest message, after inflating and summed over its fragments.",
+        at_limit: "closes with 1009",
+        kind: bytes(1, GIB, |draft| Usize(&mut draft.limits().message_bytes)),
+    },
+    Setting {
+        name: "limits.empty_fragments",
+        flag: None,
+        meaning: "Empty fragments of one message that do not end it.",
+        at_limit: "closes with 1008",
+        kind: count(0, 1_000_000, |draft| {
+            U32(&mut draft.limits().empty_fragments)
+        }),
+    },
+    Setting {
+        name: "limits.inflate_ratio",
+        flag: None,
+        meaning: "What one compressed byte may become, past the floor below; deflate itself ends \
+                  at 1032.",
+        at_limit: "closes with 1009",
+        kind: count(1, 1032, |draft| U32(&mut draft.limits().inflate_ratio)),
+    },
+    Setting {
+        name: "limits.inflate_ratio_floor_bytes",
+        flag: None,
+        meaning: "Inflated size of a message up to which the ratio is not looked at.",
+        at_limit: "the ratio rules",
+        kind: bytes(0, GIB, |draft| {
+            Usize(&mut draft.limits().inflate_ratio_floor_bytes)
+        }),
+    },
+    Setting {
+        name: "limits.control_burst",
+        flag: None,
+        meaning: "Pings and pongs that a peer may send at once and have every ping answered.",
+        at_limit: "the rate below rules",
+        kind: count(1, 1_000_000, |draft| U32(&mut draft.limits().control_burst)),
+    },
+    Setting {
+        name: "limits.control_per_second",
+        flag: None,
+        meaning: "Pings and pongs a second after the burst.",
+        at_limit: "answers one ping a turn, the newest",
+        kind: count(1, 1_000_000, |draft| {
+            U32(&mut draft.limits().control_per_second)
+        }),
+    },
+    Setting {
+        name: "limits.ping_interval_ms",
+        flag: Some("ping-interval"),
+        meaning: "Silence of the peer after which it is sent a ping.",
+        at_limit: "sends a ping",
+        kind: milliseconds(0, DAY, |draft| U32(&mut draft.limits().ping_interval_ms)),
+    },
+    Setting {
+        name: "limits.pong_timeout_ms",
+        flag: None,
+        meaning: "Time after that ping within which some byte must come from the peer.",
+        at_limit: "closes with 1001",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.limits().pong_timeout_ms)),
+    },
+    Setting {
+        name: "limits.idle_timeout_ms",
+        flag: Some("idle-timeout"),
+        meaning: "Time without a message in either direction.",
+        at_limit: "closes with 1001",
+        kind: milliseconds(0, DAY, |draft| U32(&mut draft.limits().idle_timeout_ms)),
+    },
+    Setting {
+        name: "limits.close_timeout_ms",
+        flag: None,
+        meaning: "Time in which the peer must answer our Close and end the connection.",
+        at_limit: "drops the connection",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.limits().close_timeout_ms)),
+    },
+    Setting {
+        name: "limits.head_bytes",
+        flag: None,
+        meaning: "One HTTP head, from the request line to the empty line.",
+        at_limit: "answers 431 and closes",
+        kind: bytes(512, MIB, |draft| Usize(&mut draft.limits().head_bytes)),
+    },
+    Setting {
+        name: "limits.head_line_bytes",
+        flag: None,
+        meaning: "One line of a head.",
+        at_limit: "answers 414 or 431 and closes",
+        kind: bytes(128, MIB, |draft| Usize(&mut draft.limits().head_line_bytes)),
+    },
+    Setting {
+        name: "limits.header_count",
+        flag: None,
+        meaning: "Header lines of one head; a handshake has five at least.",
+        at_limit: "answers 431 and closes",
+        kind: count(5, Limits::HEADER_COUNT_CEILING as u64, |draft| {
+            Usize(&mut draft.limits().header_count)
+        }),
+    },
+    Setting {
+        name: "deflate.mode",
+        flag: Some("deflate"),
+        meaning: "Compression: off declines it, shared keeps nothing per connection, takeover \
+                  keeps a window per connection and compresses better.",
+        at_limit: "",
+        kind: Kind::DeflateMode,
+    },
+    Setting {
+        name: "deflate.window_bits",
+        flag: Some("deflate-window"),
+        meaning: "Largest window of what we compress, as a power of two; with takeover also of \
+                  what we inflate.",
+        at_limit: "a client that asks for less gets it",
+        kind: count(9, 15, |draft| U32(&mut draft.window_bits)),
+    },
+    Setting {
+        name: "log.level",
+        flag: Some("log"),
+        meaning: "What is logged to stderr: this level and those before it.",
+        at_limit: "",
+        kind: Kind::LogLevel,
+    },
+];
+
+/// The setting of this name.
+pub(super) fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// The table of this name.
+pub(super) fn table(name: &str) -> Option<&'static str> {
+    let mut tables = SETTINGS.iter().map(Setting::table);
+    tables.find(|table| *table == name)
+}
+
+const fn bytes(least: u64, most: u64, place: fn(&mut Draft) -> Place<'_>) -> Kind {
+    number(Unit::Bytes, least, most, place)
+}
+
+const fn milliseconds(least: u64, most: u64, place: fn(&mut Draft) -> Place<'_>) -> Kind {
+    number(Unit::Milliseconds, least, most, place)
+}
+
+const fn count(least: u64, most: u64, place: fn(&mut Draft) -> Place<'_>) -> Kind {
+    number(Unit::Count, least, most, place)
+}
+
+const fn number(unit: Unit, least: u64, most: u64, place: fn(&mut Draft) -> Place<'_>) -> Kind {
+    Kind::Number {
+        unit,
+        allowed: RangeInclusive::new(least, most),
+        place,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Draft, Kind, SETTINGS, Setting};
+    use crate::config::given::Given;
+
+    #[test]
+    fn no_name_stands_twice() {
+        let names: BTreeSet<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+        assert_eq!(names.len(), SETTINGS.len());
+        let flags = SETTINGS.iter().filter_map(|setting| setting.flag);
+        let different: BTreeSet<_> = flags.clone().collect();
+        assert_eq!(different.len(), flags.count());
+    }
+
+    #[test]
+    fn every_number_of_the_options_can_be_set() {
+        for line in lines(&Draft::default()) {
+            if let Some((field, value)) = line.split_once(": ")
+                && value.starts_with(|first: char| first.is_ascii_digit())
+            {
+                let known = SETTINGS.iter().any(|setting| setting.key() == field);
+                assert!(known, "{field} is in the options and not in the table");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_reaches_its_own_field_and_no_other() {
+        for (setting, least, most) in numbers() {
+            let mut draft = Draft::default();
+            let changed = match setting.number(&mut draft) {
+                Some(default) if default == least => most,
+                Some(_) | None => least,
+            };
+            let before = lines(&draft);
+            set(setting, &mut draft, i128::from(changed)).unwrap();
+            let after = lines(&draft);
+            let mut differences = after.iter().filter(|line| !before.contains(line));
+            let expected = format!("{}: {changed},", setting.key());
+            assert_eq!(differences.next(), Some(&expected));
+            assert_eq!(differences.next(), None, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn a_number_has_its_bounds_and_none_beyond() {
+        for (setting, least, most) in numbers() {
+            let (least, most) = (i128::from(least), i128::from(most));
+            let set = |number| set(setting, &mut Draft::default(), number);
+            assert_eq!(set(least), Ok(()));
+            assert_eq!(set(most), Ok(()));
+            assert!(set(least - 1).is_err(), "{}", setting.name);
+            assert!(set(most + 1).is_err(), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn a_default_is_shown_as_it_could_be_written() {
+        for setting in SETTINGS {
+            let mut draft = Draft::default();
+            let shown = Given::Text(setting.default_value());
+            match setting.set(&mut draft, &shown) {
+                Ok(()) => assert_eq!(lines(&draft), lines(&Draft::default())),
+                Err(_) => assert_eq!(setting.name, "server.allow_origin"),
+            }
+        }
+    }
+
+    fn numbers() -> impl Iterator<Item = (&'static Setting, u64, u64)> {
+        SETTINGS.iter().filter_map(|setting| match &setting.kind {
+            Kind::Number { allowed, .. } => Some((setting, *allowed.start(), *allowed.end())),
+            Kind::Listen | Kind::Cores | Kind::AllowOrigin | Kind::DeflateMode | Kind::LogLevel => {
+                None
+            }
+        })
+    }
+
+    fn set(setting: &Setting, draft: &mut Draft, number: i128) -> Result<(), String> {
+        let given = Given::Integer(number);
+        setting.set(draft, &given).map_err(|refusal| refusal.remedy)
+    }
+
+    /// The fields, one a line.
+    fn lines(draft: &Draft) -> Vec<String> {
+        let text = format!("{draft:#?}");
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+}

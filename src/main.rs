@@ -1,0 +1,7 @@
+//! The `corewire` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    corewire::cli::main()
+}
