@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use crate::config::Settings;
-use crate::server::{Server, ServerError, Site};
+use crate::server::{Server, ServerError, Site, log_panics, raise_descriptor_limit};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -12,14 +12,17 @@ use crate::server::{Server, ServerError, Site};
 ///
 /// Why it could not start, or why it had to stop, with what to do about it.
 pub(super) fn run(settings: Settings) -> Result<(), ServerError> {
+    raise_descriptor_limit();
+    log_panics();
     let server = Server::with_options(Site, settings.server).bind()?;
     let ready = ready(server.addresses(), server.cores());
     let server = server.start()?;
+    server.watch_signals()?;
     let mut stdout = io::stdout().lock();
     // Whoever started us may not listen to stdout; the server serves all the same.
     let _ = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
     drop(stdout);
-    server.run_until_signal()
+    server.join().map(drop)
 }
 
 /// One line that says where what is, for people and for scripts that wait for it.

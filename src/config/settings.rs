@@ -67,7 +67,8 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "engine.connections_max",
         flag: None,
-        meaning: "Connections of the whole process.",
+        meaning: "Connections of the whole process; never more than nine tenths of the \
+                  descriptors that it may open.",
         at_limit: "answers one more with 503",
         kind: count(1, 10_000_000, |draft| {
             Usize(&mut draft.engine().connections_max)

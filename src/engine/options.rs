@@ -23,7 +23,8 @@ pub struct Options {
     /// Bytes that are read and thrown away after our side of a connection has ended, so that the
     /// peer sees our last words and no reset.
     pub linger_bytes: u32,
-    /// Connections of the whole process. One more is answered with 503.
+    /// Connections of the whole process. One more is answered with 503. A server lowers it to nine
+    /// tenths of the descriptors that the process may open.
     pub connections_max: usize,
     /// Bytes of the receive buffer of a core, which also bound one read.
     pub receive_buffer_bytes: usize,
@@ -72,7 +73,7 @@ impl Default for Options {
             request_timeout_ms: 10_000,
             http_idle_timeout_ms: 30_000,
             linger_bytes: 64 << 10,
-            connections_max: 10_000,
+            connections_max: 10_000_000,
             receive_buffer_bytes: 64 << 10,
             turn_work: 256 << 10,
             accepts_per_turn: 64,

@@ -500,7 +500,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         };
         let out = match &mut self.turn {
             Some(turn) if turn.id == id => &mut turn.out,
-            Some(_) | None => conn.outbound.get_or_insert_default(),
+            Some(_) | None => conn.outbound.get_or_insert_with(|| {
+                conn.waits_since = self.commons.now.tick;
+                Box::default()
+            }),
         };
         let commons = &mut self.commons;
         out.gather(|bytes| websocket.close(code, reason, &mut commons.env(), bytes));

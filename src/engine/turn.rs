@@ -52,6 +52,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
+        if conn.outbound.is_none() {
+            conn.waits_since = self.commons.now.tick;
+        }
         let out = conn
             .outbound
             .take()
@@ -339,6 +342,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let Some(conn) = self.conns.get_mut(turn.id) else {
             return;
         };
+        if !matches!(conn.stage, Stage::Open(..)) {
+            return;
+        }
         let how = match end {
             // RFC 6455, 7.1.1: the server ends TCP first. The peer has said all it has to say.
             End::Closed { .. } if conn.read == ReadSide::Drained => CloseHow::Close,

@@ -23,7 +23,7 @@ use crate::metrics::Counters;
 use crate::runtime::{Clock, Control, Listener, Reactor, bind_group, new_poll};
 
 pub use crate::runtime::BindError;
-pub use descriptors::{connections_for, raise_descriptor_limit};
+pub use descriptors::raise_descriptor_limit;
 pub use options::Options;
 pub use panics::log_panics;
 pub use site::{Site, SiteHandler};
@@ -147,7 +147,12 @@ impl<S: Service> Server<S> {
     ///
     /// [`ServerError`]: the address is in use, not this machine's, or not allowed.
     pub fn bind(self) -> Result<BoundServer<S>, ServerError> {
-        let Self { service, options } = self;
+        let Self {
+            service,
+            mut options,
+        } = self;
+        let connections_max = &mut options.engine.connections_max;
+        *connections_max = descriptors::connections_possible().min(*connections_max);
         let cores = match options.cores {
             Some(cores) => cores,
             None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64)),
@@ -289,16 +294,20 @@ impl RunningServer {
                 Err(panic) => std::panic::resume_unwind(panic),
             };
         }
+        if left > 0 {
+            tracing::warn!(connections = left, "cut: they did not end in time");
+        }
         Ok(left)
     }
 
-    /// Serves until SIGTERM or SIGINT, then stops. A second signal ends the process at once, with
-    /// exit code 128 and the signal's number.
+    /// Stops the server at SIGTERM or SIGINT from now on. A second signal ends the process at once,
+    /// with exit code 128 and the signal's number. Whoever announces that the server is ready does
+    /// so after this call: a signal that comes before it ends the process by itself.
     ///
     /// # Errors
     ///
-    /// As [`join`](Self::join).
-    pub fn run_until_signal(self) -> Result<(), ServerError> {
+    /// [`ServerError::System`] if signals cannot be watched.
+    pub fn watch_signals(&self) -> Result<(), ServerError> {
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(cannot("watch for signals"))?;
         let stopper = self.stopper();
         std::thread::Builder::new()
@@ -313,11 +322,17 @@ impl RunningServer {
                 }
             })
             .map_err(cannot("start a thread"))?;
-        let left = self.join()?;
-        if left > 0 {
-            tracing::warn!(connections = left, "cut: they did not end in time");
-        }
         Ok(())
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops, as [`watch_signals`](Self::watch_signals) says.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join).
+    pub fn run_until_signal(self) -> Result<(), ServerError> {
+        self.watch_signals()?;
+        self.join().map(drop)
     }
 }
 
