@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
+use rustix::process::{Resource, getrlimit};
 
 use super::clock::{Clock, nanoseconds};
 use super::connection::{Connection, Reading};
@@ -225,11 +226,12 @@ const fn at(number: usize) -> impl FnOnce(Fault) -> Error {
 
 /// Makes room for `count` connections under the hard limit of descriptors.
 fn raise_descriptor_limit(count: usize) -> Result<(), Error> {
-    let needed = count + DESCRIPTORS_EXTRA;
-    let limit = server::raise_descriptor_limit();
-    if limit >= needed {
-        return Ok(());
-    }
+    server::raise_descriptor_limit();
+    let needed = (count + DESCRIPTORS_EXTRA) as u64;
+    let limit = match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < needed => limit,
+        Some(_) | None => return Ok(()),
+    };
     Err(Error::Settings(format!(
         "{count} connections need {needed} descriptors, and the limit is {limit}: raise it \
          (`ulimit -Hn`) or use fewer connections"
