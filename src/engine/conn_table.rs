@@ -7,7 +7,7 @@ use crate::ids::{ConnId, CoreId};
 use super::conn::Conn;
 
 /// A table of slots. A slot that is freed goes to the end of the free list and gets the next
-/// generation, so that an old id finds nothing.
+/// generation, so that an old id finds nothing. Nor does an id of another core.
 #[derive(Debug)]
 pub(super) struct ConnTable<S> {
     core: CoreId,
@@ -54,7 +54,7 @@ impl<S> ConnTable<S> {
 
     pub(super) fn remove(&mut self, id: ConnId) -> Option<Conn<S>> {
         let slot = self.slots.get_mut(id.slot as usize)?;
-        if slot.generation != id.generation {
+        if slot.generation != id.generation || self.core != id.core {
             return None;
         }
         let conn = slot.conn.take()?;
@@ -68,14 +68,14 @@ impl<S> ConnTable<S> {
         let slot = self.slots.get(id.slot as usize)?;
         slot.conn
             .as_ref()
-            .filter(|_| slot.generation == id.generation)
+            .filter(|_| slot.generation == id.generation && self.core == id.core)
     }
 
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn<S>> {
         let slot = self.slots.get_mut(id.slot as usize)?;
         slot.conn
             .as_mut()
-            .filter(|_| slot.generation == id.generation)
+            .filter(|_| slot.generation == id.generation && self.core == id.core)
     }
 
     /// The id of whatever connection is in a slot now.

@@ -121,10 +121,10 @@ impl<M> Context<'_, M> {
             .gather(|bytes| websocket.close(code, reason, env, bytes));
     }
 
-    /// Has [`timeout`](super::Handler::timeout) called after `ms` milliseconds, to the next 8.
-    /// A connection has one timer: setting it again replaces it.
-    pub const fn set_timer(&mut self, ms: u32) {
-        *self.timer = Some(self.env.now.after(ms));
+    /// Has [`timeout`](super::Handler::timeout) called after `ms` milliseconds, to the next 8, and
+    /// never in the same turn. A connection has one timer: setting it again replaces it.
+    pub fn set_timer(&mut self, ms: u32) {
+        *self.timer = Some(self.env.now.after(ms.max(1)));
     }
 
     /// Marks this connection as ready to be [filled](super::Handler::fill).

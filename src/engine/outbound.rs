@@ -63,7 +63,8 @@ impl Outbound {
     }
 
     /// Bytes that wait, those kept by reference included.
-    pub(crate) const fn queued_bytes(&self) -> usize {
+    #[must_use]
+    pub const fn queued_bytes(&self) -> usize {
         self.queued_bytes
     }
 

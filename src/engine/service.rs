@@ -99,7 +99,8 @@ pub trait Handler: 'static {
         let _ = (from, mail, effects);
     }
 
-    /// Mail that was sent in an earlier call could not be put into its queue, which is full.
+    /// Mail that was sent in an earlier call could not be put into its queue, which is full. Mail
+    /// that is sent from here leaves about a millisecond later.
     fn undelivered(&mut self, to: CoreId, mail: Self::Mail, effects: &mut Effects<Self::Mail>) {
         let _ = (to, mail, effects);
     }

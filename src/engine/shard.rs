@@ -25,6 +25,8 @@ use super::turn::{Phase, Turn};
 
 /// Milliseconds to wait before accepting again after descriptors ran out.
 const ACCEPT_RETRY_MS: u32 = 100;
+/// Milliseconds to wait before mail is sent that answers a full queue.
+const MAIL_RETRY_MS: u32 = 1;
 /// Milliseconds that a connection without a request has when the server stops.
 const STOP_REQUEST_MS: u32 = 1000;
 
@@ -133,16 +135,27 @@ pub struct Shard<H: Handler, F> {
     pub(super) commons: Commons<H::Mail>,
     pub(super) wheel: Wheel,
     ready: VecDeque<u32>,
-    /// How many of the ready list had their turn before the next wait.
+    round: Round,
+    /// How many of the ready list have their turn before the next wait.
     turns_left: usize,
     pub(super) turn: Option<Turn>,
     pub(super) spare: Option<Box<Outbound>>,
     pub(super) receive_buffer: Vec<u8>,
     outbox: VecDeque<(CoreId, H::Mail)>,
+    /// Mail that was recorded because other mail did not fit: for a later round.
+    deferred: VecDeque<(CoreId, H::Mail)>,
     listeners: Vec<Listener>,
     /// Connections of the whole process.
     population: Arc<AtomicUsize>,
     life: Life,
+}
+
+/// What is between two waits: everything that is ready at its beginning has one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// It begins with the next step.
+    Next,
+    Begun,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,11 +216,13 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             conns: ConnTable::new(core),
             wheel: Wheel::new(now.tick),
             ready: VecDeque::new(),
+            round: Round::Next,
             turns_left: 0,
             turn: None,
             spare: None,
             receive_buffer: vec![0; options.receive_buffer_bytes],
             outbox: VecDeque::new(),
+            deferred: VecDeque::new(),
             listeners: vec![Listener::Ready; listeners],
             population,
             life: Life::Running,
@@ -256,6 +271,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             .insert(Conn::new(Http::new(peer, deadline, admission), now));
         self.wheel.arm(id.slot, deadline);
         self.enqueue(id);
+        // Most clients speak at once: the first read is in this round.
+        self.turns_left += 1;
         Some(id)
     }
 
@@ -314,6 +331,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// Mail of [`Step::Mail`] did not fit.
     pub fn undelivered(&mut self, to: CoreId, mail: H::Mail) {
         self.commons.counters.mail_full.add(1);
+        let before = self.outbox.len();
         self.guarded(|shard| {
             let handler = &mut shard.handler;
             shard
@@ -321,6 +339,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 .call(|commons| handler.undelivered(to, mail, &mut commons.effects));
         });
         self.apply_effects();
+        // Tried again at once it would not fit either, and two full cores would wait for each
+        // other.
+        self.deferred.extend(self.outbox.drain(before..));
     }
 
     /// The server stops: WebSockets are closed with 1001, new requests answered with 503.
@@ -373,6 +394,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     }
 
     fn decide(&mut self) -> Next<H::Mail> {
+        if self.round == Round::Next {
+            self.round = Round::Begun;
+            self.turns_left = self.ready.len();
+            self.outbox.append(&mut self.deferred);
+        }
         loop {
             if self.turn.is_some() {
                 if let Some(next) = self.continue_turn() {
@@ -430,7 +456,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// Everything that was ready had its turn. What is ready again, or still, gets another one
     /// after the driver has looked for events, without waiting for any.
     fn end_round(&mut self) -> Option<u32> {
-        self.turns_left = self.ready.len();
+        self.round = Round::Next;
         for listener in &mut self.listeners {
             if *listener == Listener::Later {
                 *listener = Listener::Ready;
@@ -444,7 +470,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             Listener::Paused { until } => Some(until.since(now)),
             Listener::Drained | Listener::Ready | Listener::Later => None,
         });
-        retries.chain(self.wheel.next_in_ms(now)).min()
+        let mail = (!self.deferred.is_empty()).then_some(MAIL_RETRY_MS);
+        retries.chain(self.wheel.next_in_ms(now)).chain(mail).min()
     }
 
     // ── Helpers of the turn ──

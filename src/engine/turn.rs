@@ -593,6 +593,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     }
 }
 
+/// Whether the handler could send more at once. A connection that is closing is not filled any
+/// more, whatever it was marked for.
 fn wants_fill<S>(conn: &Conn<S>) -> bool {
-    conn.wish == Wish::Fill && conn.outbound.is_none() && conn.write == WriteSide::Ready
+    let open = matches!(&conn.stage, Stage::Open(websocket, _) if websocket.is_open());
+    let flows = conn.outbound.is_none() && conn.write == WriteSide::Ready;
+    conn.wish == Wish::Fill && open && flows
 }

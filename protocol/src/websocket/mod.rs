@@ -109,7 +109,7 @@ pub enum Flow {
 pub enum State {
     /// Messages flow in both directions.
     Open,
-    /// We have sent a Close frame; of what the peer sends only its Close frame counts.
+    /// We have sent a Close frame; the peer's is to come, and the data before it is discarded.
     Closing {
         /// When ours was sent.
         since: Tick,

@@ -68,19 +68,28 @@ impl WebSocket {
         env: &mut Env<'_>,
         out: &mut Output<'_>,
     ) -> Result<Option<Event<'static>>, Error> {
-        let event = match self.partial.as_deref_mut() {
-            Some(partial) => partial.did_fill(before),
-            None => Ok(false),
-        };
-        event
-            .and_then(|ended| {
-                if ended {
-                    self.end_frame(env, out)
-                } else {
-                    Ok(None)
-                }
-            })
+        if let State::Failed(error) = self.state {
+            return Err(error);
+        }
+        self.fill(before, env, out)
             .inspect_err(|&error| self.fail(error, env, out.bytes))
+    }
+
+    fn fill(
+        &mut self,
+        before: usize,
+        env: &mut Env<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<Option<Event<'static>>, Error> {
+        let ended = match self.partial.as_deref_mut() {
+            Some(partial) => partial.did_fill(before)?,
+            None => false,
+        };
+        if ended {
+            self.end_frame(env, out)
+        } else {
+            Ok(None)
+        }
     }
 
     fn receive<'a>(
@@ -322,9 +331,7 @@ impl WebSocket {
     ) -> Result<Option<Event<'a>>, Error> {
         match opcode {
             OpCode::Ping => {
-                if self.is_open() {
-                    self.answer_ping(&payload, env, out);
-                }
+                self.answer_ping(&payload, env, out);
                 Ok(Some(Event::Ping(payload)))
             }
             OpCode::Pong => {
@@ -337,6 +344,8 @@ impl WebSocket {
         }
     }
 
+    /// Answers a ping, also after our Close frame: only the peer's own would excuse us
+    /// (RFC 6455, 5.5.2).
     fn answer_ping(&mut self, payload: &[u8], env: &mut Env<'_>, out: &mut Output<'_>) {
         let within_rate = self.control_rate.take(env.now, env.limits);
         if within_rate && out.flow == Flow::Open && self.late_pong.is_none() {

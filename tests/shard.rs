@@ -1,0 +1,120 @@
+//! The engine without sockets: a driver that plays them from one seed.
+//!
+//! It cuts every read and write, blocks, resets, lets time pass, carries mail, and plays clients
+//! that speak HTTP and WebSocket, some of them badly, to an application that echoes, streams and
+//! closes. After every step it checks what must always hold. A seed that fails is printed: it is
+//! the whole bug report.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod sim;
+
+use corewire::CoreId;
+use corewire::engine::{CloseHow, Options};
+use corewire_testkit::frames;
+
+use sim::solo::{App, Solo, Told};
+use sim::{Weather, World};
+
+/// Prints the seed of the run that has failed.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the seed is {}", self.0);
+        }
+    }
+}
+
+fn run(seed: u64, weather: Weather) -> World {
+    let _named = Seed(seed);
+    let mut world = World::new(seed, weather);
+    world.live();
+    world.end();
+    world
+}
+
+/// Nobody misbehaves in time, so every byte that is to come has come.
+#[test]
+fn in_fair_weather_everything_is_answered() {
+    for seed in 0..250 {
+        run(seed, Weather::Fair);
+    }
+}
+
+/// Peers reset, vanish and stop reading; time jumps.
+#[test]
+fn in_a_storm_nothing_is_torn_and_nobody_stays() {
+    for seed in 1000..1250 {
+        run(seed, Weather::Storm);
+    }
+}
+
+#[test]
+fn the_same_seed_takes_the_same_steps() {
+    for seed in [7, 77] {
+        for weather in [Weather::Fair, Weather::Storm] {
+            let first = run(seed, weather);
+            let second = run(seed, weather);
+            assert_eq!(first.steps(), second.steps());
+            assert_eq!(first.trace(), second.trace());
+        }
+    }
+    assert_ne!(run(7, Weather::Fair).trace(), run(8, Weather::Fair).trace());
+}
+
+/// The stall timeout counts from when output began to wait, not from the last write before.
+#[test]
+fn a_peer_that_has_taken_everything_has_all_the_time_for_what_comes_next() {
+    let mut solo = Solo::open(Options::default(), App::default);
+    let (told, _) = solo.hears(frames::text("taken"));
+    assert_eq!(told, [Told::Write(7)]);
+    let _ = solo.passes(15_000);
+    solo.takes_output = false;
+    let (told, _) = solo.hears(frames::text("not taken"));
+    assert_eq!(told, [Told::Write(0)]);
+    let (told, _) = solo.passes(9_990);
+    assert_eq!(told, []);
+    let (told, _) = solo.passes(20);
+    assert_eq!(told, [Told::Close(CloseHow::Reset)]);
+}
+
+/// A timer of no time is due in the next millisecond, not in this one again and again.
+#[test]
+fn a_timer_of_no_time_does_not_stop_the_world() {
+    let mut solo = Solo::open(Options::default(), || App {
+        message: |_, context| context.set_timer(0),
+        timeout: |context| {
+            context.text("tick").unwrap();
+            context.set_timer(0);
+        },
+        ..App::default()
+    });
+    let (told, wait_ms) = solo.hears(frames::text("go"));
+    assert!(
+        told.is_empty() && wait_ms.is_some_and(|ms| ms <= 8),
+        "{told:?}, {wait_ms:?}"
+    );
+    let (told, wait_ms) = solo.passes(8);
+    assert_eq!(told, [Told::Write(6)]);
+    assert!(wait_ms.is_some_and(|ms| 0 < ms && ms <= 8));
+}
+
+/// A handler that sends again what did not fit gets another try later, and the core goes on.
+#[test]
+fn mail_that_is_sent_again_and_again_does_not_stop_the_world() {
+    let mut solo = Solo::open(Options::default(), || App {
+        message: |_, context| context.effects().mail(CoreId(1), 7),
+        undelivered: |to, mail, effects| effects.mail(to, mail + 1),
+        ..App::default()
+    });
+    solo.takes_mail = false;
+    let (told, wait_ms) = solo.hears(frames::text("go"));
+    assert_eq!(told, [Told::Mail(CoreId(1), 7)]);
+    assert!(wait_ms.is_some_and(|ms| 0 < ms && ms <= 10), "{wait_ms:?}");
+    solo.takes_mail = true;
+    let (told, _) = solo.passes(1);
+    assert_eq!(told, [Told::Mail(CoreId(1), 8)]);
+    let (told, _) = solo.passes(1000);
+    assert_eq!(told, []);
+}

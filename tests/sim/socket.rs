@@ -1,0 +1,240 @@
+//! One connection's socket, as a kernel would play it: readiness is told once.
+
+use std::fmt;
+use std::io::IoSlice;
+
+use corewire::ConnId;
+use corewire::engine::{CloseHow, NearEnd, ReadInto, ReadResult, WriteResult};
+use corewire_testkit::Random;
+
+use super::client::{Client, Farewell};
+
+/// The socket.
+pub(crate) struct Socket {
+    pub(crate) id: ConnId,
+    client: Client,
+    /// Bytes that the server can read.
+    inbox: Vec<u8>,
+    input: Input,
+    /// Bytes that the client's side still has room for.
+    window: usize,
+    output: Output,
+    /// The shard was told of all there is to read, and has not said that it found nothing.
+    told: bool,
+    /// The round in which a client that is easy to serve was announced and not served since.
+    polite_since: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    Open,
+    Ended,
+    Broken,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Flowing,
+    /// The last write was not taken whole.
+    Blocked,
+    Ended,
+}
+
+impl Socket {
+    pub(crate) fn new(id: ConnId, client: Client) -> Self {
+        Self {
+            id,
+            client,
+            inbox: Vec::new(),
+            input: Input::Open,
+            window: 3000,
+            output: Output::Flowing,
+            // A new socket is tried without being told.
+            told: true,
+            polite_since: None,
+        }
+    }
+
+    // ── The client's side ──
+
+    /// Whether the client has more to say or waits for answers that can come.
+    pub(crate) fn is_talking(&self) -> bool {
+        self.input == Input::Open && self.client.is_talking()
+    }
+
+    /// More of what the client says arrives.
+    pub(crate) fn deliver(&mut self, bytes_max: usize) {
+        if self.input == Input::Open {
+            let more = self.client.says(bytes_max);
+            self.told &= more.is_empty();
+            self.inbox.extend_from_slice(more);
+        }
+    }
+
+    /// The client takes more of what the server says.
+    pub(crate) fn open_window(&mut self, bytes: usize) {
+        if self.client.reads() {
+            self.window = self.window.saturating_add(bytes).min(1 << 30);
+        }
+    }
+
+    /// The client ends its side if it has no more to say, or if the server has ended its own.
+    pub(crate) fn end_if_done(&mut self) {
+        if self.input != Input::Open {
+            return;
+        }
+        let server_ended = self.output == Output::Ended;
+        match self.client.farewell(server_ended) {
+            Farewell::NotYet => {}
+            Farewell::End => {
+                self.input = Input::Ended;
+                self.told = false;
+            }
+            Farewell::Reset => self.reset(),
+        }
+    }
+
+    /// The connection breaks.
+    pub(crate) fn reset(&mut self) {
+        if self.input != Input::Broken {
+            self.input = Input::Broken;
+            self.inbox.clear();
+            self.told = false;
+            self.client.was_reset();
+        }
+    }
+
+    /// What the shard is to be told about input that it was not told about.
+    pub(crate) fn readiness(&mut self, round: usize) -> Option<NearEnd> {
+        if std::mem::replace(&mut self.told, true) {
+            return None;
+        }
+        if self.output == Output::Flowing && self.client.is_polite() {
+            self.polite_since.get_or_insert(round);
+        }
+        Some(match self.input {
+            Input::Open => NearEnd::No,
+            Input::Ended | Input::Broken => NearEnd::Yes,
+        })
+    }
+
+    /// Whether the shard is to be told that it can write again.
+    pub(crate) fn takes_output_again(&mut self) -> bool {
+        let room = self.window > 0 || self.input == Input::Broken;
+        if self.output == Output::Blocked && room {
+            self.output = Output::Flowing;
+            return true;
+        }
+        false
+    }
+
+    // ── The server's side ──
+
+    pub(crate) fn read(&mut self, into: ReadInto<'_>, random: &mut Random) -> ReadResult {
+        self.polite_since = None;
+        if self.input == Input::Broken {
+            return ReadResult::Broken;
+        }
+        if self.inbox.is_empty() {
+            return match self.input {
+                Input::Ended => ReadResult::End,
+                Input::Open | Input::Broken => ReadResult::WouldBlock,
+            };
+        }
+        let room = match &into {
+            ReadInto::Buffer(buffer) => buffer.len(),
+            ReadInto::Spare(buffer) => buffer.capacity() - buffer.len(),
+        };
+        assert!(room > 0, "a read into nothing");
+        let mut bytes = room.min(self.inbox.len());
+        if self.input == Input::Open && random.once_in(3) {
+            // The rest arrives a little later, and is announced then.
+            bytes = 1 + random.below(bytes);
+            self.told = bytes == self.inbox.len();
+        }
+        let rest = self.inbox.split_off(bytes);
+        let now = std::mem::replace(&mut self.inbox, rest);
+        match into {
+            ReadInto::Buffer(buffer) => buffer[..bytes].copy_from_slice(&now),
+            ReadInto::Spare(buffer) => {
+                let before = buffer.capacity();
+                buffer.extend_from_slice(&now);
+                assert_eq!(buffer.capacity(), before);
+            }
+        }
+        ReadResult::Bytes(bytes)
+    }
+
+    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], random: &mut Random) -> WriteResult {
+        assert_eq!(
+            self.output,
+            Output::Flowing,
+            "a write to what is blocked or ended"
+        );
+        if self.input == Input::Broken {
+            return WriteResult::Broken;
+        }
+        let all: Vec<u8> = slices
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .collect();
+        assert!(!all.is_empty(), "a write of nothing");
+        let mut bytes = all.len().min(self.window);
+        if random.once_in(4) {
+            bytes = random.below(bytes + 1);
+        }
+        self.client.hears(&all[..bytes]);
+        self.window -= bytes;
+        if bytes == all.len() {
+            return WriteResult::All(bytes);
+        }
+        self.output = Output::Blocked;
+        self.polite_since = None;
+        if bytes == 0 {
+            WriteResult::WouldBlock
+        } else {
+            WriteResult::Part(bytes)
+        }
+    }
+
+    /// The server ends its output.
+    pub(crate) fn server_ends(&mut self) {
+        assert_ne!(self.output, Output::Ended, "it has ended before");
+        self.output = Output::Ended;
+    }
+
+    /// The server closes the socket.
+    pub(crate) fn closed(mut self, how: CloseHow) -> Client {
+        let lost = !self.inbox.is_empty() || how == CloseHow::Reset;
+        self.client.was_closed(lost && self.input != Input::Broken);
+        self.client
+    }
+
+    // ── What must hold ──
+
+    /// Whether there is something to do for the server that it should not wait with.
+    pub(crate) fn is_neglected(&self) -> bool {
+        let input = !self.inbox.is_empty() || self.input != Input::Open;
+        // What is blocked is up to the client; what was not told is not known.
+        self.told && input && self.output == Output::Flowing
+    }
+
+    /// Since when a polite client waits.
+    pub(crate) fn polite_since(&self) -> Option<usize> {
+        self.polite_since
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", &self.id)
+            .field("inbox", &self.inbox.len())
+            .field("input", &self.input)
+            .field("window", &self.window)
+            .field("output", &self.output)
+            .field("told", &self.told)
+            .field("client", &self.client)
+            .finish()
+    }
+}

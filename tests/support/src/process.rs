@@ -1,0 +1,197 @@
+//! A server as a process of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{PATIENCE, system};
+
+/// A running server. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    address: SocketAddr,
+    ready_line: String,
+    stderr: Receiver<String>,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How.
+    pub status: ExitStatus,
+    /// All that it has written to stderr.
+    pub stderr: String,
+}
+
+impl Process {
+    /// Starts `command` and waits for the line on stdout that says where it listens.
+    ///
+    /// # Panics
+    ///
+    /// If that line does not come; with what the process has said instead.
+    pub fn start(command: Command) -> Self {
+        let (mut child, stderr) = spawn(command);
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            loop {
+                let mut line = String::new();
+                // A test harness around the server has lines of its own.
+                match stdout.read_line(&mut line) {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) if address_in(&line).is_some() => drop(sender.send(line)),
+                    Ok(_) => {}
+                }
+            }
+        });
+        match lines.recv_timeout(PATIENCE) {
+            Ok(ready_line) => Self {
+                address: address_in(&ready_line).unwrap(),
+                child,
+                ready_line,
+                stderr,
+            },
+            Err(_) => {
+                let _ = child.kill();
+                let status = child.wait();
+                let said = stderr.recv_timeout(PATIENCE).unwrap_or_default();
+                panic!("no ready line; {status:?}\n{said}");
+            }
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it said when it was ready.
+    #[must_use]
+    pub fn ready_line(&self) -> &str {
+        &self.ready_line
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its resident memory in bytes.
+    #[must_use]
+    pub fn rss_bytes(&self) -> usize {
+        system::rss_bytes(self.pid())
+    }
+
+    /// Its open descriptors.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        system::descriptors(self.pid())
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Sends it SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end in time.
+    pub fn wait(&mut self) -> Finished {
+        finish(&mut self.child, &self.stderr)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command that is expected to end by itself.
+///
+/// # Panics
+///
+/// If it does not end in time.
+pub fn run(command: Command) -> Finished {
+    let (mut child, stderr) = spawn(command);
+    finish(&mut child, &stderr)
+}
+
+fn spawn(mut command: Command) -> (Child, Receiver<String>) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let mut pipe = child.stderr.take().unwrap();
+    let (sender, stderr) = channel();
+    std::thread::spawn(move || {
+        let mut said = Vec::new();
+        let _ = pipe.read_to_end(&mut said);
+        let _ = sender.send(String::from_utf8_lossy(&said).into_owned());
+    });
+    (child, stderr)
+}
+
+fn finish(child: &mut Child, stderr: &Receiver<String>) -> Finished {
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("process {} does not end", child.id());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    Finished {
+        status,
+        stderr: stderr.recv_timeout(PATIENCE).unwrap(),
+    }
+}
+
+/// The first socket address in a line, with or without a scheme and a path.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let part = |c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '[' | ']'));
+    line.split(part)
+        .find_map(|word| word.trim_matches(['.', ':']).parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_a_line() {
+        let expected: SocketAddr = "127.0.0.1:9001".parse().unwrap();
+        for line in [
+            "corewire listens on http://127.0.0.1:9001/ with 2 cores",
+            "listening on 127.0.0.1:9001: /echo",
+            "ready 127.0.0.1:9001.",
+        ] {
+            assert_eq!(address_in(line), Some(expected), "{line}");
+        }
+        assert_eq!(address_in("running 1 test"), None);
+    }
+}
