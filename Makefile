@@ -3,7 +3,7 @@
 
 export RUSTDOCFLAGS = -Dwarnings
 
-.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn
+.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle
 
 test: tools fmt lint doc unit interop autobahn-ci
 	@echo "make test: all steps passed"
@@ -41,3 +41,15 @@ autobahn: release
 	autobahn/run server
 	autobahn/run client
 	autobahn/run table docs/autobahn.md
+
+# One core against one core, beside fastwebsockets, tokio-tungstenite and raw TCP; about five
+# minutes. Fails where corewire has less throughput than one of them.
+bench-echo:
+	cargo build --release --locked --target-dir target
+	cargo build --release --locked --manifest-path benches/rivals/Cargo.toml --target-dir target/rivals
+	benches/compare echo
+
+# 15,000 idle connections with permessage-deflate. Fails at 512 resident bytes each.
+bench-idle:
+	cargo build --release --locked --target-dir target
+	benches/compare idle

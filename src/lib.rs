@@ -46,6 +46,7 @@
 //! What lies below can be used by itself: [`engine::Shard`] is one core's connections without a
 //! system call, [`protocol`] the WebSocket protocol without I/O.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod engine;

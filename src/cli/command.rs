@@ -4,12 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
+use super::bench;
 use crate::config::{CONFIG_VARIABLE, SETTINGS, Setting};
 
 /// The server.
 pub(super) const SERVE: &str = "serve";
 /// The table of what is in force.
 pub(super) const CHECK: &str = "check";
+/// The load generator.
+pub(super) const BENCH: &str = "bench";
 /// The argument that names the configuration file.
 pub(super) const FILE: &str = "config";
 
@@ -27,7 +30,8 @@ const EXAMPLES: &str = "\
 Examples:
   corewire serve                              on 127.0.0.1:9001, one loop per core
   corewire serve --config corewire.toml --log debug
-  corewire check corewire.toml                every limit in force and who set it";
+  corewire check corewire.toml                every limit in force and who set it
+  corewire bench echo ws://127.0.0.1:9001/echo   messages a second, round trips";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -58,6 +62,7 @@ pub(super) fn command() -> Command {
         .after_help(format!("{EXAMPLES}\n\n{EXIT_CODES}"))
         .subcommand(serve())
         .subcommand(check())
+        .subcommand(bench::command())
 }
 
 fn serve() -> Command {

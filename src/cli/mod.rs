@@ -1,5 +1,7 @@
-//! The command line: `corewire serve`, `corewire check`, their help and their exit codes.
+//! The command line: `corewire serve`, `corewire check`, `corewire bench`, their help and their exit
+//! codes.
 
+mod bench;
 mod check;
 mod command;
 mod logging;
@@ -43,6 +45,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             let configuration = load(matches)?;
             check::print(&configuration, &mut io::stdout().lock()).map_err(Failure::Output)
         }
+        Some((command::BENCH, matches)) => bench::run(matches, &mut io::stdout().lock()),
         Some(_) | None => Ok(()), // clap has refused it
     }
 }
@@ -70,6 +73,8 @@ enum Failure {
     Configuration(Problems),
     /// The server could not start or had to stop.
     Running(ServerError),
+    /// A measurement has no result.
+    Measuring(crate::bench::Error),
     /// Standard output cannot be written.
     Output(io::Error),
 }
@@ -93,6 +98,8 @@ impl Failure {
             }
             Self::Configuration(problems) => complain(&problems, MISUSED),
             Self::Running(error) => complain(&error, FAILED),
+            Self::Measuring(error @ crate::bench::Error::Settings(_)) => complain(&error, MISUSED),
+            Self::Measuring(error) => complain(&error, FAILED),
             // `corewire check | head` has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(error) => complain(&format!("standard output: {error}"), FAILED),

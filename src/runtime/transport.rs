@@ -44,7 +44,7 @@ impl Transport {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let count = output.slices(&mut slices);
         let slices = &slices[..count];
-        let offered = slices.iter().map(|slice| slice.len()).sum();
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         loop {
             let result = match slices {
                 [only] => stream.write(only),

@@ -1,0 +1,205 @@
+//! `corewire bench idle`: what a connection costs a server that does nothing with it.
+//!
+//! The server's resident memory with a few connections and with many, and the slope between the
+//! two: what is allocated once drops out. The kernel's memory for sockets is not in it; it is the
+//! same for every server.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::clock::{Clock, nanoseconds};
+use super::cpu;
+use super::error::Error;
+use super::memory::Memory;
+use super::messages::{Content, Deflate, Messages};
+use super::opening::Offer;
+use super::report;
+use super::swarm::Swarm;
+use super::target::{Scheme, Target};
+
+/// A server is quiet when it has used less than a hundredth of a CPU for so long.
+const QUIET: Duration = Duration::from_millis(300);
+const QUIET_SHARE_INVERSE: u64 = 100;
+/// How long to wait for that.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(20);
+/// One connection in so many must answer a ping at the end. All are watched for their end.
+const PING_EVERY: usize = 16;
+/// How long they have.
+const PONG_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What to open.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Connections at the first reading.
+    pub from: usize,
+    /// Connections at the second.
+    pub to: usize,
+    /// The server's process.
+    pub server_pid: u32,
+    /// Whether permessage-deflate is offered, as browsers do, and must be accepted.
+    pub deflate: bool,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// What was measured.
+    pub url: String,
+    /// Whether permessage-deflate was negotiated.
+    pub deflate: bool,
+    /// The first reading.
+    pub from: Reading,
+    /// The second.
+    pub to: Reading,
+    /// Resident bytes per connection between the two.
+    pub rss_bytes_per_connection: f64,
+    /// Private bytes per connection between the two.
+    pub private_bytes_per_connection: f64,
+    /// Connections that answered a ping at the end; all were still open.
+    pub pinged: usize,
+    /// What makes the figures worth less.
+    pub warnings: Vec<String>,
+}
+
+/// The server's memory at a number of connections.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Reading {
+    /// Connections.
+    pub connections: usize,
+    /// Memory.
+    pub memory: Memory,
+}
+
+/// Measures `target`.
+///
+/// # Errors
+///
+/// Whatever makes the figures worthless; the server's faults among them.
+pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
+    if options.from >= options.to {
+        return Err(Error::Settings("--from must be less than --to".to_owned()));
+    }
+    if target.scheme() == Scheme::Tcp {
+        return Err(Error::Settings(
+            "idle connections need a ws:// URL".to_owned(),
+        ));
+    }
+    let clock = Clock::start();
+    let messages = Messages::build(Scheme::WebSocket, Content::Binary, Deflate::Off, 0, 1)?;
+    let offer = if options.deflate {
+        Offer::AsBrowsers
+    } else {
+        Offer::Nothing
+    };
+    let mut swarm = Swarm::new(target, offer, &messages, clock)?;
+    let mut warnings = Vec::new();
+    let mut read = |swarm: &mut Swarm<'_>, connections| {
+        swarm.open(connections)?;
+        if !wait_for_quiet(swarm, clock, options.server_pid)? {
+            warnings.push(format!(
+                "with {connections} connections the server was still busy after {} s",
+                QUIET_TIMEOUT.as_secs()
+            ));
+        }
+        Ok(Reading {
+            connections,
+            memory: Memory::read(options.server_pid)?,
+        })
+    };
+    let from = read(&mut swarm, options.from)?;
+    let to = read(&mut swarm, options.to)?;
+    let pinged = ping(&mut swarm, clock)?;
+    swarm.close()?;
+    let slope = |of: fn(Memory) -> u64| {
+        let more = of(to.memory) as f64 - of(from.memory) as f64;
+        more / (to.connections - from.connections) as f64
+    };
+    Ok(Report {
+        url: target.to_string(),
+        deflate: options.deflate,
+        from,
+        to,
+        rss_bytes_per_connection: slope(|memory| memory.rss_bytes),
+        private_bytes_per_connection: slope(|memory| memory.private_bytes),
+        pinged,
+        warnings,
+    })
+}
+
+/// Lets the server finish what it does with new connections. False: it does not finish.
+fn wait_for_quiet(swarm: &mut Swarm<'_>, clock: Clock, server_pid: u32) -> Result<bool, Error> {
+    let deadline = clock.now() + nanoseconds(QUIET_TIMEOUT);
+    while clock.now() < deadline {
+        let before = cpu::server_ns(server_pid)?;
+        let end = clock.now() + nanoseconds(QUIET);
+        while clock.now() < end {
+            swarm.listen(Duration::from_nanos(end - clock.now().min(end)))?;
+        }
+        let used = cpu::server_ns(server_pid)?.saturating_sub(before);
+        if used < nanoseconds(QUIET) / QUIET_SHARE_INVERSE {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the connections are alive: returns how many were asked.
+fn ping(swarm: &mut Swarm<'_>, clock: Clock) -> Result<usize, Error> {
+    let mut asked = 0;
+    swarm.each(PING_EVERY, |connection, messages| {
+        asked += 1;
+        connection.ping(messages)
+    })?;
+    let deadline = clock.now() + nanoseconds(PONG_TIMEOUT);
+    loop {
+        let answered = swarm
+            .connections()
+            .filter(|one| one.totals().pongs > 0)
+            .count();
+        if answered == asked {
+            return Ok(asked);
+        }
+        if clock.now() > deadline {
+            let silent = asked - answered;
+            return Err(Error::Dead { silent, asked });
+        }
+        swarm.listen(Duration::from_millis(100))?;
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let deflate = if self.deflate {
+            "with permessage-deflate negotiated"
+        } else {
+            "without permessage-deflate"
+        };
+        writeln!(f, "idle {}, {deflate}\n", self.url)?;
+        for Reading {
+            connections,
+            memory,
+        } in [self.from, self.to]
+        {
+            let value = format!(
+                "{:>8} KiB resident, {} KiB of it private",
+                report::grouped(memory.rss_bytes as f64 / 1024.0),
+                report::grouped(memory.private_bytes as f64 / 1024.0)
+            );
+            report::line(f, &format!("{connections} open"), &value)?;
+        }
+        let slope = format!(
+            "{:>8} bytes resident, {} bytes private; the kernel's memory is not counted",
+            report::grouped(self.rss_bytes_per_connection),
+            report::grouped(self.private_bytes_per_connection)
+        );
+        report::line(f, "a connection", &slope)?;
+        let checked = format!(
+            "{:>8} answered a ping at the end, all were open",
+            self.pinged
+        );
+        report::line(f, "checked", &checked)?;
+        report::warnings(f, &self.warnings)
+    }
+}

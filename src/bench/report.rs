@@ -1,0 +1,195 @@
+//! What reports have in common: percentiles, CPU, warnings, and how figures are written.
+
+use std::fmt;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::cpu::Used;
+
+/// Above this share of the machine used by others, figures are rough.
+const FOREIGN_SHARE_MAX: f64 = 0.05;
+/// From this share of a processor on a thread is full.
+const FULL_SHARE: f64 = 0.95;
+
+/// Times in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Latency {
+    /// Half of all are at most this.
+    pub p50: u64,
+    /// 90 of 100.
+    pub p90: u64,
+    /// 99 of 100.
+    pub p99: u64,
+    /// 999 of 1,000.
+    #[serde(rename = "p99.9")]
+    pub p99_9: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+impl Latency {
+    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile);
+        Self {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            max: histogram.max(),
+        }
+    }
+}
+
+/// The CPU time of one side.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Cpu {
+    /// Nanoseconds per message.
+    pub ns_per_message: f64,
+    /// Processors in use, 1.0 being one.
+    pub share: f64,
+    /// The share of its busiest thread.
+    pub busiest_thread_share: f64,
+}
+
+/// The CPU time of everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Load {
+    /// The server's, if its pid is known.
+    pub server: Option<Cpu>,
+    /// Our own.
+    pub generator: Cpu,
+    /// Everybody else's, as a share of all processors of this machine, if the server's is known.
+    pub foreign_share: Option<f64>,
+}
+
+impl Load {
+    pub(super) fn of(used: &Used, messages: u64) -> Self {
+        let cpu = |ns: u64, busiest_ns: u64| Cpu {
+            ns_per_message: ns as f64 / messages.max(1) as f64,
+            share: ns as f64 / used.elapsed_ns.max(1) as f64,
+            busiest_thread_share: busiest_ns as f64 / used.elapsed_ns.max(1) as f64,
+        };
+        Self {
+            server: used
+                .server_ns
+                .zip(used.server_busiest_ns)
+                .map(|(ns, busiest_ns)| cpu(ns, busiest_ns)),
+            // One thread so far.
+            generator: cpu(used.own_ns, used.own_ns),
+            foreign_share: used.foreign_share,
+        }
+    }
+
+    /// What makes the figures worth less.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(foreign) = self.foreign_share
+            && foreign > FOREIGN_SHARE_MAX
+        {
+            warnings.push(format!(
+                "others used {:.0} % of this machine's CPUs: the figures are rough",
+                foreign * 100.0
+            ));
+        }
+        let generator_full = self.generator.busiest_thread_share >= FULL_SHARE;
+        match self.server {
+            Some(server) if generator_full && server.busiest_thread_share < FULL_SHARE => {
+                warnings.push(format!(
+                    "the generator is the bottleneck: its CPU is full, the server's busiest \
+                     thread is at {:.0} %",
+                    server.busiest_thread_share * 100.0
+                ));
+            }
+            None if generator_full => warnings.push(
+                "the generator's CPU is full, so it may be the bottleneck: --server-pid would tell"
+                    .to_owned(),
+            ),
+            Some(_) | None => {}
+        }
+        warnings
+    }
+}
+
+/// A number with its thousands set apart.
+pub(super) fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(' ');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A line of a table: a name and what it has.
+pub(super) fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+    writeln!(f, "  {name:<16}{value}")
+}
+
+/// Nanoseconds as microseconds, right-aligned.
+pub(super) fn microseconds(ns: u64) -> String {
+    let us = ns as f64 / 1000.0;
+    if us < 100.0 {
+        format!("{us:>10.1} us")
+    } else {
+        format!("{:>10} us", grouped(us))
+    }
+}
+
+/// The line of one side's CPU.
+pub(super) fn cpu(cpu: &Cpu) -> String {
+    format!(
+        "{:>10} ns a message, {:.0} % of a CPU",
+        grouped(cpu.ns_per_message),
+        cpu.share * 100.0
+    )
+}
+
+/// The warnings at the end.
+pub(super) fn warnings(f: &mut fmt::Formatter<'_>, warnings: &[String]) -> fmt::Result {
+    if !warnings.is_empty() {
+        writeln!(f)?;
+    }
+    warnings
+        .iter()
+        .try_for_each(|warning| writeln!(f, "warning: {warning}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let of = |number: f64| grouped(number);
+        assert_eq!(
+            [of(0.0), of(999.0), of(1000.0), of(1_234_567.0)],
+            ["0", "999", "1 000", "1 234 567"]
+        );
+    }
+
+    #[test]
+    fn a_generator_that_is_the_bottleneck_says_so() {
+        let load = |generator_ns, server_ns, foreign_share| {
+            Load::of(
+                &Used {
+                    elapsed_ns: 100,
+                    own_ns: generator_ns,
+                    server_ns: Some(server_ns),
+                    server_busiest_ns: Some(server_ns),
+                    foreign_share: Some(foreign_share),
+                },
+                1,
+            )
+            .warnings()
+            .len()
+        };
+        assert_eq!(load(98, 80, 0.0), 1);
+        assert_eq!(load(98, 99, 0.0), 0);
+        assert_eq!(load(50, 99, 0.0), 0);
+        assert_eq!(load(50, 99, 0.06), 1);
+    }
+}

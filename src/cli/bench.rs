@@ -1,0 +1,162 @@
+//! `corewire bench`: the load generator's arguments and output.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use serde::Serialize;
+
+use super::Failure;
+use crate::bench::echo::{self, Content, Deflate};
+use crate::bench::{Target, idle};
+
+const EXAMPLES: &str = "\
+Examples:
+  corewire bench echo ws://127.0.0.1:9001/echo --server-pid $(pidof corewire)
+  corewire bench echo ws://127.0.0.1:9001/echo --size 1024 --depth 16 --json
+  corewire bench idle ws://127.0.0.1:9001/echo --deflate --server-pid $(pidof corewire)";
+
+/// Measure a WebSocket server, this one or another
+#[derive(Debug, Args)]
+struct Bench {
+    #[command(subcommand)]
+    measurement: Measurement,
+}
+
+#[derive(Debug, Subcommand)]
+enum Measurement {
+    /// Messages per second, round trips and CPU time per message of a server that echoes.
+    Echo(Echo),
+    /// Memory per idle connection.
+    Idle(Idle),
+}
+
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag that a person types"
+)]
+struct Echo {
+    /// The server, such as ws://127.0.0.1:9001/echo. With tcp://HOST:PORT the frames go to a
+    /// server that returns bytes as they are, the floor under every WebSocket server.
+    url: Target,
+    /// Connections.
+    #[arg(long, default_value_t = 200)]
+    connections: usize,
+    /// Bytes of a message.
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// Messages on their way per connection.
+    #[arg(long, default_value_t = 1)]
+    depth: usize,
+    /// Seconds that are measured.
+    #[arg(long, default_value = "3", value_parser = seconds)]
+    seconds: Duration,
+    /// Seconds of load before that.
+    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    warmup: Duration,
+    /// Send text (JSON) instead of binary messages.
+    #[arg(long)]
+    text: bool,
+    /// Compress messages (JSON) with permessage-deflate, without context takeover.
+    #[arg(long)]
+    deflate: bool,
+    /// The server's process id, to read its CPU time if it runs on this machine.
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Idle {
+    /// The server, such as ws://127.0.0.1:9001/echo.
+    url: Target,
+    /// Connections at the first reading.
+    #[arg(long, default_value_t = 1000)]
+    from: usize,
+    /// Connections at the second reading.
+    #[arg(long, default_value_t = 15_000)]
+    to: usize,
+    /// The server's process id, to read its memory.
+    #[arg(long, value_name = "PID")]
+    server_pid: u32,
+    /// Negotiate permessage-deflate on every connection, as browsers do.
+    #[arg(long)]
+    deflate: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The command and its help.
+pub(super) fn command() -> Command {
+    Bench::augment_args(Command::new(super::command::BENCH)).after_help(EXAMPLES)
+}
+
+/// Measures, and writes the result to `out`.
+pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failure> {
+    let bench = Bench::from_arg_matches(matches).map_err(Failure::Arguments)?;
+    match bench.measurement {
+        Measurement::Echo(echo) => {
+            let report = echo::run(&echo.url, &echo.options()).map_err(Failure::Measuring)?;
+            write(&report, echo.json, out)
+        }
+        Measurement::Idle(idle) => {
+            let report = idle::run(&idle.url, &idle.options()).map_err(Failure::Measuring)?;
+            write(&report, idle.json, out)
+        }
+    }
+    .map_err(Failure::Output)
+}
+
+impl Echo {
+    const fn options(&self) -> echo::Options {
+        echo::Options {
+            connections: self.connections,
+            size: self.size,
+            depth: self.depth,
+            measure: self.seconds,
+            warm_up: self.warmup,
+            content: if self.text {
+                Content::Text
+            } else {
+                Content::Binary
+            },
+            deflate: if self.deflate {
+                Deflate::NoTakeover
+            } else {
+                Deflate::Off
+            },
+            server_pid: self.server_pid,
+        }
+    }
+}
+
+impl Idle {
+    const fn options(&self) -> idle::Options {
+        idle::Options {
+            from: self.from,
+            to: self.to,
+            server_pid: self.server_pid,
+            deflate: self.deflate,
+        }
+    }
+}
+
+fn write(report: &(impl Serialize + Display), json: bool, out: &mut dyn Write) -> io::Result<()> {
+    if json {
+        serde_json::to_writer(&mut *out, report)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    out.flush()
+}
+
+fn seconds(argument: &str) -> Result<Duration, String> {
+    let seconds: f64 = argument.parse().map_err(|_| "not a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
