@@ -262,9 +262,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             Stage::Lingering { bytes_left, .. } => {
                 let taken = u32::try_from(input.len()).unwrap_or(u32::MAX);
-                *bytes_left = bytes_left.saturating_sub(taken);
-                if *bytes_left == 0 {
-                    conn.stage = Stage::Closing(CloseHow::Reset);
+                match bytes_left.checked_sub(taken) {
+                    Some(left) => *bytes_left = left,
+                    None => conn.stage = Stage::Closing(CloseHow::Reset),
                 }
             }
             Stage::Flushing(_) | Stage::Closing(_) => {}
