@@ -75,8 +75,22 @@ fn a_peer_that_has_taken_everything_has_all_the_time_for_what_comes_next() {
     assert_eq!(told, [Told::Write(0)]);
     let (told, _) = solo.passes(9_990);
     assert_eq!(told, []);
+    // It is asked once more before it is given up.
     let (told, _) = solo.passes(20);
-    assert_eq!(told, [Told::Close(CloseHow::Reset)]);
+    assert_eq!(told, [Told::Write(0), Told::Close(CloseHow::Reset)]);
+}
+
+/// A kernel says that there is room only when there is much. A reader so slow that this takes
+/// longer than the stall timeout has taken something all the same.
+#[test]
+fn a_peer_that_takes_a_little_is_not_reset() {
+    let mut solo = Solo::open(Options::default(), App::default);
+    solo.takes_output = false;
+    let (told, _) = solo.hears(frames::text("taken late"));
+    assert_eq!(told, [Told::Write(0)]);
+    solo.takes_output = true;
+    let (told, _) = solo.passes(10_010);
+    assert_eq!(told, [Told::Write(12)]);
 }
 
 /// A timer of no time is due in the next millisecond, not in this one again and again.

@@ -133,6 +133,12 @@ impl<S> Conn<S> {
         }
     }
 
+    /// Whether output has waited for the stall timeout without any being taken.
+    pub(super) fn has_stalled(&self, options: &Options, now: Tick) -> bool {
+        let timeout_ms = options.outbound.stall_timeout_ms;
+        self.waits_since.after(timeout_ms).is_due(now)
+    }
+
     /// Notes at the end of a turn whether the peer is read.
     pub(super) fn pause(&mut self, options: &Options) {
         if !self.takes_input(options) {

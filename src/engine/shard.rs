@@ -265,7 +265,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             return None;
         }
         let now = commons.now.tick;
-        let deadline = now.after(commons.options.request_timeout_ms);
+        let timeout_ms = match self.life {
+            Life::Running => commons.options.request_timeout_ms,
+            Life::Stopping => commons.options.request_timeout_ms.min(STOP_REQUEST_MS),
+        };
+        let deadline = now.after(timeout_ms);
         let id = self
             .conns
             .insert(Conn::new(Http::new(peer, deadline, admission), now));

@@ -215,7 +215,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             WriteResult::WouldBlock => {
                 conn.write = WriteSide::Blocked;
-                self.overtaking_pong();
+                if conn.has_stalled(&self.commons.options, self.commons.now.tick) {
+                    self.stalled();
+                } else {
+                    self.overtaking_pong();
+                }
             }
             WriteResult::Broken => self.broken(),
         }
@@ -262,9 +266,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             Stage::Lingering { bytes_left, .. } => {
                 let taken = u32::try_from(input.len()).unwrap_or(u32::MAX);
-                *bytes_left = bytes_left.saturating_sub(taken);
-                if *bytes_left == 0 {
-                    conn.stage = Stage::Closing(CloseHow::Reset);
+                match bytes_left.checked_sub(taken) {
+                    Some(left) => *bytes_left = left,
+                    None => conn.stage = Stage::Closing(CloseHow::Reset),
                 }
             }
             Stage::Flushing(_) | Stage::Closing(_) => {}
@@ -396,6 +400,14 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         self.apply_effects();
     }
 
+    /// The peer has taken nothing for too long.
+    fn stalled(&mut self) {
+        self.commons.counters.stalled.add(1);
+        self.guarded(|shard| shard.conclude(&End::Stalled));
+        self.reset();
+        self.apply_effects();
+    }
+
     /// Output is blocked: the newest ping is answered before the data that waits.
     fn overtaking_pong(&mut self) {
         let Some(turn) = &mut self.turn else {
@@ -421,12 +433,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let Some(conn) = self.conns.get_mut(turn.id) else {
             return;
         };
-        let stall_timeout_ms = self.commons.options.outbound.stall_timeout_ms;
-        if !turn.out.is_empty() && conn.waits_since.after(stall_timeout_ms).is_due(now) {
-            self.commons.counters.stalled.add(1);
-            self.conclude(&End::Stalled);
-            self.reset();
-            return;
+        if !turn.out.is_empty() && conn.has_stalled(&self.commons.options, now) {
+            // A kernel announces room when a third of its buffer is free, which can take a slow
+            // reader longer than this. One more write finds out whether it has taken anything.
+            conn.write = WriteSide::Ready;
         }
         let reads = turn.out.queued_bytes() <= self.commons.options.outbound.low_bytes;
         match &mut conn.stage {

@@ -269,7 +269,8 @@ impl World {
                     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                     let count = output.slices(&mut slices);
                     let socket = self.sockets.iter_mut().find(|s| s.id == conn).unwrap();
-                    Stepped::Write(socket.write(&slices[..count], &mut self.random))
+                    let slices = &slices[..count];
+                    Stepped::Write(socket.write(slices, self.now.tick, &mut self.random))
                 }
                 Step::EndOutput(conn) => Stepped::EndOutput(conn),
                 Step::Close(conn, how) => Stepped::Close(conn, how),

@@ -4,10 +4,13 @@ use std::fmt;
 use std::io::IoSlice;
 
 use corewire::ConnId;
-use corewire::engine::{CloseHow, NearEnd, ReadInto, ReadResult, WriteResult};
+use corewire::engine::{CloseHow, NearEnd, ReadInto, ReadResult, Tick, WriteResult};
 use corewire_testkit::Random;
 
 use super::client::{Client, Farewell};
+
+/// The default.
+const STALL_TIMEOUT_MS: u32 = 10_000;
 
 /// The socket.
 pub(crate) struct Socket {
@@ -36,7 +39,9 @@ enum Input {
 enum Output {
     Flowing,
     /// The last write was not taken whole.
-    Blocked,
+    Blocked {
+        since: Tick,
+    },
     Ended,
 }
 
@@ -121,7 +126,7 @@ impl Socket {
     /// Whether the shard is to be told that it can write again.
     pub(crate) fn takes_output_again(&mut self) -> bool {
         let room = self.window > 0 || self.input == Input::Broken;
-        if self.output == Output::Blocked && room {
+        if matches!(self.output, Output::Blocked { .. }) && room {
             self.output = Output::Flowing;
             return true;
         }
@@ -165,12 +170,19 @@ impl Socket {
         ReadResult::Bytes(bytes)
     }
 
-    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], random: &mut Random) -> WriteResult {
-        assert_eq!(
-            self.output,
-            Output::Flowing,
-            "a write to what is blocked or ended"
-        );
+    pub(crate) fn write(
+        &mut self,
+        slices: &[IoSlice<'_>],
+        now: Tick,
+        random: &mut Random,
+    ) -> WriteResult {
+        let asks = match self.output {
+            Output::Flowing => true,
+            // Whether it has stalled.
+            Output::Blocked { since } => now.since(since) >= STALL_TIMEOUT_MS,
+            Output::Ended => false,
+        };
+        assert!(asks, "a write to what is blocked or ended");
         if self.input == Input::Broken {
             return WriteResult::Broken;
         }
@@ -188,7 +200,7 @@ impl Socket {
         if bytes == all.len() {
             return WriteResult::All(bytes);
         }
-        self.output = Output::Blocked;
+        self.output = Output::Blocked { since: now };
         self.polite_since = None;
         if bytes == 0 {
             WriteResult::WouldBlock

@@ -1,8 +1,11 @@
 //! A server as a process of its own.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
@@ -17,6 +20,100 @@ pub struct Process {
     address: SocketAddr,
     ready_line: String,
     stderr: Receiver<String>,
+}
+
+/// `corewire serve` on a port that the system chooses.
+#[derive(Debug)]
+pub struct Serve {
+    command: Command,
+    settings: String,
+}
+
+impl Serve {
+    /// With the binary that cargo has built for the tests.
+    #[must_use]
+    pub fn new(binary: &str) -> Self {
+        let mut command = Command::new(binary);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Self {
+            command,
+            settings: String::new(),
+        }
+    }
+
+    /// The same in a shell that has first lowered the limit on descriptors.
+    #[must_use]
+    pub fn with_descriptors(binary: &str, limit: usize) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" serve --listen 127.0.0.1:0 \"$@\"");
+        command.args(["-c", &script, binary]);
+        Self {
+            command,
+            settings: String::new(),
+        }
+    }
+
+    /// With so many cores.
+    #[must_use]
+    pub fn cores(mut self, cores: usize) -> Self {
+        self.command.args(["--cores", &cores.to_string()]);
+        self
+    }
+
+    /// With more arguments.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// With a setting of the configuration file, such as `engine.turn_work`.
+    ///
+    /// # Panics
+    ///
+    /// If the name has no section.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        let (section, key) = name.split_once('.').unwrap();
+        self.settings += &format!("[{section}]\n{key} = '{value}'\n");
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// If it does not become ready.
+    #[must_use]
+    pub fn start(self) -> Process {
+        let Self {
+            mut command,
+            settings,
+        } = self;
+        if settings.is_empty() {
+            return Process::start(command);
+        }
+        let file = temporary_file();
+        fs::write(&file, settings).unwrap();
+        command.arg("--config").arg(&file);
+        let process = Process::start(command);
+        // It was read before the server was ready.
+        fs::remove_file(file).unwrap();
+        process
+    }
+
+    /// Runs it, expecting that it ends by itself.
+    #[must_use]
+    pub fn run(self) -> Finished {
+        run(self.command)
+    }
+}
+
+fn temporary_file() -> PathBuf {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("corewire-test-{}-{number}.toml", std::process::id());
+    std::env::temp_dir().join(name)
 }
 
 /// A process that has ended.
@@ -137,6 +234,12 @@ pub fn run(command: Command) -> Finished {
 }
 
 fn spawn(mut command: Command) -> (Child, Receiver<String>) {
+    // The settings of whoever runs the tests are not those of the tests.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("COREWIRE_") {
+            command.env_remove(name);
+        }
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
