@@ -512,26 +512,6 @@ fn an_unsolicited_pong_is_not_answered() {
     }
 }
 
-/// 5.5.3: an endpoint that has not answered earlier pings "MAY elect to send a Pong frame for only
-/// the most recently processed Ping frame". We do so while our output waits.
-#[test]
-fn while_output_is_blocked_only_the_newest_ping_is_answered() {
-    for mut us in both_roles() {
-        us.flow = Flow::Blocked;
-        us.receive([ping("1"), ping("2"), ping("3")]);
-        assert_eq!(us.sent(), []);
-        us.flow = Flow::Open;
-        // The pong of 3 has not gone yet: that of 4 takes its place, and their order is kept.
-        us.receive([ping("4")]);
-        assert_eq!(us.sent(), []);
-        assert!(us.websocket.has_late_pong());
-        assert!(us.send_late_pong());
-        assert!(!us.send_late_pong());
-        us.receive([ping("5")]);
-        assert_eq!(us.sent(), [pong("4"), pong("5")]);
-    }
-}
-
 /// 5.5: our own ping fits a control frame.
 #[test]
 fn our_ping_is_cut_to_125_bytes() {

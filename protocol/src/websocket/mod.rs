@@ -53,8 +53,8 @@ pub struct Env<'a> {
 /// Buffers that a core's connections take turns with.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The [`Payload::Buffer`](crate::Payload::Buffer) of an inflated message is this buffer; a driver that has no other
-    /// use for it puts it back.
+    /// The [`Payload::Buffer`](crate::Payload::Buffer) of an inflated message is this buffer; a
+    /// driver that has no other use for it puts it back.
     pub inflated: Vec<u8>,
     deflated: Vec<u8>,
 }
