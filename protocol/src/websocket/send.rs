@@ -50,7 +50,9 @@ impl WebSocket {
             return Err(NotOpen);
         }
         self.keepalive.active(env.now);
-        out.extend_from_slice(&header(kind.opcode(), false, payload_bytes, None).encode());
+        header(kind.opcode(), false, payload_bytes, None)
+            .encode()
+            .append_to(out);
         Ok(())
     }
 
@@ -163,7 +165,9 @@ impl WebSocket {
             Deflated::Smaller => {
                 let key = self.mask_key(env);
                 let body = &env.scratch.deflated;
-                out.extend_from_slice(&header(kind.opcode(), true, body.len(), key).encode());
+                header(kind.opcode(), true, body.len(), key)
+                    .encode()
+                    .append_to(out);
                 append_masked(body, key, out);
                 true
             }
@@ -198,7 +202,9 @@ impl WebSocket {
         out: &mut Vec<u8>,
     ) {
         let key = self.mask_key(env);
-        out.extend_from_slice(&header(opcode, false, payload.len(), key).encode());
+        header(opcode, false, payload.len(), key)
+            .encode()
+            .append_to(out);
         append_masked(payload, key, out);
     }
 
