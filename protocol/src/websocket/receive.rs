@@ -331,7 +331,9 @@ impl WebSocket {
     ) -> Result<Option<Event<'a>>, Error> {
         match opcode {
             OpCode::Ping => {
-                self.answer_ping(&payload, env, out);
+                if self.is_open() {
+                    self.answer_ping(&payload, env, out);
+                }
                 Ok(Some(Event::Ping(payload)))
             }
             OpCode::Pong => {
@@ -344,8 +346,9 @@ impl WebSocket {
         }
     }
 
-    /// Answers a ping, also after our Close frame: only the peer's own would excuse us
-    /// (RFC 6455, 5.5.2).
+    /// Answers a ping, now or later. Not after our Close frame, though RFC 6455, 5.5.2 excuses us
+    /// only by the peer's: that ping was sent before the peer saw ours, behind which it discards
+    /// a pong (1.4), and there are clients that take any frame there for an error.
     fn answer_ping(&mut self, payload: &[u8], env: &mut Env<'_>, out: &mut Output<'_>) {
         let within_rate = self.control_rate.take(env.now, env.limits);
         if within_rate && out.flow == Flow::Open && self.late_pong.is_none() {

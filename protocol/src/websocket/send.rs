@@ -110,11 +110,13 @@ impl WebSocket {
     /// Appends the pong for the newest ping that was not answered at once. The driver calls it
     /// when a turn ends and its output flows. Returns whether there was one.
     pub fn send_late_pong(&mut self, env: &mut Env<'_>, out: &mut Vec<u8>) -> bool {
-        let Some(payload) = self.late_pong.take() else {
-            return false;
-        };
-        self.frame(OpCode::Pong, &payload, env, out);
-        true
+        match self.late_pong.take() {
+            Some(payload) if self.is_open() => {
+                self.frame(OpCode::Pong, &payload, env, out);
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// Begins the closing handshake: appends a Close frame, unless one was sent before. A code
