@@ -9,8 +9,8 @@ use corewire_testkit::Random;
 
 use super::client::{Client, Farewell};
 
-/// The default.
-const STALL_TIMEOUT_MS: u32 = 10_000;
+/// A quarter of the stall timeout.
+const ASKED_AFTER_MS: u32 = 2_500;
 
 /// The socket.
 pub(crate) struct Socket {
@@ -178,8 +178,8 @@ impl Socket {
     ) -> WriteResult {
         let asks = match self.output {
             Output::Flowing => true,
-            // Whether it has stalled.
-            Output::Blocked { since } => now.since(since) >= STALL_TIMEOUT_MS,
+            // To find out whether it has stalled.
+            Output::Blocked { since } => now.since(since) >= ASKED_AFTER_MS,
             Output::Ended => false,
         };
         assert!(asks, "a write to what is blocked or ended");
@@ -200,7 +200,13 @@ impl Socket {
         if bytes == all.len() {
             return WriteResult::All(bytes);
         }
-        self.output = Output::Blocked { since: now };
+        let was = self.output;
+        self.output = match was {
+            Output::Blocked { .. } if bytes == 0 => was,
+            Output::Blocked { .. } | Output::Flowing | Output::Ended => {
+                Output::Blocked { since: now }
+            }
+        };
         self.polite_since = None;
         if bytes == 0 {
             WriteResult::WouldBlock

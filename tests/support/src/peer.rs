@@ -251,6 +251,12 @@ impl Peer {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Ends both sides: whoever listens on another handle hears the end.
+    pub fn hang_up(&self) {
+        // It fails if the server was first.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
     /// Resets the connection.
     ///
     /// # Panics
