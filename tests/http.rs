@@ -1,5 +1,4 @@
 //! HTTP on the port of the WebSockets: bounded, correct, never a hang, never a smuggled request.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::time::Duration;
 

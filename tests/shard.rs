@@ -4,7 +4,11 @@
 //! that speak HTTP and WebSocket, some of them badly, to an application that echoes, streams and
 //! closes. After every step it checks what must always hold. A seed that fails is printed: it is
 //! the whole bug report.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a failed test says its seed, and a failed unwrap is a failed test"
+)]
 
 mod sim;
 
@@ -70,13 +74,17 @@ fn a_peer_that_has_taken_everything_has_all_the_time_for_what_comes_next() {
     let (told, _) = solo.hears(frames::text("taken"));
     assert_eq!(told, [Told::Write(7)]);
     let _ = solo.passes(15_000);
-    solo.takes_output = false;
+    solo.window = 0;
     let (told, _) = solo.hears(frames::text("not taken"));
     assert_eq!(told, [Told::Write(0)]);
-    let (told, _) = solo.passes(9_990);
+    // It is asked now and then, and given up when its time is over.
+    for _ in 0..3 {
+        let (told, _) = solo.passes(2_510);
+        assert_eq!(told, [Told::Write(0)]);
+    }
+    let (told, _) = solo.passes(2_400);
     assert_eq!(told, []);
-    // It is asked once more before it is given up.
-    let (told, _) = solo.passes(20);
+    let (told, _) = solo.passes(100);
     assert_eq!(told, [Told::Write(0), Told::Close(CloseHow::Reset)]);
 }
 
@@ -85,12 +93,33 @@ fn a_peer_that_has_taken_everything_has_all_the_time_for_what_comes_next() {
 #[test]
 fn a_peer_that_takes_a_little_is_not_reset() {
     let mut solo = Solo::open(Options::default(), App::default);
-    solo.takes_output = false;
+    solo.window = 0;
     let (told, _) = solo.hears(frames::text("taken late"));
     assert_eq!(told, [Told::Write(0)]);
-    solo.takes_output = true;
+    solo.window = usize::MAX;
     let (told, _) = solo.passes(10_010);
     assert_eq!(told, [Told::Write(12)]);
+}
+
+/// A pong goes between any two frames, and only the newest of several.
+#[test]
+fn a_pong_overtakes_the_data_that_waits() {
+    let mut solo = Solo::open(Options::default(), App::default);
+    solo.wire.clear();
+    solo.window = 10;
+    for _ in 0..3 {
+        let _ = solo.hears(frames::text(&"x".repeat(20_000)));
+    }
+    let (told, _) = solo.hears([frames::ping(b"old"), frames::ping(b"new")].concat());
+    assert_eq!(told, []);
+    let _ = solo.takes(100);
+    assert_eq!(solo.wire.len(), 110);
+    let _ = solo.takes(usize::MAX);
+    let message = 4 + 20_000;
+    let pong = b"\x8a\x03new";
+    assert_eq!(solo.wire.len(), 3 * message + pong.len());
+    // It comes after the frame that was begun.
+    assert_eq!(solo.wire[message..message + pong.len()], *pong);
 }
 
 /// A timer of no time is due in the next millisecond, not in this one again and again.

@@ -1,9 +1,5 @@
 //! A server that is told to stop: everybody is told in turn, nobody is reset, and it ends.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests have clocks and threads, and a failed unwrap is a failed test"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests have clocks and threads")]
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

@@ -139,6 +139,12 @@ impl<S> Conn<S> {
         self.waits_since.after(timeout_ms).is_due(now)
     }
 
+    /// Whether to try a write although the socket has not announced room. A kernel does that when
+    /// a third of its buffer is free, which can take a slow reader longer than the stall timeout.
+    pub(super) fn is_to_be_asked(&self, options: &Options, now: Tick) -> bool {
+        now.since(self.waits_since) >= ask_interval_ms(options)
+    }
+
     /// Notes at the end of a turn whether the peer is read.
     pub(super) fn pause(&mut self, options: &Options) {
         if !self.takes_input(options) {
@@ -162,9 +168,12 @@ impl<S> Conn<S> {
     }
 
     /// The next moment at which something is due.
-    pub(super) fn deadline(&self, options: &Options) -> Option<Tick> {
-        let stalls = (self.queued_bytes() > 0)
-            .then(|| self.waits_since.after(options.outbound.stall_timeout_ms));
+    pub(super) fn deadline(&self, options: &Options, now: Tick) -> Option<Tick> {
+        let asks = (self.queued_bytes() > 0).then(|| {
+            let interval_ms = ask_interval_ms(options);
+            let asked = now.since(self.waits_since) / interval_ms;
+            self.waits_since.after((asked + 1) * interval_ms)
+        });
         let stage = match &self.stage {
             Stage::Http(http) => Some(http.deadline()),
             // The pong deadline stands still while the peer's bytes are not read.
@@ -174,11 +183,17 @@ impl<S> Conn<S> {
             Stage::Lingering { until, .. } => Some(*until),
             Stage::Open(..) | Stage::Flushing(_) | Stage::Closing(_) => None,
         };
-        [stalls, stage, self.timer]
+        [asks, stage, self.timer]
             .into_iter()
             .flatten()
             .reduce(Tick::earlier)
     }
+}
+
+/// How often a peer for which output waits is asked whether it has taken any. So one that has
+/// stopped is given up no later than this after the stall timeout.
+fn ask_interval_ms(options: &Options) -> u32 {
+    (options.outbound.stall_timeout_ms / 4).max(1)
 }
 
 #[cfg(test)]

@@ -433,9 +433,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let Some(conn) = self.conns.get_mut(turn.id) else {
             return;
         };
-        if !turn.out.is_empty() && conn.has_stalled(&self.commons.options, now) {
-            // A kernel announces room when a third of its buffer is free, which can take a slow
-            // reader longer than this. One more write finds out whether it has taken anything.
+        if !turn.out.is_empty() && conn.is_to_be_asked(&self.commons.options, now) {
             conn.write = WriteSide::Ready;
         }
         let reads = turn.out.queued_bytes() <= self.commons.options.outbound.low_bytes;
@@ -589,7 +587,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let options = &self.commons.options;
         let again = (conn.takes_input(options) && conn.has_input()) || wants_fill(conn);
         conn.pause(options);
-        if let Some(at) = conn.deadline(options) {
+        if let Some(at) = conn.deadline(options, self.commons.now.tick) {
             self.wheel.arm(id.slot, at);
         }
         if again {

@@ -263,7 +263,11 @@ impl Client {
             Finale::AsksForClose(_) if !self.is_talking() && self.close_code().is_some() => {
                 Farewell::End
             }
-            _ => Farewell::NotYet,
+            Finale::Close(_)
+            | Finale::Broken(_)
+            | Finale::AsksForClose(_)
+            | Finale::End
+            | Finale::Reset => Farewell::NotYet,
         }
     }
 

@@ -9,8 +9,8 @@ use corewire_testkit::Random;
 
 use super::client::{Client, Farewell};
 
-/// The default.
-const STALL_TIMEOUT_MS: u32 = 10_000;
+/// A quarter of the stall timeout.
+const ASKED_AFTER_MS: u32 = 2_500;
 
 /// The socket.
 pub(crate) struct Socket {
@@ -24,8 +24,8 @@ pub(crate) struct Socket {
     output: Output,
     /// The shard was told of all there is to read, and has not said that it found nothing.
     told: bool,
-    /// The round in which a client that is easy to serve was announced and not served since.
-    polite_since: Option<usize>,
+    /// A client that is easy to serve was announced, and not read since.
+    kept_waiting: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Socket {
             output: Output::Flowing,
             // A new socket is tried without being told.
             told: true,
-            polite_since: None,
+            kept_waiting: false,
         }
     }
 
@@ -110,12 +110,12 @@ impl Socket {
     }
 
     /// What the shard is to be told about input that it was not told about.
-    pub(crate) fn readiness(&mut self, round: usize) -> Option<NearEnd> {
+    pub(crate) fn readiness(&mut self) -> Option<NearEnd> {
         if std::mem::replace(&mut self.told, true) {
             return None;
         }
         if self.output == Output::Flowing && self.client.is_polite() {
-            self.polite_since.get_or_insert(round);
+            self.kept_waiting = true;
         }
         Some(match self.input {
             Input::Open => NearEnd::No,
@@ -136,7 +136,7 @@ impl Socket {
     // ── The server's side ──
 
     pub(crate) fn read(&mut self, into: ReadInto<'_>, random: &mut Random) -> ReadResult {
-        self.polite_since = None;
+        self.kept_waiting = false;
         if self.input == Input::Broken {
             return ReadResult::Broken;
         }
@@ -178,8 +178,8 @@ impl Socket {
     ) -> WriteResult {
         let asks = match self.output {
             Output::Flowing => true,
-            // Whether it has stalled.
-            Output::Blocked { since } => now.since(since) >= STALL_TIMEOUT_MS,
+            // To find out whether it has stalled.
+            Output::Blocked { since } => now.since(since) >= ASKED_AFTER_MS,
             Output::Ended => false,
         };
         assert!(asks, "a write to what is blocked or ended");
@@ -200,8 +200,14 @@ impl Socket {
         if bytes == all.len() {
             return WriteResult::All(bytes);
         }
-        self.output = Output::Blocked { since: now };
-        self.polite_since = None;
+        let was = self.output;
+        self.output = match was {
+            Output::Blocked { .. } if bytes == 0 => was,
+            Output::Blocked { .. } | Output::Flowing | Output::Ended => {
+                Output::Blocked { since: now }
+            }
+        };
+        self.kept_waiting = false;
         if bytes == 0 {
             WriteResult::WouldBlock
         } else {
@@ -231,9 +237,9 @@ impl Socket {
         self.told && input && self.output == Output::Flowing
     }
 
-    /// Since when a polite client waits.
-    pub(crate) fn polite_since(&self) -> Option<usize> {
-        self.polite_since
+    /// Whether a polite client was announced and not read.
+    pub(crate) fn is_kept_waiting(&self) -> bool {
+        self.kept_waiting
     }
 }
 

@@ -1,12 +1,13 @@
 //! A shard with one connection, moved by hand.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use corewire::engine::{
     Accepted, CloseHow, Context, Effects, Handler, Message, NearEnd, Now, Options, ReadInto,
-    ReadResult, Response, Shard, Shared, Step, Tick, UpgradeRequest, WriteResult,
+    ReadResult, Response, SLICES_MAX, Shard, Shared, Step, Tick, UpgradeRequest, WriteResult,
 };
 use corewire::metrics::Counters;
 use corewire::protocol::deflate::InflateBudget;
@@ -70,7 +71,10 @@ pub(crate) struct Solo<F: FnMut() -> App> {
     now: Now,
     conn: ConnId,
     inbox: VecDeque<Vec<u8>>,
-    pub(crate) takes_output: bool,
+    /// Bytes that the peer still takes.
+    pub(crate) window: usize,
+    /// What it has taken.
+    pub(crate) wire: Vec<u8>,
     pub(crate) takes_mail: bool,
 }
 
@@ -97,7 +101,8 @@ impl<F: FnMut() -> App> Solo<F> {
             now,
             conn,
             inbox: VecDeque::new(),
-            takes_output: true,
+            window: usize::MAX,
+            wire: Vec::new(),
             takes_mail: true,
         };
         let (told, _) = solo.hears(upgrade_request("/", &[]));
@@ -110,6 +115,13 @@ impl<F: FnMut() -> App> Solo<F> {
     pub(crate) fn hears(&mut self, bytes: impl Into<Vec<u8>>) -> (Vec<Told>, Option<u32>) {
         self.inbox.push_back(bytes.into());
         self.shard.readable(self.conn, NearEnd::No);
+        self.turns()
+    }
+
+    /// The peer takes so many bytes more.
+    pub(crate) fn takes(&mut self, bytes: usize) -> (Vec<Told>, Option<u32>) {
+        self.window = bytes;
+        self.shard.writable(self.conn);
         self.turns()
     }
 
@@ -132,14 +144,21 @@ impl<F: FnMut() -> App> Solo<F> {
                     self.shard.did_read(result);
                 }
                 Step::Write { output, .. } => {
-                    let bytes = output.queued_bytes();
-                    if self.takes_output {
-                        told.push(Told::Write(bytes));
-                        self.shard.did_write(WriteResult::All(bytes));
-                    } else {
-                        told.push(Told::Write(0));
-                        self.shard.did_write(WriteResult::WouldBlock);
+                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                    let count = output.slices(&mut slices);
+                    let mut bytes = Vec::new();
+                    for slice in &slices[..count] {
+                        bytes.extend_from_slice(slice);
                     }
+                    let taken = bytes.len().min(self.window);
+                    self.wire.extend_from_slice(&bytes[..taken]);
+                    self.window -= taken;
+                    told.push(Told::Write(taken));
+                    self.shard.did_write(match taken {
+                        0 => WriteResult::WouldBlock,
+                        _ if taken == bytes.len() => WriteResult::All(taken),
+                        _ => WriteResult::Part(taken),
+                    });
                 }
                 Step::EndOutput(_) => told.push(Told::EndOutput),
                 Step::Close(_, how) => told.push(Told::Close(how)),

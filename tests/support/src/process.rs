@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,7 +20,8 @@ pub struct Process {
     child: Child,
     address: SocketAddr,
     ready_line: String,
-    stderr: Receiver<String>,
+    /// Collects what it writes there.
+    stderr: Option<JoinHandle<String>>,
 }
 
 /// `corewire serve` on a port that the system chooses.
@@ -151,12 +153,12 @@ impl Process {
                 address: address_in(&ready_line).unwrap(),
                 child,
                 ready_line,
-                stderr,
+                stderr: Some(stderr),
             },
             Err(_) => {
                 let _ = child.kill();
                 let status = child.wait();
-                let said = stderr.recv_timeout(PATIENCE).unwrap_or_default();
+                let said = stderr.join().unwrap();
                 panic!("no ready line; {status:?}\n{said}");
             }
         }
@@ -210,9 +212,9 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// If it does not end in time.
+    /// If it does not end in time, or is waited for twice.
     pub fn wait(&mut self) -> Finished {
-        finish(&mut self.child, &self.stderr)
+        finish(&mut self.child, self.stderr.take().unwrap())
     }
 }
 
@@ -230,10 +232,10 @@ impl Drop for Process {
 /// If it does not end in time.
 pub fn run(command: Command) -> Finished {
     let (mut child, stderr) = spawn(command);
-    finish(&mut child, &stderr)
+    finish(&mut child, stderr)
 }
 
-fn spawn(mut command: Command) -> (Child, Receiver<String>) {
+fn spawn(mut command: Command) -> (Child, JoinHandle<String>) {
     // The settings of whoever runs the tests are not those of the tests.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("COREWIRE_") {
@@ -247,16 +249,15 @@ fn spawn(mut command: Command) -> (Child, Receiver<String>) {
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let mut pipe = child.stderr.take().unwrap();
-    let (sender, stderr) = channel();
-    std::thread::spawn(move || {
+    let stderr = std::thread::spawn(move || {
         let mut said = Vec::new();
         let _ = pipe.read_to_end(&mut said);
-        let _ = sender.send(String::from_utf8_lossy(&said).into_owned());
+        String::from_utf8_lossy(&said).into_owned()
     });
     (child, stderr)
 }
 
-fn finish(child: &mut Child, stderr: &Receiver<String>) -> Finished {
+fn finish(child: &mut Child, stderr: JoinHandle<String>) -> Finished {
     let start = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -270,7 +271,7 @@ fn finish(child: &mut Child, stderr: &Receiver<String>) -> Finished {
     };
     Finished {
         status,
-        stderr: stderr.recv_timeout(PATIENCE).unwrap(),
+        stderr: stderr.join().unwrap(),
     }
 }
 
