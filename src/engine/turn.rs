@@ -242,7 +242,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             Stage::Http(http) => {
                 let commons = &mut self.commons;
                 match http.receive(input, &mut self.handler, commons, &mut turn.out) {
-                    Outcome::More => {}
+                    Outcome::More { .. } => {}
                     Outcome::Yield { taken } => conn.unread = Some(input[taken..].into()),
                     Outcome::Last => conn.stage = Stage::Flushing(CloseHow::Linger),
                     Outcome::Opened {
