@@ -8,7 +8,8 @@ export RUSTDOCFLAGS = -Dwarnings
 test: tools fmt lint doc unit interop autobahn-ci
 	@echo "make test: all steps passed"
 
-# What the steps need besides Rust: Python with venv, for the Autobahn suite.
+# What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
+# curl as clients.
 tools:
 	@.ci/tools
 
