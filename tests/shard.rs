@@ -14,7 +14,10 @@ mod sim;
 
 use corewire::CoreId;
 use corewire::engine::{CloseHow, Options};
-use corewire_testkit::frames;
+use corewire::protocol::deflate::{Codec, DEFLATE_LEVEL, InflateBudget};
+use corewire::protocol::frame::OpCode;
+use corewire_testkit::Random;
+use corewire_testkit::frames::{self, Fin};
 
 use sim::solo::{App, Solo, Told};
 use sim::{Weather, World};
@@ -99,6 +102,69 @@ fn a_peer_that_takes_a_little_is_not_reset() {
     solo.window = usize::MAX;
     let (told, _) = solo.passes(10_010);
     assert_eq!(told, [Told::Write(12)]);
+}
+
+/// How many bytes of echoes leave at once for what came in one read.
+fn echoed_at_once(options: Options, messages: &[u8]) -> Vec<usize> {
+    let mut solo = Solo::open(options, App::default);
+    let (told, _) = solo.hears(messages);
+    let bytes = told.iter().map(|told| match told {
+        Told::Write(bytes) => *bytes,
+        Told::EndOutput | Told::Close(_) | Told::Mail(..) => panic!("{told:?}"),
+    });
+    bytes.collect()
+}
+
+/// A read full of tiny messages is handled in turns, behind the other connections.
+#[test]
+fn a_turn_ends_when_its_work_is_done() {
+    let options = Options {
+        // Ten frames, besides the bytes that are read.
+        turn_work: 300 * 7 + 10 * 256,
+        ..Options::default()
+    };
+    let writes = echoed_at_once(options, &frames::text("x").repeat(300));
+    assert_eq!(writes.iter().sum::<usize>(), 300 * 3);
+    // The bytes count in the turn that reads them.
+    assert_eq!(writes[0], 11 * 3, "{writes:?}");
+    assert!(writes.len() > 15, "{writes:?}");
+}
+
+/// No further frame is handled once more waits than the high watermark.
+#[test]
+fn a_turn_ends_when_enough_waits() {
+    let mut options = Options::default();
+    options.outbound.low_bytes = 5000;
+    options.outbound.high_bytes = 10_000;
+    let writes = echoed_at_once(options, &frames::text(&"x".repeat(3000)).repeat(20));
+    assert_eq!(writes.iter().sum::<usize>(), 20 * 3004);
+    assert!(
+        writes.iter().all(|&bytes| bytes <= 10_000 + 3004),
+        "{writes:?}"
+    );
+}
+
+/// What a message inflates to counts, not what was sent.
+#[test]
+fn a_turn_ends_when_enough_was_inflated() {
+    let mut out = Vec::new();
+    let mut plain = Random::new(1).bytes(1000);
+    plain.resize(60_000, b'x');
+    Codec::new(DEFLATE_LEVEL, InflateBudget::new(1 << 20)).deflate(15, None, &plain, &mut out);
+    let wire = frames::compressed(OpCode::Binary, Fin::Last, &out).repeat(20);
+    let offer = ["Sec-WebSocket-Extensions: permessage-deflate"];
+    let mut solo = Solo::open_with(Options::default(), &offer, || App {
+        // Little comes back, so that the work is all there is to end a turn.
+        message: |_, context| context.text("x").unwrap(),
+        ..App::default()
+    });
+    let (told, _) = solo.hears(wire);
+    let most = Options::default().turn_work / 60_000 + 1;
+    assert!(
+        told.iter()
+            .all(|told| matches!(told, Told::Write(bytes) if *bytes <= most * 3))
+    );
+    assert!(told.len() >= 20 / most, "{told:?}");
 }
 
 /// A pong goes between any two frames, and only the newest of several.

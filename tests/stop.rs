@@ -143,25 +143,25 @@ fn told_to_go(peer: &mut Peer) {
     }
 }
 
+/// Clients connect as fast as they can until they are refused, so some are always in the midst of
+/// it when the listeners close.
 #[test]
 fn connects_that_race_the_signal_are_answered_or_refused() {
-    for round in 0..4 {
+    for round in 0..6 {
         let mut server = two_cores();
         let address = server.address();
-        let clients: Vec<_> = (0..8)
-            .map(|number| thread::spawn(move || race(address, round * 100 + number)))
-            .collect();
-        // Some of them are in the midst of it when this comes.
+        let mut clients = Vec::new();
+        for number in 0..4 {
+            clients.push(thread::spawn(move || race(address, round * 100 + number)));
+        }
         let mut first = Peer::websocket(address);
         server.terminate();
         told_to_go_when_open(&mut first);
-        let (mut answered, mut refused) = (0, 0);
-        for client in clients {
-            let (answered_here, refused_here) = client.join().unwrap();
-            answered += answered_here;
-            refused += refused_here;
-        }
-        assert_eq!(answered + refused, 8 * 25);
+        let answered: usize = clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .sum();
+        println!("{answered} were answered before the others were refused");
         assert_eq!(server.wait().status.code(), Some(0));
     }
 }
@@ -172,31 +172,29 @@ fn told_to_go_when_open(peer: &mut Peer) {
     peer.expect_end();
 }
 
-/// Connects 25 times; returns how often it was answered and how often refused.
-fn race(address: SocketAddr, seed: u64) -> (usize, usize) {
+/// Connects until it is refused; returns how often it was answered.
+fn race(address: SocketAddr, seed: u64) -> usize {
     let mut random = Random::new(seed);
-    let (mut answered, mut refused) = (0, 0);
     let mut open = Vec::new();
-    for _ in 0..25 {
+    loop {
         let mut peer = match Peer::dial(address).try_connect() {
             Ok(peer) => peer,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
-                refused += 1;
-                continue;
+                break;
             }
         };
         let request = upgrade_request("/echo", &[]);
-        let (first, second) = request.split_at(1 + random.below(request.len() - 1));
+        // Some say nothing before they are accepted, some half, some all.
+        let (first, second) = request.split_at(random.below(request.len()));
         peer.send(first);
         peer.send(second);
         open.push(peer);
-        answered += 1;
     }
     for peer in &mut open {
         told_to_go(peer);
     }
-    (answered, refused)
+    open.len()
 }
 
 #[test]

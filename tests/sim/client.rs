@@ -332,6 +332,9 @@ impl Client {
         if self.upgrades {
             statuses.push(101);
         }
+        if weather == Weather::Fair {
+            assert_eq!(self.fate, Fate::Closed, "nothing was lost: {self:?}");
+        }
         // All of it in fair weather; otherwise some, but what there is in order and whole.
         let complete = weather == Weather::Fair && self.fate == Fate::Closed;
         if complete {

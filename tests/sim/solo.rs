@@ -43,7 +43,7 @@ impl Handler for App {
     }
 
     fn message(&mut self, (): &mut (), message: Message<'_>, context: &mut Context<'_, u32>) {
-        (self.message)(message.as_text().unwrap(), context);
+        (self.message)(message.as_text().unwrap_or_default(), context);
     }
 
     fn timeout(&mut self, (): &mut (), context: &mut Context<'_, u32>) {
@@ -81,6 +81,11 @@ pub(crate) struct Solo<F: FnMut() -> App> {
 impl<F: FnMut() -> App> Solo<F> {
     /// A shard on core 0 whose connection is a WebSocket already.
     pub(crate) fn open(options: Options, app: F) -> Self {
+        Self::open_with(options, &[], app)
+    }
+
+    /// The same, with these lines in the client's request.
+    pub(crate) fn open_with(options: Options, headers: &[&str], app: F) -> Self {
         let now = Now {
             tick: Tick(80_000),
             unix_s: 0,
@@ -105,7 +110,7 @@ impl<F: FnMut() -> App> Solo<F> {
             wire: Vec::new(),
             takes_mail: true,
         };
-        let (told, _) = solo.hears(upgrade_request("/", &[]));
+        let (told, _) = solo.hears(upgrade_request("/", headers));
         assert!(matches!(told[..], [Told::Write(_)]), "{told:?}");
         solo
     }
