@@ -3,12 +3,13 @@
 
 export RUSTDOCFLAGS = -Dwarnings
 
-.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle
+.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle fuzz fuzz-replay
 
 test: tools fmt lint doc unit interop autobahn-ci
 	@echo "make test: all steps passed"
 
-# What the steps need besides Rust: Python with venv, for the Autobahn suite.
+# What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
+# curl as clients.
 tools:
 	@.ci/tools
 
@@ -53,3 +54,16 @@ bench-echo:
 bench-idle:
 	cargo build --release --locked --target-dir target
 	benches/compare idle
+
+# Each fuzz target in turn, for so many seconds each. What it finds goes into the target folder,
+# beside the committed corpus. Needs cargo-fuzz, a C++ compiler, and no nightly.
+SECONDS = 60
+
+fuzz:
+	fuzz/run $(SECONDS)
+
+# The committed corpus through every target, without a fuzzer. CI runs it.
+fuzz-replay:
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --locked -- -D warnings
+	cargo test --manifest-path fuzz/Cargo.toml --locked

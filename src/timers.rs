@@ -24,6 +24,8 @@ pub(crate) struct Wheel {
     next: u32,
     /// What `next` counts from.
     origin: Tick,
+    /// How many nodes are armed.
+    armed: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +54,16 @@ impl Wheel {
             nodes: Vec::new(),
             next: 0,
             origin: now,
+            armed: 0,
+        }
+    }
+
+    /// Starts anew from `now` if no node is armed: a wheel that nobody has turned for longer than
+    /// two ticks can be apart would not know any more which of them is the earlier one.
+    pub(crate) const fn rest(&mut self, now: Tick) {
+        if self.armed == 0 {
+            self.origin = now;
+            self.next = 0;
         }
     }
 
@@ -87,6 +99,7 @@ impl Wheel {
             at,
         };
         self.busy[spoke as usize / 64] |= 1 << (spoke % 64);
+        self.armed += 1;
     }
 
     /// Takes the node of `slot` off the wheel.
@@ -100,6 +113,7 @@ impl Wheel {
         if spoke == NIL {
             return;
         }
+        self.armed -= 1;
         if prev == NIL {
             self.heads[spoke as usize] = next;
             if next == NIL {
@@ -195,6 +209,20 @@ mod tests {
         wheel.arm(0, start.after(3000));
         assert_eq!(fired(&mut wheel, start.after(3008)), [0]);
         assert!(fired(&mut wheel, start.after(20_000)).is_empty());
+    }
+
+    #[test]
+    fn a_wheel_that_has_rested_for_a_month_turns_on_time() {
+        let start = Tick(5);
+        let mut wheel = Wheel::new(start);
+        wheel.arm(3, start.after(16));
+        assert_eq!(fired(&mut wheel, start.after(16)), [3]);
+        let month = start.after(u32::MAX / 2 + 1000);
+        wheel.rest(month);
+        wheel.arm(3, month.after(40));
+        assert_eq!(wheel.next_in_ms(month), Some(40));
+        assert!(fired(&mut wheel, month.after(39)).is_empty());
+        assert_eq!(fired(&mut wheel, month.after(40)), [3]);
     }
 
     proptest! {

@@ -59,6 +59,16 @@ fn head_is_get_without_the_body() {
 }
 
 #[test]
+fn a_refused_head_has_no_body_either() {
+    let server = site();
+    let mut peer = Peer::connect(server.address());
+    peer.send(upgrade_request("/echo", &[]).replace("GET", "HEAD"));
+    let reply = peer.expect_head(405);
+    assert_eq!(reply.header("allow"), Some("GET"));
+    peer.expect_end();
+}
+
+#[test]
 fn what_is_not_there_and_what_is_not_allowed() {
     let server = site();
     let mut peer = Peer::connect(server.address());

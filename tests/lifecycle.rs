@@ -5,7 +5,7 @@
     reason = "tests have clocks and threads, and a failed unwrap is a failed test"
 )]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
@@ -52,6 +52,33 @@ fn after_both_close_frames_the_server_ends_first() {
     peer.send(frame(OpCode::Close, Fin::Last, b""));
     peer.expect(OpCode::Close, b"");
     peer.expect_end();
+}
+
+/// The first lines of the example in docs/configuration.md.
+#[test]
+fn every_address_of_both_families_on_one_port() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return; // a machine without IPv6
+    }
+    let port = TcpListener::bind("0.0.0.0:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut options = options();
+    options.listen = vec![
+        (Ipv4Addr::UNSPECIFIED, port).into(),
+        (Ipv6Addr::UNSPECIFIED, port).into(),
+    ];
+    let _server = Served::start(Site, options);
+    for address in [
+        (IpAddr::from(Ipv4Addr::LOCALHOST), port),
+        (IpAddr::from(Ipv6Addr::LOCALHOST), port),
+    ] {
+        let mut peer = Peer::connect(address.into());
+        peer.send(REQUEST);
+        let _ = peer.expect_reply(200);
+    }
 }
 
 /// What a connection has said when it is reset, or ends without a word.

@@ -145,11 +145,14 @@ impl<S> Conn<S> {
         now.since(self.waits_since) >= ask_interval_ms(options)
     }
 
-    /// Notes at the end of a turn whether the peer is read.
-    pub(super) fn pause(&mut self, options: &Options) {
-        if !self.takes_input(options) {
-            self.intake = Intake::Paused;
+    /// Notes at the end of a turn whether the peer is read. Returns whether it is not, from now
+    /// on, because of what waits for it.
+    pub(super) fn pauses(&mut self, options: &Options) -> bool {
+        if self.takes_input(options) {
+            return false;
         }
+        let before = std::mem::replace(&mut self.intake, Intake::Paused);
+        before == Intake::Flowing && matches!(self.stage, Stage::Http(_) | Stage::Open(..))
     }
 
     /// The peer is read again. It could not be heard meanwhile, which is not its fault.

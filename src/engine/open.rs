@@ -73,11 +73,9 @@ impl<H: Handler> OpenConn<'_, H> {
             }
             *self.work += FRAME_WORK;
             let options = &self.commons.options;
-            if self.out.queued_bytes() > options.outbound.high_bytes {
-                self.commons.counters.reads_paused.add(1);
-                return Received::Yield { left: input.len() };
-            }
-            if *self.work > options.turn_work && !input.is_empty() {
+            let enough = *self.work > options.turn_work
+                || self.out.queued_bytes() > options.outbound.high_bytes;
+            if enough && !input.is_empty() {
                 self.commons.counters.turns_cut.add(1);
                 return Received::Yield { left: input.len() };
             }

@@ -235,6 +235,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// The time of what follows.
     pub const fn time(&mut self, now: Now) {
         self.commons.now = now;
+        // A core without deadlines may have waited for any time.
+        self.wheel.rest(now.tick);
     }
 
     /// A listener has connections.

@@ -242,7 +242,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             Stage::Http(http) => {
                 let commons = &mut self.commons;
                 match http.receive(input, &mut self.handler, commons, &mut turn.out) {
-                    Outcome::More => {}
+                    Outcome::More { .. } => {}
                     Outcome::Yield { taken } => conn.unread = Some(input[taken..].into()),
                     Outcome::Last => conn.stage = Stage::Flushing(CloseHow::Linger),
                     Outcome::Opened {
@@ -419,7 +419,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         {
             let commons = &mut self.commons;
             turn.out.overtake(|bytes| {
-                websocket.send_late_pong(&mut commons.env(), bytes);
+                let sent = websocket.send_late_pong(&mut commons.env(), bytes);
+                commons.counters.pongs_late.add(usize::from(sent));
             });
         }
     }
@@ -586,7 +587,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         };
         let options = &self.commons.options;
         let again = (conn.takes_input(options) && conn.has_input()) || wants_fill(conn);
-        conn.pause(options);
+        if conn.pauses(options) {
+            self.commons.counters.reads_paused.add(1);
+        }
         if let Some(at) = conn.deadline(options, self.commons.now.tick) {
             self.wheel.arm(id.slot, at);
         }

@@ -90,7 +90,8 @@ counters! {
     over_outbound_cap,
     /// Connections reset because the peer took no byte for `stall_timeout_ms`.
     stalled,
-    /// Turns that ended before the input did, because the connection had done its share.
+    /// Turns that ended before the input did, because the connection had done its share or more
+    /// waited to be sent to it than the high watermark.
     turns_cut,
     /// Mail to other cores.
     mail_sent,

@@ -24,8 +24,8 @@ impl fmt::Display for BindError {
         if kind == io::ErrorKind::AddrInUse {
             write!(
                 f,
-                "port {} is in use: another server listens on {address}; stop it, or choose \
-                 another port with --listen {}",
+                "port {} is in use: another server, or another --listen of this one, has \
+                 {address}; stop it, or choose another port with --listen {}",
                 address.port(),
                 SocketAddr::new(address.ip(), address.port().wrapping_add(1)),
             )
@@ -39,7 +39,7 @@ impl fmt::Display for BindError {
             write!(
                 f,
                 "cannot listen on {address}: this machine does not have the address {}; \
-                 0.0.0.0 and [::] stand for all that it has",
+                 0.0.0.0 and [::] stand for all of IPv4 and IPv6 that it has",
                 address.ip(),
             )
         } else {
@@ -90,6 +90,11 @@ fn new_socket(address: SocketAddr) -> io::Result<Socket> {
     )?;
     // Connections of an earlier server in TIME_WAIT do not hinder; one that listens does.
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // [::] is every address of IPv6 only, whatever the system's default, so that it can
+        // stand beside 0.0.0.0 on the same port.
+        socket.set_only_v6(true)?;
+    }
     Ok(socket)
 }
 

@@ -23,7 +23,7 @@ use crate::metrics::Counters;
 use crate::runtime::{Clock, Control, Listener, Reactor, bind_group, new_poll};
 
 pub use crate::runtime::BindError;
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{connections_possible, raise_descriptor_limit};
 pub use options::Options;
 pub use panics::log_panics;
 pub use site::{Site, SiteHandler};
