@@ -5,7 +5,7 @@ export RUSTDOCFLAGS = -Dwarnings
 
 .PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle fuzz fuzz-replay
 
-test: tools fmt lint doc unit interop autobahn-ci
+test: tools fmt lint doc unit fuzz-replay interop autobahn-ci
 	@echo "make test: all steps passed"
 
 # What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and

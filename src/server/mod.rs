@@ -152,7 +152,7 @@ impl<S: Service> Server<S> {
             mut options,
         } = self;
         let connections_max = &mut options.engine.connections_max;
-        *connections_max = descriptors::connections_possible().min(*connections_max);
+        *connections_max = connections_possible().min(*connections_max);
         let cores = match options.cores {
             Some(cores) => cores,
             None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64)),
