@@ -450,6 +450,37 @@ fn a_reader_that_takes_nothing_is_reset() {
     let _ = slow.expect_close(4000);
 }
 
+#[test]
+fn an_unfinished_message_has_its_time() {
+    let server = with(|options| options.engine.limits.message_timeout_ms = 300);
+    let mut peer = Peer::websocket(server.address());
+    let mut unfinished = frames::text("hello");
+    unfinished[0] &= 0x7f;
+    peer.send(unfinished);
+    let _ = peer.expect_close(1008);
+    assert_eq!(server.count("message_timeouts"), 1);
+}
+
+#[test]
+fn a_connection_that_ends_takes_what_is_queued_in_its_time() {
+    let server = with(|options| options.engine.outbound.flush_timeout_ms = 500);
+    let mut peer = Peer::dial(server.address())
+        .receive_buffer(16 << 10)
+        .connect()
+        .upgraded();
+    // More than the cap: closed with 1013, behind what is queued.
+    peer.send(frames::text("1000000 7000000 1"));
+    let start = Instant::now();
+    // It takes some all the time, and would take minutes for all.
+    while server.connections() > 0 {
+        peer.sip(1000);
+        thread::sleep(ms(20));
+        assert!(start.elapsed() < ms(5000), "it is still there");
+    }
+    assert!(start.elapsed() >= ms(400), "it had no time");
+    assert_eq!(server.count("stalled"), 0);
+}
+
 // ── The end ──
 
 #[test]

@@ -387,6 +387,31 @@ fn a_close_that_is_not_answered_ends_after_its_timeout() {
     }
 }
 
+/// Otherwise a few clients could hold the memory for unfinished messages for ever.
+#[test]
+fn a_message_in_pieces_must_be_whole_in_its_time() {
+    let limits = Limits {
+        message_timeout_ms: 5_000,
+        ping_interval_ms: 0,
+        ..Limits::default()
+    };
+    for role in [Role::Server, Role::Client] {
+        let mut us = Us::with(role, None, limits.clone());
+        us.receive([text("abc").unfinished()]);
+        assert_eq!(us.deadline_ms(), Some(5_003));
+        us.pass(4_000);
+        // A ping is no progress, and every byte of the message is a millisecond.
+        us.receive([ping(""), continuation("0123456789").unfinished()]);
+        assert_eq!(us.deadline_ms(), Some(1_013));
+        us.sent();
+        us.pass(1_012);
+        assert_eq!(us.timeout(), Ok(()));
+        us.pass(1);
+        assert_eq!(us.timeout(), Err(Error::MessageTimeout));
+        assert_eq!(us.sent(), [close(1008, "message takes too long")]);
+    }
+}
+
 #[test]
 fn without_intervals_there_is_no_deadline() {
     let limits = Limits {

@@ -1,6 +1,6 @@
 //! One connection of a shard.
 
-use corewire_protocol::{Tick, WebSocket};
+use corewire_protocol::{State, Tick, WebSocket};
 
 use super::http::Http;
 use super::options::Options;
@@ -44,7 +44,7 @@ pub(super) enum Stage<S> {
     /// A WebSocket. The session is `None` when the handler that made it has panicked.
     Open(WebSocket, Option<S>),
     /// No more input is handled; what is queued leaves, then the connection ends.
-    Flushing(CloseHow),
+    Flushing { how: CloseHow, until: Tick },
     /// Our side has ended. The peer's bytes are thrown away until it ends, too, so that it is not
     /// reset before it has read our last words.
     Lingering { bytes_left: u32, until: Tick },
@@ -129,7 +129,7 @@ impl<S> Conn<S> {
         match self.stage {
             Stage::Http(_) | Stage::Open(..) => self.queued_bytes() <= options.outbound.low_bytes,
             Stage::Lingering { .. } => true,
-            Stage::Flushing(_) | Stage::Closing(_) => false,
+            Stage::Flushing { .. } | Stage::Closing(_) => false,
         }
     }
 
@@ -143,6 +143,12 @@ impl<S> Conn<S> {
     /// a third of its buffer is free, which can take a slow reader longer than the stall timeout.
     pub(super) fn is_to_be_asked(&self, options: &Options, now: Tick) -> bool {
         now.since(self.waits_since) >= ask_interval_ms(options)
+    }
+
+    /// No more input is handled; what is queued leaves. Returns the stage that has ended.
+    pub(super) fn flush(&mut self, how: CloseHow, options: &Options, now: Tick) -> Stage<S> {
+        let until = now.after(options.outbound.flush_timeout_ms);
+        std::mem::replace(&mut self.stage, Stage::Flushing { how, until })
     }
 
     /// Notes at the end of a turn whether the peer is read. Returns whether it is not, from now
@@ -160,7 +166,7 @@ impl<S> Conn<S> {
         if self.intake == Intake::Paused {
             self.intake = Intake::Flowing;
             if let Stage::Open(websocket, _) = &mut self.stage {
-                websocket.heard(now);
+                websocket.restart_clocks(now);
             }
         }
     }
@@ -178,13 +184,21 @@ impl<S> Conn<S> {
             self.waits_since.after((asked + 1) * interval_ms)
         });
         let stage = match &self.stage {
-            Stage::Http(http) => Some(http.deadline()),
+            // Requests that wait for their turn are not the peer's delay.
+            Stage::Http(http) if self.unread.is_none() && self.takes_input(options) => {
+                Some(http.deadline())
+            }
             // The pong deadline stands still while the peer's bytes are not read.
             Stage::Open(websocket, _) if self.takes_input(options) => {
                 websocket.deadline(&options.limits)
             }
-            Stage::Lingering { until, .. } => Some(*until),
-            Stage::Open(..) | Stage::Flushing(_) | Stage::Closing(_) => None,
+            // Our Close frame waits behind other output.
+            Stage::Open(websocket, _) => match websocket.state() {
+                State::Closing { since } => Some(since.after(options.outbound.flush_timeout_ms)),
+                State::Open | State::Closed | State::Failed(_) => None,
+            },
+            Stage::Lingering { until, .. } | Stage::Flushing { until, .. } => Some(*until),
+            Stage::Http(_) | Stage::Closing(_) => None,
         };
         [asks, stage, self.timer]
             .into_iter()

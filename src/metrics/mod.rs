@@ -80,6 +80,8 @@ counters! {
     over_inflate_budget,
     /// Requests that did not come within `request_timeout_ms`.
     request_timeouts,
+    /// Connections failed because a message was not whole within `message_timeout_ms`.
+    message_timeouts,
     /// Peers that answered no ping.
     pong_timeouts,
     /// Connections closed because they were idle.

@@ -243,6 +243,7 @@ impl<S: Service> BoundServer<S> {
             let thread = std::thread::Builder::new()
                 .name(format!("core-{id}"))
                 .spawn(move || {
+                    let _others_stop = StopOnDrop(Arc::clone(&control));
                     let own = Arc::clone(&core.counters[id.index()]);
                     let factory = || service.handler(&core);
                     let shard = Shard::new(id, shared, own, listeners.len(), clock.now(), factory);
@@ -333,6 +334,16 @@ impl RunningServer {
     pub fn run_until_signal(self) -> Result<(), ServerError> {
         self.watch_signals()?;
         self.join().map(drop)
+    }
+}
+
+/// Stops the other cores when one ends: a server that has lost a core would go on with a part of
+/// its connections, and nobody would know.
+struct StopOnDrop(Arc<Control>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

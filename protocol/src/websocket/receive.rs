@@ -18,6 +18,15 @@ impl WebSocket {
         self.keepalive.heard(now);
     }
 
+    /// Has the clocks of the peer begin again, for a driver that has not read it for a while: what
+    /// it could not say meanwhile is not its fault.
+    pub fn restart_clocks(&mut self, now: Tick) {
+        self.keepalive.heard(now);
+        if let Some(message) = self.partial.as_deref_mut().and_then(|p| p.message.as_mut()) {
+            message.restart(now);
+        }
+    }
+
     /// Takes bytes from the front of `input` until an event is complete or none are left. The
     /// event borrows from `input` where it can; what is cut is kept, and `input` shrinks by what
     /// was taken.
@@ -240,7 +249,7 @@ impl WebSocket {
             OpCode::Binary => MessageKind::Binary,
             OpCode::Continuation | OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(()),
         };
-        let mut message = Assembler::begin(kind, header, env.codec, env.limits)?;
+        let mut message = Assembler::begin(kind, header, env.now, env.codec, env.limits)?;
         message.admit(header, env.limits)?;
         self.partial.get_or_insert_default().message = Some(message);
         Ok(())

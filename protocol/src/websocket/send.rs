@@ -129,6 +129,7 @@ impl WebSocket {
                 CloseCode::NORMAL
             };
             self.close_frame(Some(code), reason, env, out);
+            self.late_pong = None;
             self.state = State::Closing { since: env.now };
             // What the peer still says is not for the application: a half message goes.
             if let Some(partial) = self.partial.as_deref_mut() {
@@ -158,6 +159,7 @@ impl WebSocket {
             .as_mut()
             .and_then(|history| history.outbound.as_mut());
         env.scratch.deflated.clear();
+        env.scratch.deflated_plain_bytes += payload.len();
         let bits = agreement.outbound.window_bits;
         match env
             .codec
