@@ -3,7 +3,7 @@
 
 export RUSTDOCFLAGS = -Dwarnings
 
-.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle
+.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle bench-micro
 
 test: tools fmt lint doc unit interop autobahn-ci
 	@echo "make test: all steps passed"
@@ -53,3 +53,8 @@ bench-echo:
 bench-idle:
 	cargo build --release --locked --target-dir target
 	benches/compare idle
+
+# The pieces of the hot path one by one, without sockets; about two minutes. BENCH=mask measures
+# what has that word in its name.
+bench-micro:
+	cargo bench --locked --bench micro -- $(BENCH)
