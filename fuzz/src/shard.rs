@@ -320,7 +320,13 @@ impl World {
                     .iter()
                     .position(|socket| socket.id == conn)
                     .unwrap();
-                self.sockets.swap_remove(index);
+                let socket = self.sockets.swap_remove(index);
+                let takes = socket.outbound == Outward::Flowing;
+                let reset = how == CloseHow::Reset && socket.inbound != Inbound::Broken;
+                assert!(
+                    !(takes && reset),
+                    "it stalled, and could have been written to"
+                );
             }
             Step::Mail(to, Mail(conn)) => {
                 assert_eq!(to, CoreId(0));
@@ -790,6 +796,11 @@ impl Handler for Echo {
             Some("prepared") => {
                 let message = message.into_prepared();
                 let _ = context.send_prepared(&message);
+            }
+            // More than may wait: the connection is closed with 1013.
+            Some("flood") => {
+                let part = [b'!'; PART_BYTES];
+                while context.binary(&part).is_ok() {}
             }
             Some("twice") => {
                 let _ = context.text("once");

@@ -164,10 +164,10 @@ fn script(setup: &Setup, input: &mut Input<'_>) -> Vec<Act> {
     let mut bytes = 0;
     while !input.is_empty() && script.len() < ACTS_MAX && bytes < SCRIPT_BYTES_MAX {
         let act = match input.byte() {
-            0..=99 => Act::Receive(wire::any_frame(peer.role, input)),
-            100..=159 => Act::Receive(peer.message(input)),
-            160..=169 => Act::Receive(input.bytes().to_vec()),
-            170..=199 => any_message(input),
+            0..=69 => Act::Receive(wire::any_frame(peer.role, input)),
+            70..=129 => Act::Receive(peer.message(input)),
+            130..=137 => Act::Receive(input.bytes().to_vec()),
+            138..=199 => any_message(input),
             200..=205 => Act::Ping(input.bytes().to_vec()),
             206..=209 => Act::Close(input.word(), String::from_utf8_lossy(input.bytes()).into()),
             210..=219 => Act::Flow(input.one_of(&[Flow::Open, Flow::Blocked])),
