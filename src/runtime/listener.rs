@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 use crate::engine::Accepted;
@@ -124,14 +125,24 @@ impl Listener {
                 Ok(accepted) => return Ok(accepted),
                 Err(error) => error,
             };
-            let kind = error.kind();
-            if kind == io::ErrorKind::WouldBlock {
-                return Err(Accepted::Drained);
-            }
-            // The client may have gone before it was its turn. All else (EMFILE, ENFILE, ENOBUFS,
-            // ENOMEM) may be better after a while.
-            if kind != io::ErrorKind::Interrupted && kind != io::ErrorKind::ConnectionAborted {
-                return Err(Accepted::Exhausted);
+            match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN) => return Err(Accepted::Drained),
+                // The client has gone before it was its turn, or its network has: accept(2) asks
+                // to treat what went wrong for one connection as a reason to try the next.
+                Some(
+                    Errno::INTR
+                    | Errno::CONNABORTED
+                    | Errno::PROTO
+                    | Errno::NETDOWN
+                    | Errno::NETUNREACH
+                    | Errno::HOSTDOWN
+                    | Errno::HOSTUNREACH
+                    | Errno::NOPROTOOPT
+                    | Errno::OPNOTSUPP
+                    | Errno::PERM,
+                ) => {}
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: better after a while.
+                Some(_) | None => return Err(Accepted::Exhausted),
             }
         }
     }
