@@ -441,7 +441,7 @@ impl<'a> Run<'a> {
     }
 
     fn receive(&mut self, bytes: &[u8], reading: &Reading<'_>) {
-        if matches!(self.websocket.state(), State::Failed(_)) {
+        if bytes.is_empty() || matches!(self.websocket.state(), State::Failed(_)) {
             return;
         }
         match *reading {
