@@ -61,7 +61,7 @@ impl<'a> Input<'a> {
             2 => {
                 let len = self.len();
                 let letters = self.one_of(&["a", "é", "€", "😀", "{\"id\":1,\"text\":\"κόσμε\"},"]);
-                repeat(letters.as_bytes(), len)
+                text(letters, len)
             }
             _ => self.bytes().to_vec(),
         }
@@ -97,6 +97,12 @@ pub(crate) fn pieces<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
 
 fn repeat(unit: &[u8], len: usize) -> Vec<u8> {
     unit.iter().copied().cycle().take(len).collect()
+}
+
+fn text(unit: &str, len: usize) -> Vec<u8> {
+    let mut text = unit.repeat(len.div_ceil(unit.len()));
+    text.truncate(text.floor_char_boundary(len));
+    text.into_bytes()
 }
 
 /// Bytes that do not compress.

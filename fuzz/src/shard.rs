@@ -734,6 +734,7 @@ const WORDS: &[&str] = &[
     "timer 0",
     "prepared",
     "twice",
+    "flood",
     "echo",
 ];
 const PART_BYTES: usize = 700;

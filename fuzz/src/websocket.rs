@@ -185,9 +185,9 @@ fn script(setup: &Setup, input: &mut Input<'_>) -> Vec<Act> {
 fn any_message(input: &mut Input<'_>) -> Act {
     let way = input.one_of(&[Way::Send, Way::Prepared, Way::HeaderAndPayload]);
     let payload = input.payload();
-    let kind = match std::str::from_utf8(&payload) {
-        Ok(_) => input.one_of(&[MessageKind::Text, MessageKind::Binary]),
-        Err(_) => MessageKind::Binary,
+    let kind = match (input.flag(), std::str::from_utf8(&payload)) {
+        (false, Ok(_)) => MessageKind::Text,
+        (true, _) | (false, Err(_)) => MessageKind::Binary,
     };
     Act::Send(kind, payload, way)
 }
@@ -441,7 +441,7 @@ impl<'a> Run<'a> {
     }
 
     fn receive(&mut self, bytes: &[u8], reading: &Reading<'_>) {
-        if matches!(self.websocket.state(), State::Failed(_)) {
+        if bytes.is_empty() || matches!(self.websocket.state(), State::Failed(_)) {
             return;
         }
         match *reading {

@@ -39,12 +39,14 @@ pub(crate) fn any_frame(sender: Role, input: &mut Input<'_>) -> Vec<u8> {
         5 => Length::Announced(u64::from(input.word()) << 48),
         _ => Length::Shortest,
     };
-    write(first, length, masked.then(|| key(input)), &payload)
+    let key = key(input);
+    write(first, length, masked.then_some(key), &payload)
 }
 
 /// A frame that breaks no rule by itself.
 pub(crate) fn frame(sender: Role, first: u8, payload: &[u8], input: &mut Input<'_>) -> Vec<u8> {
-    let key = (sender == Role::Client).then(|| key(input));
+    let key = key(input);
+    let key = (sender == Role::Client).then_some(key);
     write(first, Length::Shortest, key, payload)
 }
 
