@@ -148,12 +148,22 @@ impl Listener {
     }
 
     /// Lets no further connection begin, while those in the queue can still be accepted: a filter
-    /// drops every packet to this socket. A client that tries finds out when the socket is
-    /// closed, by a refusal and not by a reset.
+    /// drops what has no ACK flag, which is the first packet of a handshake. Handshakes that have
+    /// begun go on. A client that is late finds out when the socket is closed, by a refusal and
+    /// not by a reset.
     pub(super) fn admit_nobody(&self) {
-        const RETURN_CONSTANT: u16 = 0x06; // BPF_RET | BPF_K: keep so many bytes of the packet
-        let drop_all = SockFilter::new(RETURN_CONSTANT, 0, 0, 0);
-        if let Err(error) = SockRef::from(&self.socket).attach_filter(&[drop_all]) {
+        // Classic BPF; a packet to a TCP socket begins with the TCP header, flags at 13.
+        const LOAD_BYTE: u16 = 0x30; // BPF_LD | BPF_B | BPF_ABS
+        const JUMP_IF_SET: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
+        const RETURN: u16 = 0x06; // BPF_RET | BPF_K: keep so many bytes of the packet
+        const ACK: u32 = 0x10;
+        let program = [
+            SockFilter::new(LOAD_BYTE, 0, 0, 13),
+            SockFilter::new(JUMP_IF_SET, 0, 1, ACK),
+            SockFilter::new(RETURN, 0, 0, u32::MAX),
+            SockFilter::new(RETURN, 0, 0, 0),
+        ];
+        if let Err(error) = SockRef::from(&self.socket).attach_filter(&program) {
             tracing::debug!(%error, "late connections may be reset: no filter on the listener");
         }
     }

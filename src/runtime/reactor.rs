@@ -22,6 +22,8 @@ const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners count down from here; those of connections are below.
 const FIRST_LISTENER: usize = usize::MAX - 1;
 const LISTENERS_MAX: usize = 1024;
+/// Milliseconds that a handshake with a client may take that began before the server stopped.
+const HANDSHAKE_MS: u32 = 20;
 
 /// Makes a poll and the waker of the core that will use it.
 pub(crate) fn new_poll() -> io::Result<(Poll, CoreWaker)> {
@@ -66,7 +68,7 @@ pub(crate) struct Reactor<H: Handler, F> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Running,
-    Draining { until: Tick },
+    Draining { since: Tick, until: Tick },
     Ending { until: Tick },
 }
 
@@ -255,6 +257,7 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
             Life::Running => {
                 if self.control.is_stopping() {
                     self.life = Life::Draining {
+                        since: now.tick,
                         until: now.tick.after(self.shutdown_timeout_ms),
                     };
                     for (index, listener) in self.listeners.iter().enumerate() {
@@ -266,11 +269,18 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
                 }
                 None
             }
-            Life::Draining { until } => {
-                if !self.shard.is_accepting() || until.is_due(now.tick) {
+            Life::Draining { since, until } => {
+                // Handshakes that had begun come into the queue within this time.
+                let settled = since.after(HANDSHAKE_MS).is_due(now.tick);
+                if settled && (!self.shard.is_accepting() || until.is_due(now.tick)) {
                     self.listeners.clear();
                     self.life = Life::Ending { until };
                     *wait_ms = Some(0);
+                } else {
+                    *wait_ms = Some(wait_ms.map_or(HANDSHAKE_MS, |ms| ms.min(HANDSHAKE_MS)));
+                    for index in 0..self.listeners.len() {
+                        self.shard.acceptable(index);
+                    }
                 }
                 None
             }
