@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use corewire::config::SETTINGS;
+use corewire::server::{connections_possible, raise_descriptor_limit};
 
 #[test]
 fn check_lists_every_setting_with_its_value_and_source() {
@@ -36,6 +37,10 @@ fn check_lists_every_setting_with_its_value_and_source() {
     );
     assert_eq!(words("log.level"), ["log.level", "info", "default"]);
     assert!(stdout.contains("closes with 1009"));
+    // What the limit of descriptors makes of a setting is in force, too.
+    raise_descriptor_limit();
+    let possible = connections_possible();
+    assert!(stdout.contains(&format!("engine.connections_max is {possible}:")));
     assert!(
         stdout.ends_with(&format!("{} settings, 2 of them set.\n", SETTINGS.len())),
         "{stdout}"

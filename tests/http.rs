@@ -1,5 +1,4 @@
 //! HTTP on the port of the WebSockets: bounded, correct, never a hang, never a smuggled request.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::time::Duration;
 
@@ -57,6 +56,16 @@ fn head_is_get_without_the_body() {
     // Nothing was left over: the next answer begins where the last one ended.
     peer.send(get("/healthz"));
     let _ = peer.expect_reply(200);
+}
+
+#[test]
+fn a_refused_head_has_no_body_either() {
+    let server = site();
+    let mut peer = Peer::connect(server.address());
+    peer.send(upgrade_request("/echo", &[]).replace("GET", "HEAD"));
+    let reply = peer.expect_head(405);
+    assert_eq!(reply.header("allow"), Some("GET"));
+    peer.expect_end();
 }
 
 #[test]

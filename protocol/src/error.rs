@@ -48,6 +48,9 @@ pub enum Error {
     InflateRatio,
     /// All connections together hold as many inflated bytes as the process allows.
     InflateBudget,
+    /// A message was not whole within
+    /// [`Limits::message_timeout_ms`](crate::Limits::message_timeout_ms).
+    MessageTimeout,
     /// No byte came from the peer within the pong timeout.
     PongTimeout,
 }
@@ -73,7 +76,7 @@ impl Error {
                 CloseCode::INVALID_PAYLOAD
             }
             Self::MessageTooLarge | Self::InflateRatio => CloseCode::TOO_LARGE,
-            Self::EmptyFragments => CloseCode::POLICY_VIOLATION,
+            Self::EmptyFragments | Self::MessageTimeout => CloseCode::POLICY_VIOLATION,
             Self::InflateBudget => CloseCode::TRY_AGAIN_LATER,
             Self::PongTimeout => CloseCode::GOING_AWAY,
         }
@@ -98,6 +101,7 @@ impl Error {
             Self::DeflateCorrupt => "RFC 7692, 7.2.2",
             Self::InflateRatio => "RFC 6455, 10.4: inflate_ratio",
             Self::InflateBudget => "RFC 6455, 10.4: inflate_budget_bytes",
+            Self::MessageTimeout => "RFC 6455, 10.4: message_timeout_ms",
             Self::PongTimeout => "RFC 6455, 5.5.2: pong_timeout_ms",
         }
     }
@@ -125,6 +129,7 @@ impl Error {
             Self::DeflateCorrupt => "compressed data corrupt",
             Self::InflateRatio => "compressed data expands too far",
             Self::InflateBudget => "out of memory for compressed messages, try again later",
+            Self::MessageTimeout => "message takes too long",
             Self::PongTimeout => "no answer to ping",
         }
     }
@@ -153,6 +158,7 @@ impl fmt::Display for Error {
             | Self::DeflateCorrupt
             | Self::InflateRatio
             | Self::InflateBudget
+            | Self::MessageTimeout
             | Self::PongTimeout => {}
         }
         write!(f, " ({})", self.section())

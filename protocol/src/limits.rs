@@ -38,6 +38,10 @@ pub struct Limits {
     /// Milliseconds without a message in either direction after which the connection is closed
     /// with 1001. 0 keeps it for ever.
     pub idle_timeout_ms: u32,
+    /// Milliseconds in which a message that came in pieces must be whole, and one more for each of
+    /// its bytes that has come: it must arrive at 1,000 bytes a second at least. 0 waits for ever.
+    /// Later closes with 1008, since an unfinished message holds memory that others need.
+    pub message_timeout_ms: u32,
     /// Milliseconds in which the peer must answer our Close frame and end the connection.
     pub close_timeout_ms: u32,
 }
@@ -62,6 +66,7 @@ impl Default for Limits {
             ping_interval_ms: 25_000,
             pong_timeout_ms: 10_000,
             idle_timeout_ms: 0,
+            message_timeout_ms: 30_000,
             close_timeout_ms: 5_000,
         }
     }

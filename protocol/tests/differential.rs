@@ -51,6 +51,7 @@ const fn difference(error: Error) -> Difference {
         | Error::DeflateCorrupt
         | Error::InflateRatio
         | Error::InflateBudget
+        | Error::MessageTimeout
         | Error::PongTimeout => Difference::None,
     }
 }

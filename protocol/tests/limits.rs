@@ -67,8 +67,13 @@ fn an_announced_length_is_no_memory() {
         let mut us = Us::with(role, None, message_limit(usize::MAX));
         let giant = binary("first bytes").length(Length::Announced(1 << 62));
         us.receive([giant]);
-        let room = us.websocket.room().unwrap();
-        assert!(room.capacity() <= 128 << 10, "{} bytes", room.capacity());
+        let mut most = &vec![0; 1 << 20][..];
+        while !most.is_empty() {
+            let room = us.websocket.room().unwrap();
+            let (received, held) = (room.len(), room.capacity());
+            assert!(held <= 16 * received + (64 << 10), "{held} for {received}");
+            us.fill_room(&mut most, 10_000).unwrap().unwrap();
+        }
     }
 }
 
@@ -128,6 +133,26 @@ fn empty_fragments_have_a_limit_of_their_own() {
         us.receive([text("").unfinished(), empty.clone(), empty.clone()]);
         us.receive([continuation("a").unfinished()]);
         us.fails([empty], Error::EmptyFragments);
+    }
+}
+
+/// 5.5.3: an endpoint that has not answered earlier pings "MAY elect to send a Pong frame for only
+/// the most recently processed Ping frame". We do so while our output waits.
+#[test]
+fn while_output_is_blocked_only_the_newest_ping_is_answered() {
+    for mut us in both_roles() {
+        us.flow = Flow::Blocked;
+        us.receive([ping("1"), ping("2"), ping("3")]);
+        assert_eq!(us.sent(), []);
+        us.flow = Flow::Open;
+        // The pong of 3 has not gone yet: that of 4 takes its place, and their order is kept.
+        us.receive([ping("4")]);
+        assert_eq!(us.sent(), []);
+        assert!(us.websocket.has_late_pong());
+        assert!(us.send_late_pong());
+        assert!(!us.send_late_pong());
+        us.receive([ping("5")]);
+        assert_eq!(us.sent(), [pong("4"), pong("5")]);
     }
 }
 
@@ -217,6 +242,27 @@ fn text_read_in_place_fails_at_its_first_impossible_byte() {
         };
         assert_eq!((error, filled), (Error::TextNotUtf8, 5 + 1));
         us.has_failed(Error::TextNotUtf8);
+    }
+}
+
+/// Bytes behind the payload belong to the next frame, even where the buffer would hold them.
+#[test]
+fn room_never_reaches_past_the_payload() {
+    for mut us in both_roles() {
+        // The second fragment doubles the buffer.
+        us.receive([binary(pattern(50_000)).unfinished()]);
+        us.receive([continuation("x").unfinished()]);
+        let last = pattern(20_000);
+        let wire = us.wire([continuation(&last), ping("next")]);
+        let (start, mut rest) = wire.split_at(10);
+        us.receive_part(start);
+        while let Some(event) = us.fill_room(&mut rest, wire.len()) {
+            assert_eq!(event, Ok(None));
+        }
+        let (said, verdict) = us.receive_bytes(rest);
+        let message = [&pattern(50_000)[..], b"x", &last].concat();
+        assert_eq!(said, [said_binary(message), said_ping("next")]);
+        assert_eq!(verdict, Ok(()));
     }
 }
 
@@ -338,6 +384,31 @@ fn a_close_that_is_not_answered_ends_after_its_timeout() {
         us.timeout().unwrap();
         assert_eq!(us.websocket.state(), State::Closed);
         assert_eq!((us.deadline_ms(), us.sent()), (None, vec![]));
+    }
+}
+
+/// Otherwise a few clients could hold the memory for unfinished messages for ever.
+#[test]
+fn a_message_in_pieces_must_be_whole_in_its_time() {
+    let limits = Limits {
+        message_timeout_ms: 5_000,
+        ping_interval_ms: 0,
+        ..Limits::default()
+    };
+    for role in [Role::Server, Role::Client] {
+        let mut us = Us::with(role, None, limits.clone());
+        us.receive([text("abc").unfinished()]);
+        assert_eq!(us.deadline_ms(), Some(5_003));
+        us.pass(4_000);
+        // A ping is no progress, and every byte of the message is a millisecond.
+        us.receive([ping(""), continuation("0123456789").unfinished()]);
+        assert_eq!(us.deadline_ms(), Some(1_013));
+        us.sent();
+        us.pass(1_012);
+        assert_eq!(us.timeout(), Ok(()));
+        us.pass(1);
+        assert_eq!(us.timeout(), Err(Error::MessageTimeout));
+        assert_eq!(us.sent(), [close(1008, "message takes too long")]);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::config::{Configuration, Source};
+use crate::server::{connections_possible, raise_descriptor_limit};
 
 /// Writes the table. Names are written in full and blanks end no line, so that it can be searched
 /// and compared.
@@ -16,6 +17,16 @@ pub(super) fn print(configuration: &Configuration, out: &mut impl Write) -> io::
     for [name, value, source, at_limit] in &lines {
         let line = format!("{name:first$}  {value:second$}  {source:third$}  {at_limit}");
         writeln!(out, "{}", line.trim_end())?;
+    }
+    // As `corewire serve` does before it counts.
+    raise_descriptor_limit();
+    let possible = connections_possible();
+    if possible < configuration.settings.server.engine.connections_max {
+        writeln!(
+            out,
+            "\nStarted here, engine.connections_max is {possible}: nine tenths of the descriptors that a \
+             process may open (ulimit -Hn)."
+        )?;
     }
     let is_set = configuration.rows.iter();
     let is_set = is_set.filter(|row| row.source != Source::Default).count();

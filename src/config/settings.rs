@@ -146,6 +146,13 @@ pub static SETTINGS: &[Setting] = &[
         kind: bytes(1, GIB, |draft| Usize(&mut draft.outbound().cap_bytes)),
     },
     Setting {
+        name: "outbound.flush_timeout_ms",
+        flag: None,
+        meaning: "Time in which a connection that ends must take what is queued for it.",
+        at_limit: "resets",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.outbound().flush_timeout_ms)),
+    },
+    Setting {
         name: "outbound.stall_timeout_ms",
         flag: None,
         meaning: "Time in which the peer took no byte while some waited.",
@@ -221,6 +228,14 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "Time without a message in either direction.",
         at_limit: "closes with 1001",
         kind: milliseconds(0, DAY, |draft| U32(&mut draft.limits().idle_timeout_ms)),
+    },
+    Setting {
+        name: "limits.message_timeout_ms",
+        flag: None,
+        meaning: "Time in which a message that came in pieces must be whole, and a millisecond \
+                  more for each of its bytes that has come.",
+        at_limit: "closes with 1008",
+        kind: milliseconds(0, DAY, |draft| U32(&mut draft.limits().message_timeout_ms)),
     },
     Setting {
         name: "limits.close_timeout_ms",

@@ -1,6 +1,6 @@
 //! One connection of a shard.
 
-use corewire_protocol::{Tick, WebSocket};
+use corewire_protocol::{State, Tick, WebSocket};
 
 use super::http::Http;
 use super::options::Options;
@@ -44,7 +44,7 @@ pub(super) enum Stage<S> {
     /// A WebSocket. The session is `None` when the handler that made it has panicked.
     Open(WebSocket, Option<S>),
     /// No more input is handled; what is queued leaves, then the connection ends.
-    Flushing(CloseHow),
+    Flushing { how: CloseHow, until: Tick },
     /// Our side has ended. The peer's bytes are thrown away until it ends, too, so that it is not
     /// reset before it has read our last words.
     Lingering { bytes_left: u32, until: Tick },
@@ -129,15 +129,36 @@ impl<S> Conn<S> {
         match self.stage {
             Stage::Http(_) | Stage::Open(..) => self.queued_bytes() <= options.outbound.low_bytes,
             Stage::Lingering { .. } => true,
-            Stage::Flushing(_) | Stage::Closing(_) => false,
+            Stage::Flushing { .. } | Stage::Closing(_) => false,
         }
     }
 
-    /// Notes at the end of a turn whether the peer is read.
-    pub(super) fn pause(&mut self, options: &Options) {
-        if !self.takes_input(options) {
-            self.intake = Intake::Paused;
+    /// Whether output has waited for the stall timeout without any being taken.
+    pub(super) fn has_stalled(&self, options: &Options, now: Tick) -> bool {
+        let timeout_ms = options.outbound.stall_timeout_ms;
+        self.waits_since.after(timeout_ms).is_due(now)
+    }
+
+    /// Whether to try a write although the socket has not announced room. A kernel does that when
+    /// a third of its buffer is free, which can take a slow reader longer than the stall timeout.
+    pub(super) fn is_to_be_asked(&self, options: &Options, now: Tick) -> bool {
+        now.since(self.waits_since) >= ask_interval_ms(options)
+    }
+
+    /// No more input is handled; what is queued leaves. Returns the stage that has ended.
+    pub(super) fn flush(&mut self, how: CloseHow, options: &Options, now: Tick) -> Stage<S> {
+        let until = now.after(options.outbound.flush_timeout_ms);
+        std::mem::replace(&mut self.stage, Stage::Flushing { how, until })
+    }
+
+    /// Notes at the end of a turn whether the peer is read. Returns whether it is not, from now
+    /// on, because of what waits for it.
+    pub(super) fn pauses(&mut self, options: &Options) -> bool {
+        if self.takes_input(options) {
+            return false;
         }
+        let before = std::mem::replace(&mut self.intake, Intake::Paused);
+        before == Intake::Flowing && matches!(self.stage, Stage::Http(_) | Stage::Open(..))
     }
 
     /// The peer is read again. It could not be heard meanwhile, which is not its fault.
@@ -145,7 +166,7 @@ impl<S> Conn<S> {
         if self.intake == Intake::Paused {
             self.intake = Intake::Flowing;
             if let Stage::Open(websocket, _) = &mut self.stage {
-                websocket.heard(now);
+                websocket.restart_clocks(now);
             }
         }
     }
@@ -156,23 +177,40 @@ impl<S> Conn<S> {
     }
 
     /// The next moment at which something is due.
-    pub(super) fn deadline(&self, options: &Options) -> Option<Tick> {
-        let stalls = (self.queued_bytes() > 0)
-            .then(|| self.waits_since.after(options.outbound.stall_timeout_ms));
+    pub(super) fn deadline(&self, options: &Options, now: Tick) -> Option<Tick> {
+        let asks = (self.queued_bytes() > 0).then(|| {
+            let interval_ms = ask_interval_ms(options);
+            let asked = now.since(self.waits_since) / interval_ms;
+            self.waits_since.after((asked + 1) * interval_ms)
+        });
         let stage = match &self.stage {
-            Stage::Http(http) => Some(http.deadline()),
+            // Requests that wait for their turn are not the peer's delay.
+            Stage::Http(http) if self.unread.is_none() && self.takes_input(options) => {
+                Some(http.deadline())
+            }
             // The pong deadline stands still while the peer's bytes are not read.
             Stage::Open(websocket, _) if self.takes_input(options) => {
                 websocket.deadline(&options.limits)
             }
-            Stage::Lingering { until, .. } => Some(*until),
-            Stage::Open(..) | Stage::Flushing(_) | Stage::Closing(_) => None,
+            // Our Close frame waits behind other output.
+            Stage::Open(websocket, _) => match websocket.state() {
+                State::Closing { since } => Some(since.after(options.outbound.flush_timeout_ms)),
+                State::Open | State::Closed | State::Failed(_) => None,
+            },
+            Stage::Lingering { until, .. } | Stage::Flushing { until, .. } => Some(*until),
+            Stage::Http(_) | Stage::Closing(_) => None,
         };
-        [stalls, stage, self.timer]
+        [asks, stage, self.timer]
             .into_iter()
             .flatten()
             .reduce(Tick::earlier)
     }
+}
+
+/// How often a peer for which output waits is asked whether it has taken any. So one that has
+/// stopped is given up no later than this after the stall timeout.
+fn ask_interval_ms(options: &Options) -> u32 {
+    (options.outbound.stall_timeout_ms / 4).max(1)
 }
 
 #[cfg(test)]

@@ -51,8 +51,8 @@ pub(super) enum Admission {
 /// What became of the input.
 #[derive(Debug)]
 pub(super) enum Outcome<S> {
-    /// All of it was taken; more is needed.
-    More,
+    /// All of it was taken; more is needed. So many bytes at its end begin a request.
+    More { begun: usize },
     /// The connection has done enough for one turn. The rest of the input was not taken.
     Yield { taken: usize },
     /// The last response is written.
@@ -147,14 +147,14 @@ impl Http {
         if !self.head.is_empty() {
             commons.counters.request_timeouts.add(1);
             let response = Response::text(408, "the request took too long");
-            let _: Outcome<()> = self.last(&response, commons, out);
+            let _: Outcome<()> = self.last(&response, Body::Sent, commons, out);
         }
     }
 
     /// The handler has panicked over the request.
     pub(super) fn internal_error<M>(&self, commons: &Commons<M>, out: &mut Outbound) {
         let response = Response::text(500, "internal error");
-        let _: Outcome<()> = self.last(&response, commons, out);
+        let _: Outcome<()> = self.last(&response, Body::Sent, commons, out);
     }
 
     /// Answers the requests in `input`, in order.
@@ -166,7 +166,11 @@ impl Http {
         out: &mut Outbound,
     ) -> Outcome<H::Session> {
         if self.head.is_empty() {
-            return self.requests(input, handler, commons, out);
+            let outcome = self.requests(input, handler, commons, out);
+            if let Outcome::More { begun } = outcome {
+                self.head = input[input.len() - begun..].to_vec();
+            }
+            return outcome;
         }
         let mut head = std::mem::take(&mut self.head);
         let before = head.len();
@@ -175,7 +179,15 @@ impl Http {
             Outcome::Yield { taken } => Outcome::Yield {
                 taken: taken.saturating_sub(before),
             },
-            outcome @ (Outcome::More | Outcome::Last | Outcome::Opened { .. }) => outcome,
+            Outcome::More { begun } => {
+                // A head in many pieces stays where it is, so that each byte is copied once.
+                if begun > 0 {
+                    head.drain(..head.len() - begun);
+                    self.head = head;
+                }
+                Outcome::More { begun }
+            }
+            outcome @ (Outcome::Last | Outcome::Opened { .. }) => outcome,
         }
     }
 
@@ -196,19 +208,18 @@ impl Http {
             let head = match self.scanner.scan(input, &commons.options.limits) {
                 Ok(Some(head)) => head,
                 Ok(None) => {
-                    self.head.extend_from_slice(input);
                     if input.is_empty() {
                         self.wait = Wait::Idle;
                         let timeout = commons.options.http_idle_timeout_ms;
                         self.deadline = commons.now.tick.after(timeout);
                     }
-                    return Outcome::More;
+                    return Outcome::More { begun: input.len() };
                 }
                 Err(error) => return self.malformed(error, commons, out),
             };
             let rest = &input[head.len()..];
             match self.request(head, rest, handler, commons, out) {
-                Outcome::More => {}
+                Outcome::More { .. } => {}
                 outcome @ (Outcome::Yield { .. } | Outcome::Last | Outcome::Opened { .. }) => {
                     return outcome;
                 }
@@ -219,6 +230,7 @@ impl Http {
             let enough = work > commons.options.turn_work
                 || out.queued_bytes() > commons.options.outbound.high_bytes;
             if enough && !input.is_empty() {
+                commons.counters.turns_cut.add(1);
                 return Outcome::Yield {
                     taken: all - input.len(),
                 };
@@ -243,30 +255,30 @@ impl Http {
             head,
             peer: self.peer,
         };
+        let body = if head.method() == "HEAD" {
+            Body::Omitted
+        } else {
+            Body::Sent
+        };
         match self.admission {
             Admission::Served => {}
             Admission::OverLimit => {
                 let response = Response::unavailable("too many connections", 1);
-                return self.last(&response, commons, out);
+                return self.last(&response, body, commons, out);
             }
             Admission::Stopping => {
                 let response = Response::unavailable("the server is stopping", 1);
-                return self.last(&response, commons, out);
+                return self.last(&response, body, commons, out);
             }
         }
         if wants_upgrade(&head) {
-            return self.upgrade(request, rest, handler, commons, out);
+            return self.upgrade(request, (body, rest), handler, commons, out);
         }
         let response = commons.call(|_| handler.request(&request));
         commons.counters.http_requests.add(1);
         if response.status() >= 400 {
             commons.counters.http_refused.add(1);
         }
-        let body = if head.method() == "HEAD" {
-            Body::Omitted
-        } else {
-            Body::Sent
-        };
         // What would follow a body is not looked at: the connection ends instead.
         let kept = head.keep_alive() && head.body() == RequestBody::None;
         let connection = match (kept, head.version()) {
@@ -275,25 +287,29 @@ impl Http {
             (true, Version::Http11) => Connection::Kept,
         };
         out.gather(|bytes| response.write(body, connection, commons.now.unix_s, bytes));
-        if kept { Outcome::More } else { Outcome::Last }
+        if kept {
+            Outcome::More { begun: 0 }
+        } else {
+            Outcome::Last
+        }
     }
 
     fn upgrade<H: Handler>(
         &self,
         request: Request<'_>,
-        rest: &[u8],
+        (body, rest): (Body, &[u8]),
         handler: &mut H,
         commons: &mut Commons<H::Mail>,
         out: &mut Outbound,
     ) -> Outcome<H::Session> {
         let upgrade = match upgrade(&request.head, &commons.upgrade) {
             Ok(upgrade) => upgrade,
-            Err(refusal) => return self.last(&refused(refusal), commons, out),
+            Err(refusal) => return self.last(&refused(refusal), body, commons, out),
         };
         let mut request = UpgradeRequest { request, upgrade };
         match commons.call(|_| handler.upgrade(&mut request)) {
             // What follows a refused upgrade is neither a frame nor, for sure, a request.
-            Err(response) => self.last(&response, commons, out),
+            Err(response) => self.last(&response, body, commons, out),
             Ok(session) => {
                 let upgrade = request.upgrade;
                 out.gather(|bytes| upgrade.write_response(ExtraHeaders::NONE, bytes));
@@ -316,19 +332,20 @@ impl Http {
         out: &mut Outbound,
     ) -> Outcome<S> {
         let response = Response::text(error.status(), &error.to_string());
-        self.last(&response, commons, out)
+        self.last(&response, Body::Sent, commons, out)
     }
 
     fn last<S, M>(
         &self,
         response: &Response,
+        body: Body,
         commons: &Commons<M>,
         out: &mut Outbound,
     ) -> Outcome<S> {
         commons.counters.http_requests.add(1);
         commons.counters.http_refused.add(1);
         out.gather(|bytes| {
-            response.write(Body::Sent, Connection::Closed, commons.now.unix_s, bytes);
+            response.write(body, Connection::Closed, commons.now.unix_s, bytes);
         });
         Outcome::Last
     }

@@ -72,12 +72,11 @@ impl<H: Handler> OpenConn<'_, H> {
                 Err(error) => return Received::Ended(self.failed(error)),
             }
             *self.work += FRAME_WORK;
+            *self.work += std::mem::take(&mut self.commons.scratch.deflated_plain_bytes);
             let options = &self.commons.options;
-            if self.out.queued_bytes() > options.outbound.high_bytes {
-                self.commons.counters.reads_paused.add(1);
-                return Received::Yield { left: input.len() };
-            }
-            if *self.work > options.turn_work && !input.is_empty() {
+            let enough = *self.work > options.turn_work
+                || self.out.queued_bytes() > options.outbound.high_bytes;
+            if enough && !input.is_empty() {
                 self.commons.counters.turns_cut.add(1);
                 return Received::Yield { left: input.len() };
             }
@@ -168,7 +167,8 @@ impl<H: Handler> OpenConn<'_, H> {
         }
     }
 
-    fn failed(&self, error: Error) -> End {
+    /// Counts the rule that the peer has broken.
+    pub(super) fn failed(&self, error: Error) -> End {
         let counters = &self.commons.counters;
         match error {
             Error::MessageTooLarge | Error::InflateRatio => &counters.over_message_bytes,
@@ -190,6 +190,7 @@ impl<H: Handler> OpenConn<'_, H> {
             | Error::CloseCodeInvalid(_)
             | Error::CloseReasonNotUtf8
             | Error::DeflateCorrupt => &counters.protocol_errors,
+            Error::MessageTimeout => &counters.message_timeouts,
         }
         .add(1);
         End::Failed(error)

@@ -47,6 +47,9 @@ pub struct OutboundLimits {
     /// 1013. So one message of the largest size always fits, and a connection never holds more
     /// than this and one encoded message.
     pub cap_bytes: usize,
+    /// Milliseconds in which a connection that ends must take what is queued for it, after which
+    /// it is reset, however steadily it takes some.
+    pub flush_timeout_ms: u32,
     /// Milliseconds in which the peer took no byte while some waited, after which the connection
     /// is reset.
     pub stall_timeout_ms: u32,
@@ -58,6 +61,7 @@ impl Default for OutboundLimits {
             low_bytes: 64 << 10,
             high_bytes: 256 << 10,
             cap_bytes: 1 << 20,
+            flush_timeout_ms: 30_000,
             stall_timeout_ms: 10_000,
         }
     }

@@ -22,15 +22,20 @@ const KEPT_BYTES_MAX: usize = 256 << 10;
 pub const SLICES_MAX: usize = 16;
 
 /// The queue. See the [module](self).
+///
+/// What was gathered last, the tail, is not a part yet: a turn whose output is written at once
+/// never makes one.
 #[derive(Debug, Default)]
 pub struct Outbound {
     parts: VecDeque<Part>,
-    /// The bytes of all [`Part::Gathered`], one after the other, from `gathered_start` on.
-    gathered: Vec<u8>,
-    gathered_start: usize,
+    /// Bytes of all parts that wait.
+    parts_bytes: usize,
     /// Bytes of the first part that were written.
     first_sent: usize,
-    queued_bytes: usize,
+    /// The bytes of all [`Part::Gathered`], from `gathered_start` to `tail_start`, and the tail.
+    gathered: Vec<u8>,
+    gathered_start: usize,
+    tail_start: usize,
     urgent: Urgent,
 }
 
@@ -39,13 +44,22 @@ enum Part {
     /// Whole frames, or a header whose payload is the next part, in the gathering buffer.
     Gathered {
         bytes: usize,
-        ends_frame: bool,
+        ends: Ends,
     },
     /// The payload of the header before it.
     Payload(Vec<u8>),
     Prepared(PreparedMessage, Form),
     /// Control frames that go before what was queued earlier.
     Urgent(Vec<u8>),
+}
+
+/// What stands at the end of a gathered part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// The end of a frame: a control frame may come next.
+    Frame,
+    /// The header of the payload in the next part.
+    Header,
 }
 
 /// Whether a control frame waits that overtook data. One at a time, so that pings cannot grow the
@@ -58,21 +72,26 @@ enum Urgent {
 }
 
 impl Outbound {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queued_bytes == 0
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.queued_bytes() == 0
     }
 
     /// Bytes that wait, those kept by reference included.
     #[must_use]
     pub const fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+        self.parts_bytes + self.tail_bytes()
+    }
+
+    const fn tail_bytes(&self) -> usize {
+        self.gathered.len() - self.tail_start
     }
 
     /// Lets `write` append whole frames to the gathering buffer.
     pub(crate) fn gather<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let before = self.gathered.len();
         let result = write(&mut self.gathered);
-        self.took(self.gathered.len() - before, true);
+        if self.tail_bytes() >= PART_BYTES {
+            self.end_tail(Ends::Frame);
+        }
         result
     }
 
@@ -82,11 +101,9 @@ impl Outbound {
         payload: Vec<u8>,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let before = self.gathered.len();
         write(&mut self.gathered)?;
-        self.took(self.gathered.len() - before, false);
-        self.queued_bytes += payload.len();
-        self.parts.push_back(Part::Payload(payload));
+        self.end_tail(Ends::Header);
+        self.push(Part::Payload(payload));
         Ok(())
     }
 
@@ -96,8 +113,8 @@ impl Outbound {
         if frame.len() < BY_REFERENCE_BYTES_MIN {
             self.gather(|bytes| bytes.extend_from_slice(frame));
         } else {
-            self.queued_bytes += frame.len();
-            self.parts.push_back(Part::Prepared(message.clone(), form));
+            self.end_tail(Ends::Frame);
+            self.push(Part::Prepared(message.clone(), form));
         }
     }
 
@@ -109,13 +126,14 @@ impl Outbound {
         }
         let mut frame = Vec::new();
         write(&mut frame);
+        self.end_tail(Ends::Frame);
         // A part that is partly written is finished first, and so is a frame of several parts.
         let begun = self.first_sent > 0 || matches!(self.parts.front(), Some(Part::Payload(_)));
         let mut place = usize::from(begun);
         while place > 0 && !self.parts.get(place - 1).is_none_or(Part::ends_frame) {
             place += 1;
         }
-        self.queued_bytes += frame.len();
+        self.parts_bytes += frame.len();
         self.parts
             .insert(place.min(self.parts.len()), Part::Urgent(frame));
         self.urgent = Urgent::Queued;
@@ -143,12 +161,23 @@ impl Outbound {
             *slice = IoSlice::new(bytes);
             count += 1;
         }
+        if let Some(slice) = slices.get_mut(count)
+            && self.tail_bytes() > 0
+        {
+            *slice = IoSlice::new(&self.gathered[self.tail_start..]);
+            count += 1;
+        }
         count
     }
 
     /// Takes note that the first `bytes` bytes were written.
     pub(crate) fn advance(&mut self, mut bytes: usize) {
-        self.queued_bytes -= bytes;
+        if bytes == self.queued_bytes() {
+            self.clear();
+            return;
+        }
+        self.end_tail(Ends::Frame);
+        self.parts_bytes -= bytes;
         while let Some(first) = self.parts.front() {
             let left = first.bytes() - self.first_sent;
             let written = bytes.min(left);
@@ -166,50 +195,42 @@ impl Outbound {
             self.first_sent = 0;
             self.parts.pop_front();
         }
-        self.gathered_start = 0;
-        if self.gathered.capacity() > KEPT_BYTES_MAX {
-            self.gathered = Vec::new();
-        } else {
-            self.gathered.clear();
-        }
     }
 
     /// Gives back what the waiting bytes do not need, for a queue that may wait for long.
     pub(crate) fn shrink(&mut self) {
         self.gathered.drain(..self.gathered_start);
+        self.tail_start -= self.gathered_start;
         self.gathered_start = 0;
         self.gathered.shrink_to_fit();
     }
 
     /// Throws everything away.
     pub(crate) fn clear(&mut self) {
-        *self = Self {
-            gathered: std::mem::take(&mut self.gathered),
-            ..Self::default()
-        };
-        self.gathered.clear();
+        self.parts.clear();
+        self.parts_bytes = 0;
+        self.first_sent = 0;
+        if self.gathered.capacity() > KEPT_BYTES_MAX {
+            self.gathered = Vec::new();
+        } else {
+            self.gathered.clear();
+        }
+        self.gathered_start = 0;
+        self.tail_start = 0;
+        self.urgent = Urgent::None;
     }
 
-    /// Counts bytes that were appended to the gathering buffer.
-    fn took(&mut self, appended: usize, ends_frame: bool) {
-        if appended == 0 {
-            return;
-        }
-        self.queued_bytes += appended;
-        if let Some(Part::Gathered {
-            bytes,
-            ends_frame: ended,
-        }) = self.parts.back_mut()
-            && *ended
-            && *bytes < PART_BYTES
-        {
-            *bytes += appended;
-            *ended = ends_frame;
-        } else {
-            self.parts.push_back(Part::Gathered {
-                bytes: appended,
-                ends_frame,
-            });
+    fn push(&mut self, part: Part) {
+        self.parts_bytes += part.bytes();
+        self.parts.push_back(part);
+    }
+
+    /// Makes the tail a part.
+    fn end_tail(&mut self, ends: Ends) {
+        let bytes = self.tail_bytes();
+        if bytes > 0 {
+            self.push(Part::Gathered { bytes, ends });
+            self.tail_start = self.gathered.len();
         }
     }
 }
@@ -225,7 +246,7 @@ impl Part {
 
     const fn ends_frame(&self) -> bool {
         match self {
-            Self::Gathered { ends_frame, .. } => *ends_frame,
+            Self::Gathered { ends, .. } => matches!(ends, Ends::Frame),
             Self::Payload(_) | Self::Prepared(..) | Self::Urgent(_) => true,
         }
     }

@@ -20,7 +20,7 @@ use super::context::Effect;
 use super::http::{Admission, Http};
 use super::options::Options;
 use super::outbound::Outbound;
-use super::service::Handler;
+use super::service::{End, Handler};
 use super::turn::{Phase, Turn};
 
 /// Milliseconds to wait before accepting again after descriptors ran out.
@@ -267,7 +267,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             return None;
         }
         let now = commons.now.tick;
-        let deadline = now.after(commons.options.request_timeout_ms);
+        let timeout_ms = match self.life {
+            Life::Running => commons.options.request_timeout_ms,
+            Life::Stopping => commons.options.request_timeout_ms.min(STOP_REQUEST_MS),
+        };
+        let deadline = now.after(timeout_ms);
         let id = self
             .conns
             .insert(Conn::new(Http::new(peer, deadline, admission), now));
@@ -359,6 +363,24 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             self.close(id, CloseCode::GOING_AWAY, "the server is stopping");
         }
+    }
+
+    /// The driver gives up what is left: the sessions are closed, as if their connections were
+    /// lost. Nothing is sent any more.
+    pub fn abandon(&mut self) {
+        self.guarded(|shard| {
+            for id in shard.conns.ids() {
+                if let Some(conn) = shard.conns.get_mut(id)
+                    && let Stage::Open(_, session) = &mut conn.stage
+                    && let Some(session) = session.take()
+                {
+                    let handler = &mut shard.handler;
+                    shard
+                        .commons
+                        .call(|commons| handler.close(session, &End::Lost, &mut commons.effects));
+                }
+            }
+        });
     }
 
     /// How many connections there are.

@@ -10,14 +10,15 @@
 //! What a connection's own input produced leaves in the same turn, in one write; the budget of
 //! work bounds how long the others wait.
 
-use corewire_protocol::State;
 use corewire_protocol::websocket::Flow;
+use corewire_protocol::{State, Tick, WebSocket};
 
 use crate::ids::ConnId;
 
 use super::conn::{CloseHow, Conn, ReadSide, Stage, Wish, WriteSide};
 use super::http::Outcome;
 use super::open::{OpenConn, Received};
+use super::options::Options;
 use super::outbound::Outbound;
 use super::service::{End, Fill, Handler};
 use super::shard::{Next, ReadInto, ReadResult, Shard, Step, WriteResult};
@@ -131,7 +132,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                     turn.in_place = Some(buffer.len());
                     turn.asked = buffer.capacity() - buffer.len();
                 }),
-                Stage::Http(_) | Stage::Flushing(_) | Stage::Lingering { .. } => None,
+                Stage::Http(_) | Stage::Flushing { .. } | Stage::Lingering { .. } => None,
                 Stage::Closing(_) => None,
             },
             (None, _) | (_, None) => None,
@@ -215,7 +216,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             WriteResult::WouldBlock => {
                 conn.write = WriteSide::Blocked;
-                self.overtaking_pong();
+                if conn.has_stalled(&self.commons.options, self.commons.now.tick) {
+                    self.stalled();
+                } else {
+                    self.overtaking_pong();
+                }
             }
             WriteResult::Broken => self.broken(),
         }
@@ -238,9 +243,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             Stage::Http(http) => {
                 let commons = &mut self.commons;
                 match http.receive(input, &mut self.handler, commons, &mut turn.out) {
-                    Outcome::More => {}
+                    Outcome::More { .. } => {}
                     Outcome::Yield { taken } => conn.unread = Some(input[taken..].into()),
-                    Outcome::Last => conn.stage = Stage::Flushing(CloseHow::Linger),
+                    Outcome::Last => {
+                        conn.flush(CloseHow::Linger, &commons.options, commons.now.tick);
+                    }
                     Outcome::Opened {
                         websocket,
                         session,
@@ -262,12 +269,12 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             Stage::Lingering { bytes_left, .. } => {
                 let taken = u32::try_from(input.len()).unwrap_or(u32::MAX);
-                *bytes_left = bytes_left.saturating_sub(taken);
-                if *bytes_left == 0 {
-                    conn.stage = Stage::Closing(CloseHow::Reset);
+                match bytes_left.checked_sub(taken) {
+                    Some(left) => *bytes_left = left,
+                    None => conn.stage = Stage::Closing(CloseHow::Reset),
                 }
             }
-            Stage::Flushing(_) | Stage::Closing(_) => {}
+            Stage::Flushing { .. } | Stage::Closing(_) => {}
         }
     }
 
@@ -309,9 +316,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 handler: &mut self.handler,
                 commons: &mut self.commons,
             }),
-            Stage::Http(_) | Stage::Flushing(_) | Stage::Lingering { .. } | Stage::Closing(_) => {
-                None
-            }
+            Stage::Http(_)
+            | Stage::Flushing { .. }
+            | Stage::Lingering { .. }
+            | Stage::Closing(_) => None,
         }
     }
 
@@ -356,7 +364,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         conn.unread = None;
         conn.timer = None;
         conn.wish = Wish::None;
-        let stage = std::mem::replace(&mut conn.stage, Stage::Flushing(how));
+        let stage = conn.flush(how, &self.commons.options, self.commons.now.tick);
         if let Stage::Open(_, Some(session)) = stage {
             let handler = &mut self.handler;
             self.commons
@@ -375,9 +383,12 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         };
         match &conn.stage {
             // What was answered still leaves.
-            Stage::Http(_) => conn.stage = Stage::Flushing(CloseHow::Close),
+            Stage::Http(_) => {
+                let now = self.commons.now.tick;
+                conn.flush(CloseHow::Close, &self.commons.options, now);
+            }
             Stage::Open(..) => self.guarded(|shard| shard.conclude(&End::Lost)),
-            Stage::Flushing(_) => {}
+            Stage::Flushing { .. } => {}
             Stage::Lingering { .. } => conn.stage = Stage::Closing(CloseHow::Close),
             Stage::Closing(_) => {}
         }
@@ -396,6 +407,14 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         self.apply_effects();
     }
 
+    /// The peer has taken nothing for too long.
+    fn stalled(&mut self) {
+        self.commons.counters.stalled.add(1);
+        self.guarded(|shard| shard.conclude(&End::Stalled));
+        self.reset();
+        self.apply_effects();
+    }
+
     /// Output is blocked: the newest ping is answered before the data that waits.
     fn overtaking_pong(&mut self) {
         let Some(turn) = &mut self.turn else {
@@ -407,7 +426,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         {
             let commons = &mut self.commons;
             turn.out.overtake(|bytes| {
-                websocket.send_late_pong(&mut commons.env(), bytes);
+                let sent = websocket.send_late_pong(&mut commons.env(), bytes);
+                commons.counters.pongs_late.add(usize::from(sent));
             });
         }
     }
@@ -421,18 +441,14 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let Some(conn) = self.conns.get_mut(turn.id) else {
             return;
         };
-        let stall_timeout_ms = self.commons.options.outbound.stall_timeout_ms;
-        if !turn.out.is_empty() && conn.waits_since.after(stall_timeout_ms).is_due(now) {
-            self.commons.counters.stalled.add(1);
-            self.conclude(&End::Stalled);
-            self.reset();
-            return;
+        if !turn.out.is_empty() && conn.is_to_be_asked(&self.commons.options, now) {
+            conn.write = WriteSide::Ready;
         }
         let reads = turn.out.queued_bytes() <= self.commons.options.outbound.low_bytes;
         match &mut conn.stage {
-            Stage::Http(http) if http.deadline().is_due(now) => {
+            Stage::Http(http) if conn.unread.is_none() && http.deadline().is_due(now) => {
                 http.expire(&self.commons, &mut turn.out);
-                conn.stage = Stage::Flushing(CloseHow::Linger);
+                conn.flush(CloseHow::Linger, &self.commons.options, now);
             }
             Stage::Open(websocket, _) if reads => {
                 let commons = &mut self.commons;
@@ -442,8 +458,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                     .gather(|bytes| websocket.timeout(&mut commons.env(), bytes));
                 match (alive, was, websocket.state()) {
                     (Err(error), _, _) => {
-                        commons.counters.pong_timeouts.add(1);
-                        self.conclude(&End::Failed(error));
+                        let end = self.open_conn().map(|open| open.failed(error));
+                        self.conclude(&end.unwrap_or(End::Lost));
                     }
                     (Ok(()), State::Open, State::Closing { .. }) => {
                         commons.counters.idle_timeouts.add(1);
@@ -452,10 +468,17 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                     (Ok(()), _, _) => {}
                 }
             }
-            Stage::Lingering { until, .. } if until.is_due(now) => self.reset(),
+            Stage::Lingering { until, .. } | Stage::Flushing { until, .. } if until.is_due(now) => {
+                self.reset();
+            }
+            // It takes some bytes, and never enough to come to our Close frame.
+            Stage::Open(websocket, _) if flush_expired(websocket, &self.commons.options, now) => {
+                self.conclude(&End::Lost);
+                self.reset();
+            }
             Stage::Http(_)
             | Stage::Open(..)
-            | Stage::Flushing(_)
+            | Stage::Flushing { .. }
             | Stage::Lingering { .. }
             | Stage::Closing(_) => {}
         }
@@ -520,7 +543,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             && let Stage::Http(http) = &conn.stage
         {
             http.internal_error(&self.commons, &mut turn.out);
-            conn.stage = Stage::Flushing(CloseHow::Linger);
+            conn.flush(
+                CloseHow::Linger,
+                &self.commons.options,
+                self.commons.now.tick,
+            );
         }
     }
 
@@ -532,7 +559,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let now = self.commons.now.tick;
         let linger_ms = self.commons.options.limits.close_timeout_ms;
         match conn.stage {
-            Stage::Flushing(CloseHow::Linger) if turn.out.is_empty() => {
+            Stage::Flushing {
+                how: CloseHow::Linger,
+                ..
+            } if turn.out.is_empty() => {
                 // Looked at again in this turn: the peer may have ended its side already.
                 turn.phase = Phase::Read;
                 conn.stage = Stage::Lingering {
@@ -544,10 +574,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 }
                 return Some(Next::Ready(Step::EndOutput(id)));
             }
-            Stage::Flushing(how) if turn.out.is_empty() => conn.stage = Stage::Closing(how),
+            Stage::Flushing { how, .. } if turn.out.is_empty() => conn.stage = Stage::Closing(how),
             Stage::Http(_)
             | Stage::Open(..)
-            | Stage::Flushing(_)
+            | Stage::Flushing { .. }
             | Stage::Lingering { .. }
             | Stage::Closing(_) => {}
         }
@@ -578,8 +608,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         };
         let options = &self.commons.options;
         let again = (conn.takes_input(options) && conn.has_input()) || wants_fill(conn);
-        conn.pause(options);
-        if let Some(at) = conn.deadline(options) {
+        if conn.pauses(options) {
+            self.commons.counters.reads_paused.add(1);
+        }
+        if let Some(at) = conn.deadline(options, self.commons.now.tick) {
             self.wheel.arm(id.slot, at);
         }
         if again {
@@ -599,4 +631,12 @@ fn wants_fill<S>(conn: &Conn<S>) -> bool {
     let open = matches!(&conn.stage, Stage::Open(websocket, _) if websocket.is_open());
     let flows = conn.outbound.is_none() && conn.write == WriteSide::Ready;
     conn.wish == Wish::Fill && open && flows
+}
+
+/// Whether a peer that was sent our Close frame has had its time to take what waits before it.
+fn flush_expired(websocket: &WebSocket, options: &Options, now: Tick) -> bool {
+    match websocket.state() {
+        State::Closing { since } => since.after(options.outbound.flush_timeout_ms).is_due(now),
+        State::Open | State::Closed | State::Failed(_) => false,
+    }
 }

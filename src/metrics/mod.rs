@@ -80,6 +80,8 @@ counters! {
     over_inflate_budget,
     /// Requests that did not come within `request_timeout_ms`.
     request_timeouts,
+    /// Connections failed because a message was not whole within `message_timeout_ms`.
+    message_timeouts,
     /// Peers that answered no ping.
     pong_timeouts,
     /// Connections closed because they were idle.
@@ -90,7 +92,8 @@ counters! {
     over_outbound_cap,
     /// Connections reset because the peer took no byte for `stall_timeout_ms`.
     stalled,
-    /// Turns that ended before the input did, because the connection had done its share.
+    /// Turns that ended before the input did, because the connection had done its share or more
+    /// waited to be sent to it than the high watermark.
     turns_cut,
     /// Mail to other cores.
     mail_sent,

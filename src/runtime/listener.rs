@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 use crate::engine::Accepted;
@@ -24,8 +25,8 @@ impl fmt::Display for BindError {
         if kind == io::ErrorKind::AddrInUse {
             write!(
                 f,
-                "port {} is in use: another server listens on {address}; stop it, or choose \
-                 another port with --listen {}",
+                "port {} is in use: another server, or another --listen of this one, has \
+                 {address}; stop it, or choose another port with --listen {}",
                 address.port(),
                 SocketAddr::new(address.ip(), address.port().wrapping_add(1)),
             )
@@ -39,7 +40,7 @@ impl fmt::Display for BindError {
             write!(
                 f,
                 "cannot listen on {address}: this machine does not have the address {}; \
-                 0.0.0.0 and [::] stand for all that it has",
+                 0.0.0.0 and [::] stand for all of IPv4 and IPv6 that it has",
                 address.ip(),
             )
         } else {
@@ -90,6 +91,11 @@ fn new_socket(address: SocketAddr) -> io::Result<Socket> {
     )?;
     // Connections of an earlier server in TIME_WAIT do not hinder; one that listens does.
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // [::] is every address of IPv6 only, whatever the system's default, so that it can
+        // stand beside 0.0.0.0 on the same port.
+        socket.set_only_v6(true)?;
+    }
     Ok(socket)
 }
 
@@ -119,14 +125,24 @@ impl Listener {
                 Ok(accepted) => return Ok(accepted),
                 Err(error) => error,
             };
-            let kind = error.kind();
-            if kind == io::ErrorKind::WouldBlock {
-                return Err(Accepted::Drained);
-            }
-            // The client may have gone before it was its turn. All else (EMFILE, ENFILE, ENOBUFS,
-            // ENOMEM) may be better after a while.
-            if kind != io::ErrorKind::Interrupted && kind != io::ErrorKind::ConnectionAborted {
-                return Err(Accepted::Exhausted);
+            match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN) => return Err(Accepted::Drained),
+                // The client has gone before it was its turn, or its network has: accept(2) asks
+                // to treat what went wrong for one connection as a reason to try the next.
+                Some(
+                    Errno::INTR
+                    | Errno::CONNABORTED
+                    | Errno::PROTO
+                    | Errno::NETDOWN
+                    | Errno::NETUNREACH
+                    | Errno::HOSTDOWN
+                    | Errno::HOSTUNREACH
+                    | Errno::NOPROTOOPT
+                    | Errno::OPNOTSUPP
+                    | Errno::PERM,
+                ) => {}
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: better after a while.
+                Some(_) | None => return Err(Accepted::Exhausted),
             }
         }
     }

@@ -277,6 +277,7 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
             Life::Ending { until } => {
                 let left = self.shard.connections();
                 if left == 0 || until.is_due(now.tick) {
+                    self.shard.abandon();
                     return Some(left);
                 }
                 let until_ms = until.since(now.tick);

@@ -18,8 +18,9 @@ pub fn raise_descriptor_limit() {
 }
 
 /// Connections that the limit of descriptors is good for: a tenth is left for listeners, logs and
-/// whatever else a process opens.
-pub(super) fn connections_possible() -> usize {
+/// whatever else a process opens. A server never takes more than these at once.
+#[must_use]
+pub fn connections_possible() -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(descriptors / 10 * 9).unwrap_or(usize::MAX)
 }

@@ -23,7 +23,7 @@ use crate::metrics::Counters;
 use crate::runtime::{Clock, Control, Listener, Reactor, bind_group, new_poll};
 
 pub use crate::runtime::BindError;
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{connections_possible, raise_descriptor_limit};
 pub use options::Options;
 pub use panics::log_panics;
 pub use site::{Site, SiteHandler};
@@ -152,7 +152,7 @@ impl<S: Service> Server<S> {
             mut options,
         } = self;
         let connections_max = &mut options.engine.connections_max;
-        *connections_max = descriptors::connections_possible().min(*connections_max);
+        *connections_max = connections_possible().min(*connections_max);
         let cores = match options.cores {
             Some(cores) => cores,
             None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64)),
@@ -243,6 +243,7 @@ impl<S: Service> BoundServer<S> {
             let thread = std::thread::Builder::new()
                 .name(format!("core-{id}"))
                 .spawn(move || {
+                    let _others_stop = StopOnDrop(Arc::clone(&control));
                     let own = Arc::clone(&core.counters[id.index()]);
                     let factory = || service.handler(&core);
                     let shard = Shard::new(id, shared, own, listeners.len(), clock.now(), factory);
@@ -333,6 +334,16 @@ impl RunningServer {
     pub fn run_until_signal(self) -> Result<(), ServerError> {
         self.watch_signals()?;
         self.join().map(drop)
+    }
+}
+
+/// Stops the other cores when one ends: a server that has lost a core would go on with a part of
+/// its connections, and nobody would know.
+struct StopOnDrop(Arc<Control>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

@@ -263,7 +263,11 @@ impl Client {
             Finale::AsksForClose(_) if !self.is_talking() && self.close_code().is_some() => {
                 Farewell::End
             }
-            _ => Farewell::NotYet,
+            Finale::Close(_)
+            | Finale::Broken(_)
+            | Finale::AsksForClose(_)
+            | Finale::End
+            | Finale::Reset => Farewell::NotYet,
         }
     }
 
@@ -327,6 +331,9 @@ impl Client {
         let mut statuses = self.statuses.clone();
         if self.upgrades {
             statuses.push(101);
+        }
+        if weather == Weather::Fair {
+            assert_eq!(self.fate, Fate::Closed, "nothing was lost: {self:?}");
         }
         // All of it in fair weather; otherwise some, but what there is in order and whole.
         let complete = weather == Weather::Fair && self.fate == Fate::Closed;

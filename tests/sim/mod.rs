@@ -28,8 +28,6 @@ use socket::Socket;
 /// Turns between two waits in which nothing happened that a driver can see. A connection works
 /// through what it has read before it reads again; more turns than that are a loop.
 const IDLE_ROUNDS_MAX: usize = 50;
-/// A polite client is read in the round that it was announced for.
-const PATIENCE_ROUNDS: usize = 0;
 const CLIENTS_MAX: usize = 12;
 
 /// What the peers and the clock are like.
@@ -58,7 +56,6 @@ pub(crate) struct World {
     mail: VecDeque<(CoreId, Mail)>,
     descriptors_left: bool,
     steps: usize,
-    rounds: usize,
     idle_rounds: usize,
     trace: u64,
 }
@@ -107,7 +104,6 @@ impl World {
             mail: VecDeque::new(),
             descriptors_left: true,
             steps: 0,
-            rounds: 0,
             idle_rounds: 0,
             trace: 0,
         }
@@ -215,8 +211,7 @@ impl World {
     }
 
     fn tell_readable(&mut self, index: usize) {
-        let round = self.rounds;
-        if let Some(near_end) = self.sockets[index].readiness(round) {
+        if let Some(near_end) = self.sockets[index].readiness() {
             self.shard.time(self.now);
             self.shard.readable(self.sockets[index].id, near_end);
         }
@@ -237,7 +232,6 @@ impl World {
                 self.shard.mail(from, mail);
             }
             let (wait_ms, seen) = self.round();
-            self.rounds += 1;
             self.idle_rounds = match wait_ms {
                 Some(0) if seen == 0 => self.idle_rounds + 1,
                 Some(_) | None => 0,
@@ -269,7 +263,8 @@ impl World {
                     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                     let count = output.slices(&mut slices);
                     let socket = self.sockets.iter_mut().find(|s| s.id == conn).unwrap();
-                    Stepped::Write(socket.write(&slices[..count], &mut self.random))
+                    let slices = &slices[..count];
+                    Stepped::Write(socket.write(slices, self.now.tick, &mut self.random))
                 }
                 Step::EndOutput(conn) => Stepped::EndOutput(conn),
                 Step::Close(conn, how) => Stepped::Close(conn, how),
@@ -353,13 +348,10 @@ impl World {
                     "it waits for {wait_ms:?}, and {socket:?} could be served"
                 );
             }
-            if let Some(round) = socket.polite_since() {
-                assert!(
-                    self.rounds - round <= PATIENCE_ROUNDS,
-                    "{socket:?} has waited since round {round} of {}",
-                    self.rounds
-                );
-            }
+            assert!(
+                !socket.is_kept_waiting(),
+                "{socket:?} was not read in the round that it was announced for"
+            );
         }
     }
 

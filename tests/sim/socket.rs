@@ -4,10 +4,13 @@ use std::fmt;
 use std::io::IoSlice;
 
 use corewire::ConnId;
-use corewire::engine::{CloseHow, NearEnd, ReadInto, ReadResult, WriteResult};
+use corewire::engine::{CloseHow, NearEnd, ReadInto, ReadResult, Tick, WriteResult};
 use corewire_testkit::Random;
 
 use super::client::{Client, Farewell};
+
+/// A quarter of the stall timeout.
+const ASKED_AFTER_MS: u32 = 2_500;
 
 /// The socket.
 pub(crate) struct Socket {
@@ -21,8 +24,8 @@ pub(crate) struct Socket {
     output: Output,
     /// The shard was told of all there is to read, and has not said that it found nothing.
     told: bool,
-    /// The round in which a client that is easy to serve was announced and not served since.
-    polite_since: Option<usize>,
+    /// A client that is easy to serve was announced, and not read since.
+    kept_waiting: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +39,9 @@ enum Input {
 enum Output {
     Flowing,
     /// The last write was not taken whole.
-    Blocked,
+    Blocked {
+        since: Tick,
+    },
     Ended,
 }
 
@@ -51,7 +56,7 @@ impl Socket {
             output: Output::Flowing,
             // A new socket is tried without being told.
             told: true,
-            polite_since: None,
+            kept_waiting: false,
         }
     }
 
@@ -105,12 +110,12 @@ impl Socket {
     }
 
     /// What the shard is to be told about input that it was not told about.
-    pub(crate) fn readiness(&mut self, round: usize) -> Option<NearEnd> {
+    pub(crate) fn readiness(&mut self) -> Option<NearEnd> {
         if std::mem::replace(&mut self.told, true) {
             return None;
         }
         if self.output == Output::Flowing && self.client.is_polite() {
-            self.polite_since.get_or_insert(round);
+            self.kept_waiting = true;
         }
         Some(match self.input {
             Input::Open => NearEnd::No,
@@ -121,7 +126,7 @@ impl Socket {
     /// Whether the shard is to be told that it can write again.
     pub(crate) fn takes_output_again(&mut self) -> bool {
         let room = self.window > 0 || self.input == Input::Broken;
-        if self.output == Output::Blocked && room {
+        if matches!(self.output, Output::Blocked { .. }) && room {
             self.output = Output::Flowing;
             return true;
         }
@@ -131,7 +136,7 @@ impl Socket {
     // ── The server's side ──
 
     pub(crate) fn read(&mut self, into: ReadInto<'_>, random: &mut Random) -> ReadResult {
-        self.polite_since = None;
+        self.kept_waiting = false;
         if self.input == Input::Broken {
             return ReadResult::Broken;
         }
@@ -165,12 +170,19 @@ impl Socket {
         ReadResult::Bytes(bytes)
     }
 
-    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], random: &mut Random) -> WriteResult {
-        assert_eq!(
-            self.output,
-            Output::Flowing,
-            "a write to what is blocked or ended"
-        );
+    pub(crate) fn write(
+        &mut self,
+        slices: &[IoSlice<'_>],
+        now: Tick,
+        random: &mut Random,
+    ) -> WriteResult {
+        let asks = match self.output {
+            Output::Flowing => true,
+            // To find out whether it has stalled.
+            Output::Blocked { since } => now.since(since) >= ASKED_AFTER_MS,
+            Output::Ended => false,
+        };
+        assert!(asks, "a write to what is blocked or ended");
         if self.input == Input::Broken {
             return WriteResult::Broken;
         }
@@ -188,8 +200,14 @@ impl Socket {
         if bytes == all.len() {
             return WriteResult::All(bytes);
         }
-        self.output = Output::Blocked;
-        self.polite_since = None;
+        let was = self.output;
+        self.output = match was {
+            Output::Blocked { .. } if bytes == 0 => was,
+            Output::Blocked { .. } | Output::Flowing | Output::Ended => {
+                Output::Blocked { since: now }
+            }
+        };
+        self.kept_waiting = false;
         if bytes == 0 {
             WriteResult::WouldBlock
         } else {
@@ -219,9 +237,9 @@ impl Socket {
         self.told && input && self.output == Output::Flowing
     }
 
-    /// Since when a polite client waits.
-    pub(crate) fn polite_since(&self) -> Option<usize> {
-        self.polite_since
+    /// Whether a polite client was announced and not read.
+    pub(crate) fn is_kept_waiting(&self) -> bool {
+        self.kept_waiting
     }
 }
 

@@ -1,12 +1,13 @@
 //! A shard with one connection, moved by hand.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use corewire::engine::{
     Accepted, CloseHow, Context, Effects, Handler, Message, NearEnd, Now, Options, ReadInto,
-    ReadResult, Response, Shard, Shared, Step, Tick, UpgradeRequest, WriteResult,
+    ReadResult, Response, SLICES_MAX, Shard, Shared, Step, Tick, UpgradeRequest, WriteResult,
 };
 use corewire::metrics::Counters;
 use corewire::protocol::deflate::InflateBudget;
@@ -42,7 +43,7 @@ impl Handler for App {
     }
 
     fn message(&mut self, (): &mut (), message: Message<'_>, context: &mut Context<'_, u32>) {
-        (self.message)(message.as_text().unwrap(), context);
+        (self.message)(message.as_text().unwrap_or_default(), context);
     }
 
     fn timeout(&mut self, (): &mut (), context: &mut Context<'_, u32>) {
@@ -70,13 +71,21 @@ pub(crate) struct Solo<F: FnMut() -> App> {
     now: Now,
     conn: ConnId,
     inbox: VecDeque<Vec<u8>>,
-    pub(crate) takes_output: bool,
+    /// Bytes that the peer still takes.
+    pub(crate) window: usize,
+    /// What it has taken.
+    pub(crate) wire: Vec<u8>,
     pub(crate) takes_mail: bool,
 }
 
 impl<F: FnMut() -> App> Solo<F> {
     /// A shard on core 0 whose connection is a WebSocket already.
     pub(crate) fn open(options: Options, app: F) -> Self {
+        Self::open_with(options, &[], app)
+    }
+
+    /// The same, with these lines in the client's request.
+    pub(crate) fn open_with(options: Options, headers: &[&str], app: F) -> Self {
         let now = Now {
             tick: Tick(80_000),
             unix_s: 0,
@@ -97,10 +106,11 @@ impl<F: FnMut() -> App> Solo<F> {
             now,
             conn,
             inbox: VecDeque::new(),
-            takes_output: true,
+            window: usize::MAX,
+            wire: Vec::new(),
             takes_mail: true,
         };
-        let (told, _) = solo.hears(upgrade_request("/", &[]));
+        let (told, _) = solo.hears(upgrade_request("/", headers));
         assert!(matches!(told[..], [Told::Write(_)]), "{told:?}");
         solo
     }
@@ -110,6 +120,13 @@ impl<F: FnMut() -> App> Solo<F> {
     pub(crate) fn hears(&mut self, bytes: impl Into<Vec<u8>>) -> (Vec<Told>, Option<u32>) {
         self.inbox.push_back(bytes.into());
         self.shard.readable(self.conn, NearEnd::No);
+        self.turns()
+    }
+
+    /// The peer takes so many bytes more.
+    pub(crate) fn takes(&mut self, bytes: usize) -> (Vec<Told>, Option<u32>) {
+        self.window = bytes;
+        self.shard.writable(self.conn);
         self.turns()
     }
 
@@ -132,14 +149,21 @@ impl<F: FnMut() -> App> Solo<F> {
                     self.shard.did_read(result);
                 }
                 Step::Write { output, .. } => {
-                    let bytes = output.queued_bytes();
-                    if self.takes_output {
-                        told.push(Told::Write(bytes));
-                        self.shard.did_write(WriteResult::All(bytes));
-                    } else {
-                        told.push(Told::Write(0));
-                        self.shard.did_write(WriteResult::WouldBlock);
+                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                    let count = output.slices(&mut slices);
+                    let mut bytes = Vec::new();
+                    for slice in &slices[..count] {
+                        bytes.extend_from_slice(slice);
                     }
+                    let taken = bytes.len().min(self.window);
+                    self.wire.extend_from_slice(&bytes[..taken]);
+                    self.window -= taken;
+                    told.push(Told::Write(taken));
+                    self.shard.did_write(match taken {
+                        0 => WriteResult::WouldBlock,
+                        _ if taken == bytes.len() => WriteResult::All(taken),
+                        _ => WriteResult::Part(taken),
+                    });
                 }
                 Step::EndOutput(_) => told.push(Told::EndOutput),
                 Step::Close(_, how) => told.push(Told::Close(how)),

@@ -84,6 +84,7 @@ impl FrameHeader {
     /// [`Error::ReservedBits`], [`Error::ReservedOpcode`], [`Error::ControlFragmented`] in the
     /// first byte; [`Error::MaskMissing`], [`Error::MaskUnexpected`], [`Error::ControlTooLong`]
     /// in the second; [`Error::LengthTopBit`], [`Error::LengthNotMinimal`] in the length.
+    #[inline]
     pub fn parse(
         bytes: &[u8],
         role: Role,
@@ -133,6 +134,7 @@ impl FrameHeader {
     }
 
     /// The header as bytes, with the length in its shortest form.
+    #[inline]
     #[must_use]
     pub fn encode(&self) -> EncodedHeader {
         let first = u8::from(self.fin) << 7 | u8::from(self.compressed) << 6 | self.opcode as u8;
@@ -223,6 +225,17 @@ impl EncodedHeader {
             *place = part;
             self.len = self.len.saturating_add(u8::try_from(N).unwrap_or(u8::MAX));
         }
+    }
+}
+
+impl EncodedHeader {
+    /// Appends the header to `out`.
+    #[inline]
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        // All of the array, and the surplus cut off: a copy of known length is no call.
+        let end = out.len().saturating_add(usize::from(self.len));
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
     }
 }
 

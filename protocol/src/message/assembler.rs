@@ -4,6 +4,7 @@ use crate::deflate::{Codec, InflateBounds, Inflation, Window, compressed_bytes_m
 use crate::error::Error;
 use crate::frame::FrameHeader;
 use crate::limits::Limits;
+use crate::tick::Tick;
 use crate::utf8::Utf8Validator;
 
 use super::MessageKind;
@@ -28,6 +29,9 @@ pub(crate) struct Assembler {
     /// Bytes that may still come in frames.
     wire_bytes_left: u64,
     empty_fragments: u32,
+    /// When it began, and how many bytes of it have come since.
+    began: Tick,
+    received_bytes: u32,
 }
 
 /// What the bytes in the frames are.
@@ -45,6 +49,7 @@ impl Assembler {
     pub(crate) fn begin(
         kind: MessageKind,
         header: &FrameHeader,
+        now: Tick,
         codec: &mut Codec,
         limits: &Limits,
     ) -> Result<Self, Error> {
@@ -62,6 +67,8 @@ impl Assembler {
             content,
             wire_bytes_left,
             empty_fragments: 0,
+            began: now,
+            received_bytes: 0,
         })
     }
 
@@ -84,6 +91,7 @@ impl Assembler {
     /// Takes the next unmasked bytes. `history` is the peer's window, under context takeover.
     /// Returns how many bytes they were inflated to.
     pub(crate) fn push(&mut self, piece: &[u8], history: Option<&Window>) -> Result<usize, Error> {
+        self.count(piece.len());
         match &mut self.content {
             Content::Binary => self.data.extend_from_slice(piece),
             Content::Text(utf8) => {
@@ -125,10 +133,29 @@ impl Assembler {
 
     /// Takes note of bytes that were received in place and are unmasked now.
     pub(crate) fn check_appended(&mut self, before: usize) -> Result<(), Error> {
+        self.count(self.data.len() - before);
         match &mut self.content {
             Content::Text(utf8) => utf8.push(&self.data[before..]),
             Content::Binary | Content::Compressed(_) => Ok(()),
         }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.received_bytes = self.received_bytes.saturating_add(bytes);
+    }
+
+    /// When the message must be whole.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Option<Tick> {
+        // Ticks compare rightly for 24 days: enough for 1.5 GB at the least rate.
+        let earned_ms = self.received_bytes.min(1 << 30);
+        let after_ms = limits.message_timeout_ms.saturating_add(earned_ms);
+        (limits.message_timeout_ms > 0).then(|| self.began.after(after_ms.min(u32::MAX / 2)))
+    }
+
+    /// Has the message's time begin again.
+    pub(crate) const fn restart(&mut self, now: Tick) {
+        self.began = now;
     }
 
     /// Ends the message after its last fragment. `history` is the window that

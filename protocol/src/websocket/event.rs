@@ -9,7 +9,8 @@ pub enum Event<'a> {
     /// A whole message: all its fragments, inflated, text checked to be UTF-8.
     Message(MessageKind, Payload<'a>),
     /// A ping. It is answered already, or will be by
-    /// [`WebSocket::send_late_pong`](super::WebSocket::send_late_pong).
+    /// [`WebSocket::send_late_pong`](super::WebSocket::send_late_pong), unless a Close frame of
+    /// ours is out.
     Ping(Payload<'a>),
     /// A pong, asked for or not.
     Pong(Payload<'a>),

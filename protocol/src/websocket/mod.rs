@@ -53,10 +53,12 @@ pub struct Env<'a> {
 /// Buffers that a core's connections take turns with.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The [`Payload::Buffer`](crate::Payload::Buffer) of an inflated message is this buffer; a driver that has no other
-    /// use for it puts it back.
+    /// The [`Payload::Buffer`](crate::Payload::Buffer) of an inflated message is this buffer; a
+    /// driver that has no other use for it puts it back.
     pub inflated: Vec<u8>,
     deflated: Vec<u8>,
+    /// Plain bytes that were compressed, counted up: a driver that budgets work takes it.
+    pub deflated_plain_bytes: usize,
 }
 
 /// A source of masking keys, which must not be predictable (RFC 6455, 10.3).
@@ -200,7 +202,13 @@ impl WebSocket {
     #[must_use]
     pub fn deadline(&self, limits: &Limits) -> Option<Tick> {
         match self.state {
-            State::Open => self.keepalive.deadline(limits),
+            State::Open => match (
+                self.keepalive.deadline(limits),
+                self.message_deadline(limits),
+            ) {
+                (Some(peer), Some(message)) => Some(peer.earlier(message)),
+                (peer, message) => peer.or(message),
+            },
             State::Closing { since } => Some(since.after(limits.close_timeout_ms)),
             State::Closed | State::Failed(_) => None,
         }
@@ -211,6 +219,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// [`Error::PongTimeout`] if the peer is to be given up: its connection is dead.
+    /// [`Error::MessageTimeout`] if a message takes too long.
     pub fn timeout(&mut self, env: &mut Env<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         match self.state {
             State::Open => {}
@@ -222,6 +231,13 @@ impl WebSocket {
             }
             State::Closed => return Ok(()),
             State::Failed(error) => return Err(error),
+        }
+        if self
+            .message_deadline(env.limits)
+            .is_some_and(|at| at.is_due(env.now))
+        {
+            self.fail(Error::MessageTimeout, env, out);
+            return Err(Error::MessageTimeout);
         }
         match self.keepalive.due(env.now, env.limits) {
             Due::Nothing => {}
@@ -237,6 +253,10 @@ impl WebSocket {
             }
         }
         Ok(())
+    }
+
+    fn message_deadline(&self, limits: &Limits) -> Option<Tick> {
+        self.partial.as_ref()?.message.as_ref()?.deadline(limits)
     }
 
     /// Gives back what an idle connection does not need: the window of what we compressed. That

@@ -18,6 +18,15 @@ impl WebSocket {
         self.keepalive.heard(now);
     }
 
+    /// Has the clocks of the peer begin again, for a driver that has not read it for a while: what
+    /// it could not say meanwhile is not its fault.
+    pub fn restart_clocks(&mut self, now: Tick) {
+        self.keepalive.heard(now);
+        if let Some(message) = self.partial.as_deref_mut().and_then(|p| p.message.as_mut()) {
+            message.restart(now);
+        }
+    }
+
     /// Takes bytes from the front of `input` until an event is complete or none are left. The
     /// event borrows from `input` where it can; what is cut is kept, and `input` shrinks by what
     /// was taken.
@@ -240,7 +249,7 @@ impl WebSocket {
             OpCode::Binary => MessageKind::Binary,
             OpCode::Continuation | OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(()),
         };
-        let mut message = Assembler::begin(kind, header, env.codec, env.limits)?;
+        let mut message = Assembler::begin(kind, header, env.now, env.codec, env.limits)?;
         message.admit(header, env.limits)?;
         self.partial.get_or_insert_default().message = Some(message);
         Ok(())
@@ -331,7 +340,9 @@ impl WebSocket {
     ) -> Result<Option<Event<'a>>, Error> {
         match opcode {
             OpCode::Ping => {
-                self.answer_ping(&payload, env, out);
+                if self.is_open() {
+                    self.answer_ping(&payload, env, out);
+                }
                 Ok(Some(Event::Ping(payload)))
             }
             OpCode::Pong => {
@@ -344,8 +355,9 @@ impl WebSocket {
         }
     }
 
-    /// Answers a ping, also after our Close frame: only the peer's own would excuse us
-    /// (RFC 6455, 5.5.2).
+    /// Answers a ping, now or later. Not after our Close frame, though RFC 6455, 5.5.2 excuses us
+    /// only by the peer's: that ping was sent before the peer saw ours, behind which it discards
+    /// a pong (1.4), and there are clients that take any frame there for an error.
     fn answer_ping(&mut self, payload: &[u8], env: &mut Env<'_>, out: &mut Output<'_>) {
         let within_rate = self.control_rate.take(env.now, env.limits);
         if within_rate && out.flow == Flow::Open && self.late_pong.is_none() {

@@ -50,7 +50,9 @@ impl WebSocket {
             return Err(NotOpen);
         }
         self.keepalive.active(env.now);
-        out.extend_from_slice(&header(kind.opcode(), false, payload_bytes, None).encode());
+        header(kind.opcode(), false, payload_bytes, None)
+            .encode()
+            .append_to(out);
         Ok(())
     }
 
@@ -108,11 +110,13 @@ impl WebSocket {
     /// Appends the pong for the newest ping that was not answered at once. The driver calls it
     /// when a turn ends and its output flows. Returns whether there was one.
     pub fn send_late_pong(&mut self, env: &mut Env<'_>, out: &mut Vec<u8>) -> bool {
-        let Some(payload) = self.late_pong.take() else {
-            return false;
-        };
-        self.frame(OpCode::Pong, &payload, env, out);
-        true
+        match self.late_pong.take() {
+            Some(payload) if self.is_open() => {
+                self.frame(OpCode::Pong, &payload, env, out);
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// Begins the closing handshake: appends a Close frame, unless one was sent before. A code
@@ -125,6 +129,7 @@ impl WebSocket {
                 CloseCode::NORMAL
             };
             self.close_frame(Some(code), reason, env, out);
+            self.late_pong = None;
             self.state = State::Closing { since: env.now };
             // What the peer still says is not for the application: a half message goes.
             if let Some(partial) = self.partial.as_deref_mut() {
@@ -154,6 +159,7 @@ impl WebSocket {
             .as_mut()
             .and_then(|history| history.outbound.as_mut());
         env.scratch.deflated.clear();
+        env.scratch.deflated_plain_bytes += payload.len();
         let bits = agreement.outbound.window_bits;
         match env
             .codec
@@ -163,7 +169,9 @@ impl WebSocket {
             Deflated::Smaller => {
                 let key = self.mask_key(env);
                 let body = &env.scratch.deflated;
-                out.extend_from_slice(&header(kind.opcode(), true, body.len(), key).encode());
+                header(kind.opcode(), true, body.len(), key)
+                    .encode()
+                    .append_to(out);
                 append_masked(body, key, out);
                 true
             }
@@ -198,7 +206,9 @@ impl WebSocket {
         out: &mut Vec<u8>,
     ) {
         let key = self.mask_key(env);
-        out.extend_from_slice(&header(opcode, false, payload.len(), key).encode());
+        header(opcode, false, payload.len(), key)
+            .encode()
+            .append_to(out);
         append_masked(payload, key, out);
     }
 

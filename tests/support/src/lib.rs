@@ -21,7 +21,7 @@ pub mod system;
 use std::time::{Duration, Instant};
 
 pub use peer::{Ended, Frame, Peer, Reply};
-pub use process::Process;
+pub use process::{Process, Serve};
 pub use random::Random;
 pub use served::Served;
 

@@ -55,6 +55,18 @@ pub enum Ended {
     Silent,
 }
 
+impl Ended {
+    fn because(error: &std::io::Error) -> Self {
+        let kind = error.kind();
+        if matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+            return Self::Silent;
+        }
+        let broken = matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        assert!(broken, "reading: {error}");
+        Self::Reset
+    }
+}
+
 /// How a connection is made.
 #[derive(Debug, Clone, Copy)]
 pub struct Dial {
@@ -251,6 +263,12 @@ impl Peer {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Ends both sides: whoever listens on another handle hears the end.
+    pub fn hang_up(&self) {
+        // It fails if the server was first.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
     /// Resets the connection.
     ///
     /// # Panics
@@ -279,12 +297,8 @@ impl Peer {
                     self.unread.extend_from_slice(&buffer[..bytes]);
                     Ok(())
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => continue,
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => Err(Ended::Silent),
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Err(Ended::Reset),
-                    _ => panic!("reading: {error}"),
-                },
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => Err(Ended::because(&error)),
             };
         }
     }
@@ -481,6 +495,16 @@ impl Peer {
         loop {
             if let Err(ended) = self.receive(until) {
                 return (std::mem::take(&mut self.unread), ended);
+            }
+        }
+    }
+
+    /// Throws away all that still comes, and says why no more does.
+    pub fn discard(&mut self) -> Ended {
+        loop {
+            self.unread.clear();
+            if let Err(ended) = self.receive(Instant::now() + self.patience) {
+                return ended;
             }
         }
     }

@@ -1,9 +1,13 @@
 //! A server as a process of its own.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,7 +20,102 @@ pub struct Process {
     child: Child,
     address: SocketAddr,
     ready_line: String,
-    stderr: Receiver<String>,
+    /// Collects what it writes there.
+    stderr: Option<JoinHandle<String>>,
+}
+
+/// `corewire serve` on a port that the system chooses.
+#[derive(Debug)]
+pub struct Serve {
+    command: Command,
+    settings: String,
+}
+
+impl Serve {
+    /// With the binary that cargo has built for the tests.
+    #[must_use]
+    pub fn new(binary: &str) -> Self {
+        let mut command = Command::new(binary);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Self {
+            command,
+            settings: String::new(),
+        }
+    }
+
+    /// The same in a shell that has first lowered the limit on descriptors.
+    #[must_use]
+    pub fn with_descriptors(binary: &str, limit: usize) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" serve --listen 127.0.0.1:0 \"$@\"");
+        command.args(["-c", &script, binary]);
+        Self {
+            command,
+            settings: String::new(),
+        }
+    }
+
+    /// With so many cores.
+    #[must_use]
+    pub fn cores(mut self, cores: usize) -> Self {
+        self.command.args(["--cores", &cores.to_string()]);
+        self
+    }
+
+    /// With more arguments.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// With a setting of the configuration file, such as `engine.turn_work`.
+    ///
+    /// # Panics
+    ///
+    /// If the name has no section.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        let (section, key) = name.split_once('.').unwrap();
+        self.settings += &format!("[{section}]\n{key} = '{value}'\n");
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// If it does not become ready.
+    #[must_use]
+    pub fn start(self) -> Process {
+        let Self {
+            mut command,
+            settings,
+        } = self;
+        if settings.is_empty() {
+            return Process::start(command);
+        }
+        let file = temporary_file();
+        fs::write(&file, settings).unwrap();
+        command.arg("--config").arg(&file);
+        let process = Process::start(command);
+        // It was read before the server was ready.
+        fs::remove_file(file).unwrap();
+        process
+    }
+
+    /// Runs it, expecting that it ends by itself.
+    #[must_use]
+    pub fn run(self) -> Finished {
+        run(self.command)
+    }
+}
+
+fn temporary_file() -> PathBuf {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("corewire-test-{}-{number}.toml", std::process::id());
+    std::env::temp_dir().join(name)
 }
 
 /// A process that has ended.
@@ -54,12 +153,12 @@ impl Process {
                 address: address_in(&ready_line).unwrap(),
                 child,
                 ready_line,
-                stderr,
+                stderr: Some(stderr),
             },
             Err(_) => {
                 let _ = child.kill();
                 let status = child.wait();
-                let said = stderr.recv_timeout(PATIENCE).unwrap_or_default();
+                let said = stderr.join().unwrap();
                 panic!("no ready line; {status:?}\n{said}");
             }
         }
@@ -113,9 +212,9 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// If it does not end in time.
+    /// If it does not end in time, or is waited for twice.
     pub fn wait(&mut self) -> Finished {
-        finish(&mut self.child, &self.stderr)
+        finish(&mut self.child, self.stderr.take().unwrap())
     }
 }
 
@@ -133,10 +232,16 @@ impl Drop for Process {
 /// If it does not end in time.
 pub fn run(command: Command) -> Finished {
     let (mut child, stderr) = spawn(command);
-    finish(&mut child, &stderr)
+    finish(&mut child, stderr)
 }
 
-fn spawn(mut command: Command) -> (Child, Receiver<String>) {
+fn spawn(mut command: Command) -> (Child, JoinHandle<String>) {
+    // The settings of whoever runs the tests are not those of the tests.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("COREWIRE_") {
+            command.env_remove(name);
+        }
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -144,16 +249,15 @@ fn spawn(mut command: Command) -> (Child, Receiver<String>) {
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let mut pipe = child.stderr.take().unwrap();
-    let (sender, stderr) = channel();
-    std::thread::spawn(move || {
+    let stderr = std::thread::spawn(move || {
         let mut said = Vec::new();
         let _ = pipe.read_to_end(&mut said);
-        let _ = sender.send(String::from_utf8_lossy(&said).into_owned());
+        String::from_utf8_lossy(&said).into_owned()
     });
     (child, stderr)
 }
 
-fn finish(child: &mut Child, stderr: &Receiver<String>) -> Finished {
+fn finish(child: &mut Child, stderr: JoinHandle<String>) -> Finished {
     let start = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -167,7 +271,7 @@ fn finish(child: &mut Child, stderr: &Receiver<String>) -> Finished {
     };
     Finished {
         status,
-        stderr: stderr.recv_timeout(PATIENCE).unwrap(),
+        stderr: stderr.join().unwrap(),
     }
 }
 

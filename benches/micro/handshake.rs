@@ -1,0 +1,77 @@
+//! The server's side of the opening handshake, from the bytes of a request to those of the 101.
+
+use std::hint::black_box;
+
+use corewire::protocol::Limits;
+use corewire::protocol::handshake::{
+    ExtraHeaders, HeadScanner, HeaderSpace, RequestHead, UpgradeOptions, upgrade,
+};
+use corewire_testkit::peer::{ACCEPT, upgrade_request};
+use criterion::{BenchmarkId, Throughput};
+use tungstenite::handshake::machine::TryParse;
+use tungstenite::handshake::server::{Request, create_response, write_response};
+
+use crate::Criterion;
+
+/// What a browser sends besides.
+const BROWSER_HEADERS: [&str; 10] = [
+    "Origin: http://localhost",
+    "Pragma: no-cache",
+    "Cache-Control: no-cache",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/142.0.0.0 Safari/537.36",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Accept-Language: en-GB,en;q=0.9,de;q=0.8",
+    "Cookie: session=8d7f0c1b2a394e5f; theme=dark",
+    "Sec-WebSocket-Protocol: chat.v2, chat.v1",
+    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+    "DNT: 1",
+];
+
+/// A small request and a browser's, which also offers compression. tungstenite knows no
+/// extensions and checks no origin, so it does less.
+pub(crate) fn server(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("handshake");
+    group.throughput(Throughput::Elements(1));
+    for (name, headers) in [("small", &[][..]), ("browser", &BROWSER_HEADERS)] {
+        let request = upgrade_request("/echo", headers).into_bytes();
+        let limits = Limits::default();
+        let options = UpgradeOptions::default();
+        let mut out = Vec::new();
+
+        ours(&request, &limits, &options, &mut out);
+        assert!(accepts(&out));
+        theirs(&request, &mut out);
+        assert!(accepts(&out));
+        group.bench_function(BenchmarkId::new("corewire", name), |b| {
+            b.iter(|| ours(black_box(&request), &limits, &options, &mut out));
+        });
+        group.bench_function(BenchmarkId::new("tungstenite", name), |b| {
+            b.iter(|| theirs(black_box(&request), &mut out));
+        });
+    }
+    group.finish();
+}
+
+fn ours(request: &[u8], limits: &Limits, options: &UpgradeOptions, out: &mut Vec<u8>) {
+    out.clear();
+    let head = HeadScanner::new().scan(request, limits).unwrap().unwrap();
+    let mut space = HeaderSpace::new();
+    let head = RequestHead::parse(head, &mut space).unwrap();
+    let upgrade = upgrade(&head, options).unwrap();
+    upgrade.write_response(ExtraHeaders::NONE, out);
+}
+
+fn theirs(request: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    let (_, request) = Request::try_parse(request).unwrap().unwrap();
+    let response = create_response(&request).unwrap();
+    write_response(out, &response).unwrap();
+}
+
+fn accepts(response: &[u8]) -> bool {
+    let response = std::str::from_utf8(response).unwrap();
+    response.starts_with("HTTP/1.1 101 ")
+        && response.ends_with("\r\n\r\n")
+        && response.contains(ACCEPT)
+}
