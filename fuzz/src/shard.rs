@@ -114,7 +114,7 @@ impl World {
         // The tick wraps soon.
         let now = Now {
             tick: Tick(u32::MAX - 2000),
-            unix_s: 1_000_000_000,
+            unix_ms: 1_000_000_000_000,
         };
         let options = Arc::new(options(input));
         let counters = Arc::new(Counters::default());

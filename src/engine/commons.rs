@@ -10,6 +10,7 @@ use corewire_protocol::{Env, MaskKeys, Tick, WebSocket};
 use crate::ids::ConnId;
 use crate::metrics::Counters;
 
+use super::conn::Hold;
 use super::context::{Context, Effects};
 use super::options::Options;
 use super::outbound::Outbound;
@@ -52,7 +53,7 @@ impl<M> Commons<M> {
             now,
             codec: Codec::new(DEFLATE_LEVEL, budget),
             scratch: Scratch::default(),
-            effects: Effects::new(),
+            effects: Effects::new(now),
             counters,
             running: Running::Ours,
         }
@@ -76,7 +77,7 @@ impl<M> Commons<M> {
         id: ConnId,
         websocket: &'a mut WebSocket,
         out: &'a mut Outbound,
-        timer: &'a mut Option<Tick>,
+        (timer, hold): (&'a mut Option<Tick>, &'a mut Hold),
     ) -> Context<'a, M> {
         Context {
             id,
@@ -92,6 +93,7 @@ impl<M> Commons<M> {
             },
             limits: &self.options.outbound,
             timer,
+            hold,
             effects: &mut self.effects,
             counters: &self.counters,
         }

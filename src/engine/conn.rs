@@ -18,6 +18,7 @@ pub(super) struct Conn<S> {
     pub(super) read: ReadSide,
     pub(super) write: WriteSide,
     intake: Intake,
+    pub(super) hold: Hold,
     pub(super) queue: Queue,
     pub(super) wish: Wish,
     /// When the socket last took something while output waited.
@@ -88,6 +89,14 @@ enum Intake {
     Paused,
 }
 
+/// Whether the application takes messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    Free,
+    /// Not until it says so.
+    Held,
+}
+
 /// Whether the connection stands in the shard's ready list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Queue {
@@ -112,6 +121,7 @@ impl<S> Conn<S> {
             read: ReadSide::Ready,
             write: WriteSide::Ready,
             intake: Intake::Flowing,
+            hold: Hold::Free,
             queue: Queue::Out,
             wish: Wish::None,
             waits_since: now,
@@ -124,10 +134,13 @@ impl<S> Conn<S> {
         self.outbound.as_ref().map_or(0, |out| out.queued_bytes())
     }
 
-    /// Whether input is handled: not while more waits than the peer takes.
+    /// Whether input is handled: not while more waits than the peer takes, or the application
+    /// holds it. A connection that is closing has no application any more.
     pub(super) fn takes_input(&self, options: &Options) -> bool {
-        match self.stage {
-            Stage::Http(_) | Stage::Open(..) => self.queued_bytes() <= options.outbound.low_bytes,
+        let flows = self.queued_bytes() <= options.outbound.low_bytes;
+        match &self.stage {
+            Stage::Http(_) => flows,
+            Stage::Open(websocket, _) => flows && (self.hold == Hold::Free || !websocket.is_open()),
             Stage::Lingering { .. } => true,
             Stage::Flushing { .. } | Stage::Closing(_) => false,
         }
@@ -152,7 +165,7 @@ impl<S> Conn<S> {
     }
 
     /// Notes at the end of a turn whether the peer is read. Returns whether it is not, from now
-    /// on, because of what waits for it.
+    /// on.
     pub(super) fn pauses(&mut self, options: &Options) -> bool {
         if self.takes_input(options) {
             return false;

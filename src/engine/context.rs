@@ -5,9 +5,11 @@ use corewire_protocol::{CloseCode, Env, MessageKind, NotOpen, PreparedMessage, T
 use crate::ids::{ConnId, CoreId};
 use crate::metrics::Counters;
 
+use super::conn::Hold;
 use super::message::Message;
 use super::options::OutboundLimits;
 use super::outbound::{BY_REFERENCE_BYTES_MIN, Outbound};
+use super::shard::Now;
 
 /// The connection that a handler is called for.
 ///
@@ -22,6 +24,7 @@ pub struct Context<'a, M> {
     pub(super) env: Env<'a>,
     pub(super) limits: &'a OutboundLimits,
     pub(super) timer: &'a mut Option<Tick>,
+    pub(super) hold: &'a mut Hold,
     pub(super) effects: &'a mut Effects<M>,
     pub(super) counters: &'a Counters,
 }
@@ -127,6 +130,18 @@ impl<M> Context<'_, M> {
         *self.timer = Some(self.env.now.after(ms.max(1)));
     }
 
+    /// Sends no WebSocket pings to this peer: the application has messages of its own to find out
+    /// whether it is still there.
+    pub const fn leave_pings_to_application(&mut self) {
+        self.websocket.leave_pings_to_application();
+    }
+
+    /// Takes no further message of this connection, and reads no more of it, until it is
+    /// [released](Effects::release): what it has asked for needs more time.
+    pub const fn hold(&mut self) {
+        *self.hold = Hold::Held;
+    }
+
     /// Marks this connection as ready to be [filled](super::Handler::fill).
     pub fn ready(&mut self) {
         self.effects.ready(self.id);
@@ -161,21 +176,35 @@ impl<M> Context<'_, M> {
 /// What a handler records during a call; the shard does it when the call has returned.
 #[derive(Debug)]
 pub struct Effects<M> {
+    pub(super) now: Now,
     pub(super) recorded: Vec<Effect<M>>,
 }
 
 #[derive(Debug)]
 pub(super) enum Effect<M> {
     Ready(ConnId),
+    Release(ConnId),
     Close(ConnId, CloseCode, String),
     Mail(CoreId, M),
 }
 
 impl<M> Effects<M> {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(now: Now) -> Self {
         Self {
+            now,
             recorded: Vec::new(),
         }
+    }
+
+    /// The moment of the call.
+    #[must_use]
+    pub const fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Takes messages again of a connection of this core that was [held](Context::hold).
+    pub fn release(&mut self, conn: ConnId) {
+        self.recorded.push(Effect::Release(conn));
     }
 
     /// Marks a connection of this core as ready to be [filled](super::Handler::fill). Nothing
@@ -192,7 +221,7 @@ impl<M> Effects<M> {
 
     /// Sends mail to the handler of a core, also to this one. Mail from one core to another keeps
     /// its order. If the queue is full, it comes back as
-    /// [`undelivered`](super::Handler::undelivered).
+    /// [`undelivered`](super::Handler::undelivered), and so does what is sent behind it.
     pub fn mail(&mut self, to: CoreId, mail: M) {
         self.recorded.push(Effect::Mail(to, mail));
     }

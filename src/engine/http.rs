@@ -286,7 +286,7 @@ impl Http {
             (true, Version::Http10) => Connection::KeptAndSaid,
             (true, Version::Http11) => Connection::Kept,
         };
-        out.gather(|bytes| response.write(body, connection, commons.now.unix_s, bytes));
+        out.gather(|bytes| response.write(body, connection, commons.now.unix_ms, bytes));
         if kept {
             Outcome::More { begun: 0 }
         } else {
@@ -345,7 +345,7 @@ impl Http {
         commons.counters.http_requests.add(1);
         commons.counters.http_refused.add(1);
         out.gather(|bytes| {
-            response.write(body, Connection::Closed, commons.now.unix_s, bytes);
+            response.write(body, Connection::Closed, commons.now.unix_ms, bytes);
         });
         Outcome::Last
     }

@@ -6,6 +6,7 @@ use corewire_protocol::{Error, Event, Payload, Tick, WebSocket};
 use crate::ids::ConnId;
 
 use super::commons::Commons;
+use super::conn::Hold;
 use super::message::{Bytes, Message};
 use super::outbound::Outbound;
 use super::service::{End, Fill, Handler};
@@ -21,6 +22,7 @@ pub(super) struct OpenConn<'a, H: Handler> {
     pub(super) websocket: &'a mut WebSocket,
     pub(super) session: &'a mut Option<H::Session>,
     pub(super) timer: &'a mut Option<Tick>,
+    pub(super) hold: &'a mut Hold,
     pub(super) out: &'a mut Outbound,
     pub(super) flow: Flow,
     /// The work of this turn so far.
@@ -46,7 +48,8 @@ impl<H: Handler> OpenConn<'_, H> {
         if let Some(session) = self.session {
             let (handler, out) = (&mut *self.handler, &mut *self.out);
             self.commons.call(|commons| {
-                let mut context = commons.context(self.id, self.websocket, out, self.timer);
+                let mut context =
+                    commons.context(self.id, self.websocket, out, (self.timer, self.hold));
                 handler.open(session, &mut context);
             });
         }
@@ -80,6 +83,9 @@ impl<H: Handler> OpenConn<'_, H> {
                 self.commons.counters.turns_cut.add(1);
                 return Received::Yield { left: input.len() };
             }
+            if *self.hold == Hold::Held {
+                return Received::Yield { left: input.len() };
+            }
         }
     }
 
@@ -105,7 +111,8 @@ impl<H: Handler> OpenConn<'_, H> {
         };
         let (handler, out) = (&mut *self.handler, &mut *self.out);
         self.commons.call(|commons| {
-            let mut context = commons.context(self.id, self.websocket, out, self.timer);
+            let mut context =
+                commons.context(self.id, self.websocket, out, (self.timer, self.hold));
             handler.fill(session, &mut context)
         })
     }
@@ -115,7 +122,8 @@ impl<H: Handler> OpenConn<'_, H> {
         if let Some(session) = self.session {
             let (handler, out) = (&mut *self.handler, &mut *self.out);
             self.commons.call(|commons| {
-                let mut context = commons.context(self.id, self.websocket, out, self.timer);
+                let mut context =
+                    commons.context(self.id, self.websocket, out, (self.timer, self.hold));
                 handler.timeout(session, &mut context);
             });
         }
@@ -161,7 +169,8 @@ impl<H: Handler> OpenConn<'_, H> {
         if let Some(session) = self.session {
             let (handler, out) = (&mut *self.handler, &mut *self.out);
             self.commons.call(|commons| {
-                let mut context = commons.context(self.id, self.websocket, out, self.timer);
+                let mut context =
+                    commons.context(self.id, self.websocket, out, (self.timer, self.hold));
                 handler.message(session, message, &mut context);
             });
         }

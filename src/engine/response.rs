@@ -93,7 +93,13 @@ impl Response {
         self.status
     }
 
-    pub(crate) fn write(&self, body: Body, connection: Connection, unix_s: u64, out: &mut Vec<u8>) {
+    pub(crate) fn write(
+        &self,
+        body: Body,
+        connection: Connection,
+        unix_ms: u64,
+        out: &mut Vec<u8>,
+    ) {
         let mut line = |parts: &[&str]| {
             for part in parts {
                 out.extend_from_slice(part.as_bytes());
@@ -106,7 +112,7 @@ impl Response {
             " ",
             reason(self.status),
         ]);
-        let date = UNIX_EPOCH + Duration::from_secs(unix_s);
+        let date = UNIX_EPOCH + Duration::from_millis(unix_ms);
         line(&["Date: ", &httpdate::fmt_http_date(date)]);
         for (name, value) in &self.headers {
             line(&[name, ": ", value]);

@@ -48,6 +48,11 @@ pub trait Handler: 'static {
     /// What handlers send each other between cores. Keep it small (a box for large bodies).
     type Mail: Send + 'static;
 
+    /// The handler is in its place: the first call it gets.
+    fn begin(&mut self, effects: &mut Effects<Self::Mail>) {
+        let _ = effects;
+    }
+
     /// A client asks for a WebSocket, and everything that RFC 6455 asks of the request is
     /// checked. The session that is returned opens the connection.
     ///
@@ -88,6 +93,12 @@ pub trait Handler: 'static {
         let _ = (session, context);
     }
 
+    /// The server stops. A connection that is not closed here has until the shutdown timeout.
+    fn stop(&mut self, session: &mut Self::Session, context: &mut Context<'_, Self::Mail>) {
+        let _ = session;
+        context.close(CloseCode::GOING_AWAY, "the server is stopping");
+    }
+
     /// The connection has ended. Called once for every session that [`upgrade`](Self::upgrade)
     /// returned, unless the handler itself has panicked.
     fn close(&mut self, session: Self::Session, end: &End, effects: &mut Effects<Self::Mail>) {
@@ -100,7 +111,8 @@ pub trait Handler: 'static {
     }
 
     /// Mail that was sent in an earlier call could not be put into its queue, which is full. Mail
-    /// that is sent from here leaves about a millisecond later.
+    /// that is sent from here leaves about a millisecond later, before any that is sent after it: a
+    /// handler that sends again whatever comes back keeps its order.
     fn undelivered(&mut self, to: CoreId, mail: Self::Mail, effects: &mut Effects<Self::Mail>) {
         let _ = (to, mail, effects);
     }

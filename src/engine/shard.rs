@@ -14,7 +14,7 @@ use crate::metrics::Counters;
 use crate::timers::Wheel;
 
 use super::commons::{Commons, Running};
-use super::conn::{CloseHow, Conn, Queue, ReadSide, Stage, Wish, WriteSide};
+use super::conn::{CloseHow, Conn, Hold, Queue, ReadSide, Stage, Wish, WriteSide};
 use super::conn_table::ConnTable;
 use super::context::Effect;
 use super::http::{Admission, Http};
@@ -35,8 +35,8 @@ const STOP_REQUEST_MS: u32 = 1000;
 pub struct Now {
     /// For deadlines.
     pub tick: Tick,
-    /// Seconds since 1970, for the Date header.
-    pub unix_s: u64,
+    /// Milliseconds since 1970, for the Date header and for applications.
+    pub unix_ms: u64,
 }
 
 /// What the driver is to do next.
@@ -144,6 +144,9 @@ pub struct Shard<H: Handler, F> {
     outbox: VecDeque<(CoreId, H::Mail)>,
     /// Mail that was recorded because other mail did not fit: for a later round.
     deferred: VecDeque<(CoreId, H::Mail)>,
+    /// The cores whose queues were found full in this round. Further mail for them waits, too, so
+    /// that none overtakes another.
+    full: Vec<CoreId>,
     listeners: Vec<Listener>,
     /// Connections of the whole process.
     population: Arc<AtomicUsize>,
@@ -210,7 +213,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             inflate_budget,
             population,
         } = shared;
-        Self {
+        let mut shard = Self {
             handler: factory(),
             factory,
             conns: ConnTable::new(core),
@@ -223,11 +226,14 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             receive_buffer: vec![0; options.receive_buffer_bytes],
             outbox: VecDeque::new(),
             deferred: VecDeque::new(),
+            full: Vec::new(),
             listeners: vec![Listener::Ready; listeners],
             population,
             life: Life::Running,
             commons: Commons::new(options, inflate_budget, counters, now),
-        }
+        };
+        shard.begin();
+        shard
     }
 
     // ── Inputs ──
@@ -235,6 +241,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// The time of what follows.
     pub const fn time(&mut self, now: Now) {
         self.commons.now = now;
+        self.commons.effects.now = now;
         // A core without deadlines may have waited for any time.
         self.wheel.rest(now.tick);
     }
@@ -334,8 +341,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         self.apply_effects();
     }
 
-    /// Mail of [`Step::Mail`] did not fit.
+    /// Mail of [`Step::Mail`] did not fit. No more is sent to that core in this round.
     pub fn undelivered(&mut self, to: CoreId, mail: H::Mail) {
+        if !self.full.contains(&to) {
+            self.full.push(to);
+        }
         self.commons.counters.mail_full.add(1);
         let before = self.outbox.len();
         self.guarded(|shard| {
@@ -350,7 +360,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         self.deferred.extend(self.outbox.drain(before..));
     }
 
-    /// The server stops: WebSockets are closed with 1001, new requests answered with 503.
+    /// The server stops: the handler closes its WebSockets, new requests are answered with 503.
     pub fn stop(&mut self) {
         self.life = Life::Stopping;
         let deadline = self.commons.now.tick.after(STOP_REQUEST_MS);
@@ -361,8 +371,27 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 http.stop(deadline);
                 self.wheel.arm(id.slot, deadline);
             }
-            self.close(id, CloseCode::GOING_AWAY, "the server is stopping");
+            self.guarded(|shard| shard.stop_conn(id));
+            self.apply_effects();
         }
+    }
+
+    fn stop_conn(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let Stage::Open(websocket, Some(session)) = &mut conn.stage else {
+            return;
+        };
+        let out = conn.outbound.get_or_insert_with(|| {
+            conn.waits_since = self.commons.now.tick;
+            Box::default()
+        });
+        let (handler, own) = (&mut self.handler, (&mut conn.timer, &mut conn.hold));
+        self.commons.call(|commons| {
+            handler.stop(session, &mut commons.context(id, websocket, out, own));
+        });
+        self.enqueue(id);
     }
 
     /// The driver gives up what is left: the sessions are closed, as if their connections were
@@ -421,7 +450,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         if self.round == Round::Next {
             self.round = Round::Begun;
             self.turns_left = self.ready.len();
-            self.outbox.append(&mut self.deferred);
+            self.full.clear();
+            self.deferred.append(&mut self.outbox);
+            std::mem::swap(&mut self.deferred, &mut self.outbox);
         }
         loop {
             if self.turn.is_some() {
@@ -429,6 +460,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                     return next;
                 }
             } else if let Some((to, mail)) = self.outbox.pop_front() {
+                if self.full.contains(&to) {
+                    self.undelivered(to, mail);
+                    continue;
+                }
                 self.commons.counters.mail_sent.add(1);
                 return Next::Ready(Step::Mail(to, mail));
             } else if let Some(slot) = self.wheel.fire(self.commons.now.tick) {
@@ -532,6 +567,12 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                         self.enqueue(id);
                     }
                 }
+                Effect::Release(id) => {
+                    if let Some(conn) = self.conns.get_mut(id) {
+                        conn.hold = Hold::Free;
+                        self.enqueue(id);
+                    }
+                }
                 Effect::Close(id, code, reason) => self.close(id, code, &reason),
                 Effect::Mail(to, mail) => self.outbox.push_back((to, mail)),
             }
@@ -585,12 +626,21 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 && let Stage::Open(_, session) = &mut conn.stage
             {
                 *session = None;
+                conn.hold = Hold::Free;
                 conn.wish = Wish::None;
                 conn.timer = None;
             }
             self.close(id, CloseCode::SERVICE_RESTART, "the server restarts");
         }
         self.handler = (self.factory)();
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        let handler = &mut self.handler;
+        self.commons
+            .call(|commons| handler.begin(&mut commons.effects));
+        self.apply_effects();
     }
 }
 

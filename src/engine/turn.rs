@@ -310,6 +310,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 websocket,
                 session,
                 timer: &mut conn.timer,
+                hold: &mut conn.hold,
                 out: &mut turn.out,
                 flow,
                 work: &mut turn.work,
@@ -444,7 +445,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         if !turn.out.is_empty() && conn.is_to_be_asked(&self.commons.options, now) {
             conn.write = WriteSide::Ready;
         }
-        let reads = turn.out.queued_bytes() <= self.commons.options.outbound.low_bytes;
+        let reads = turn.out.queued_bytes() <= self.commons.options.outbound.low_bytes
+            && conn.takes_input(&self.commons.options);
         match &mut conn.stage {
             Stage::Http(http) if conn.unread.is_none() && http.deadline().is_due(now) => {
                 http.expire(&self.commons, &mut turn.out);

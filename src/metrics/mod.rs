@@ -86,7 +86,8 @@ counters! {
     pong_timeouts,
     /// Connections closed because they were idle.
     idle_timeouts,
-    /// Times that a connection was not read because too much waited to be sent to it.
+    /// Times that a connection was not read because too much waited to be sent to it, or what it
+    /// had asked for took its time.
     reads_paused,
     /// Connections closed with 1013 because a message came while more than the cap waited.
     over_outbound_cap,

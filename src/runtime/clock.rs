@@ -25,9 +25,11 @@ impl Clock {
         let ms = self.start.elapsed().as_millis() & u128::from(u32::MAX);
         Now {
             tick: Tick(u32::try_from(ms).unwrap_or(0)),
-            unix_s: SystemTime::now()
+            unix_ms: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .map_or(0, |passed| passed.as_secs()),
+                .map_or(0, |passed| {
+                    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+                }),
         }
     }
 }

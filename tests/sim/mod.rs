@@ -80,7 +80,7 @@ impl World {
         // The tick wraps while they talk.
         let now = Now {
             tick: Tick(u32::MAX - 2000),
-            unix_s: 1_000_000_000,
+            unix_ms: 1_000_000_000_000,
         };
         let counters = Arc::new(Counters::default());
         let population = Arc::new(AtomicUsize::new(0));

@@ -88,7 +88,7 @@ impl<F: FnMut() -> App> Solo<F> {
     pub(crate) fn open_with(options: Options, headers: &[&str], app: F) -> Self {
         let now = Now {
             tick: Tick(80_000),
-            unix_s: 0,
+            unix_ms: 0,
         };
         let shared = Shared {
             options: Arc::new(options),

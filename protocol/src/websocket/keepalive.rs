@@ -17,6 +17,14 @@ pub(crate) struct KeepAlive {
     /// The last message in either direction.
     active: Tick,
     pinged: Option<Tick>,
+    pings: Pings,
+}
+
+/// Who finds out whether the peer is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pings {
+    Ours,
+    TheApplications,
 }
 
 /// What is due.
@@ -36,7 +44,14 @@ impl KeepAlive {
             heard: now,
             active: now,
             pinged: None,
+            pings: Pings::Ours,
         }
+    }
+
+    /// The application has a protocol of its own for this.
+    pub(crate) const fn leave_to_application(&mut self) {
+        self.pings = Pings::TheApplications;
+        self.pinged = None;
     }
 
     /// A byte came from the peer, whatever it was.
@@ -77,7 +92,8 @@ impl KeepAlive {
         if let Some(pinged) = self.pinged {
             return Some(pinged.after(limits.pong_timeout_ms));
         }
-        (limits.ping_interval_ms > 0).then(|| self.heard.after(limits.ping_interval_ms))
+        (limits.ping_interval_ms > 0 && self.pings == Pings::Ours)
+            .then(|| self.heard.after(limits.ping_interval_ms))
     }
 
     fn idle_at(&self, limits: &Limits) -> Option<Tick> {

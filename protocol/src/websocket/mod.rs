@@ -180,6 +180,12 @@ impl WebSocket {
         }
     }
 
+    /// Sends no pings: the application has messages of its own to find out whether the peer is
+    /// still there.
+    pub const fn leave_pings_to_application(&mut self) {
+        self.keepalive.leave_to_application();
+    }
+
     /// How far the connection has come.
     #[must_use]
     pub const fn state(&self) -> State {
