@@ -64,6 +64,12 @@ pub use engine::{
 pub use ids::{ConnId, CoreId};
 pub use server::Server;
 
+/// Parts that the benches measure by themselves. Not for use: they change with the engine.
+#[doc(hidden)]
+pub mod bench_parts {
+    pub use crate::mailbox::{Full, Mailbox, Wake, mailboxes};
+}
+
 /// The README's examples are compiled as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

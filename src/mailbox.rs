@@ -27,12 +27,13 @@ use crate::ids::CoreId;
 pub(crate) const QUEUE_ENTRIES: usize = 1024;
 
 /// Wakes a core that waits for its sockets.
-pub(crate) trait Wake: Send + Sync {
+pub trait Wake: Send + Sync {
+    /// Has its wait return.
     fn wake(&self);
 }
 
 /// One core's end of all the queues.
-pub(crate) struct Mailbox<M> {
+pub struct Mailbox<M> {
     core: CoreId,
     office: Arc<Office<M>>,
     /// Cores that were sent something since the last [`post`](Self::post).
@@ -49,10 +50,10 @@ struct Office<M> {
 
 /// Mail that its queue had no room for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full<M>(pub(crate) M);
+pub struct Full<M>(pub M);
 
 /// Makes the mailboxes of as many cores as there are wakers.
-pub(crate) fn mailboxes<M>(wakers: Vec<Box<dyn Wake>>) -> Vec<Mailbox<M>> {
+pub fn mailboxes<M>(wakers: Vec<Box<dyn Wake>>) -> Vec<Mailbox<M>> {
     let cores = wakers.len();
     let office = Arc::new(Office {
         queues: (0..cores * cores)
@@ -79,7 +80,7 @@ impl<M> Mailbox<M> {
     /// # Errors
     ///
     /// [`Full`] hands the mail back, also if there is no such core.
-    pub(crate) fn send(&mut self, to: CoreId, mail: M) -> Result<(), Full<M>> {
+    pub fn send(&mut self, to: CoreId, mail: M) -> Result<(), Full<M>> {
         let cores = self.sent_to.len();
         let Some(sent) = self.sent_to.get_mut(to.index()) else {
             return Err(Full(mail));
@@ -92,7 +93,7 @@ impl<M> Mailbox<M> {
     }
 
     /// Wakes the cores that were sent something and sleep. Called once a turn.
-    pub(crate) fn post(&mut self) {
+    pub fn post(&mut self) {
         if !self.sent_to.contains(&true) {
             return;
         }
@@ -106,7 +107,7 @@ impl<M> Mailbox<M> {
 
     /// The next mail for this core, taking the senders in turn: at most one queue's worth from
     /// each before the caller has to come back.
-    pub(crate) fn receive(&self, from: CoreId) -> Option<M> {
+    pub fn receive(&self, from: CoreId) -> Option<M> {
         self.office
             .queues
             .get(from.index() * self.sent_to.len() + self.core.index())?
@@ -114,13 +115,13 @@ impl<M> Mailbox<M> {
     }
 
     /// The cores that may have sent something.
-    pub(crate) fn senders(&self) -> impl Iterator<Item = CoreId> + use<M> {
+    pub fn senders(&self) -> impl Iterator<Item = CoreId> + use<M> {
         (0..self.sent_to.len()).filter_map(|core| u8::try_from(core).ok().map(CoreId))
     }
 
     /// Announces that this core is about to wait. Returns false if it must not, because there is
     /// mail.
-    pub(crate) fn may_sleep(&self) -> bool {
+    pub fn may_sleep(&self) -> bool {
         self.office.sleepers[self.core.index()].store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let empty = self.senders().all(|from| self.queue_from(from).is_empty());
@@ -131,7 +132,7 @@ impl<M> Mailbox<M> {
     }
 
     /// Announces that this core is awake.
-    pub(crate) fn woke(&self) {
+    pub fn woke(&self) {
         self.office.sleepers[self.core.index()].store(false, Ordering::Relaxed);
     }
 

@@ -10,11 +10,12 @@ use corewire::protocol::Limits;
 use corewire::protocol::deflate::{
     Codec, DEFLATE_LEVEL, Direction, InflateBounds, InflateBudget, Takeover, Window,
 };
+use corewire_testkit::material::json;
 use criterion::{BenchmarkGroup, BenchmarkId, Throughput};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
 use crate::Criterion;
-use crate::material::{count, json};
+use crate::count;
 use crate::thread_time::ThreadTime;
 
 const MESSAGE_BYTES: usize = 1 << 10;

@@ -1,16 +1,21 @@
 //! One message to a thousand receivers: encoded once, or for each of them.
 //!
 //! Every frame is copied into one output buffer, which is emptied after each receiver. That is
-//! what a core does with frames below 4 KiB; larger ones are sent by reference.
+//! what a core does with frames below 4 KiB; larger ones are sent by reference. Through a `Shard`
+//! it also looks up each receiver, gives it a turn and has it written.
 
 use corewire::protocol::deflate::{Agreement, Direction, Takeover};
 use corewire::protocol::{MessageKind, PreparedMessage, WebSocket};
+use corewire_testkit::Bare;
+use corewire_testkit::apps::Channel;
+use corewire_testkit::material::json;
+use corewire_testkit::receiver::Lent;
 use criterion::{BenchmarkId, Throughput};
 use tungstenite::{Message, Utf8Bytes};
 
 use crate::Criterion;
-use crate::material::{count, json};
-use crate::receiver::{Lent, Memory, their_websocket};
+use crate::count;
+use crate::receiver::{Memory, their_websocket};
 
 const RECEIVERS: usize = 1000;
 const MESSAGE_BYTES: usize = 1 << 10;
@@ -49,6 +54,14 @@ pub(crate) fn prepared(criterion: &mut Criterion) {
         });
     }
 
+    let mut shard = Bare::new(RECEIVERS, Channel::default);
+    let mut ours = || shard.mailed(PreparedMessage::text(&message));
+    // The header of a kilobyte takes four bytes.
+    assert_eq!(ours(), RECEIVERS * (MESSAGE_BYTES + 4));
+    group.bench_function(BenchmarkId::new("corewire-shard", "plain"), |b| {
+        b.iter(&mut ours);
+    });
+
     let message = Utf8Bytes::from(message);
     let mut receivers: Vec<_> = (0..RECEIVERS).map(|_| their_websocket(1)).collect();
     let mut out = Vec::new();
@@ -64,7 +77,6 @@ pub(crate) fn prepared(criterion: &mut Criterion) {
         }
         bytes
     };
-    // The header of a kilobyte takes four bytes.
     assert_eq!(theirs(), RECEIVERS * (MESSAGE_BYTES + 4));
     group.bench_function(BenchmarkId::new("tungstenite-each", "plain"), |b| {
         b.iter(&mut theirs);

@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Throughput};
 use tungstenite::protocol::frame::FrameHeader as TheirHeader;
 
 use crate::Criterion;
-use crate::material::count;
+use crate::count;
 
 /// Headers that are parsed one after the other.
 const HEADERS: usize = 256;
@@ -57,7 +57,8 @@ fn theirs(headers: &[Vec<u8>]) -> u64 {
     sum
 }
 
-/// Unmasking in place. tungstenite's is private; copying the same bytes is the wall.
+/// Unmasking in place. tungstenite's is private, fastwebsockets' is not; copying the same bytes is
+/// the wall.
 pub(crate) fn masking(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mask");
     for bytes in [16, 64, 125, 1 << 10, 16 << 10, 64 << 10, 1 << 20] {
@@ -69,8 +70,14 @@ pub(crate) fn masking(criterion: &mut Criterion) {
         mask(&mut received[PAYLOAD_OFFSET..], KEY, 0);
         byte_by_byte(&mut received[PAYLOAD_OFFSET..], KEY);
         assert_eq!(received[PAYLOAD_OFFSET..], plain);
+        mask(&mut received[PAYLOAD_OFFSET..], KEY, 0);
+        ::fastwebsockets::unmask(&mut received[PAYLOAD_OFFSET..], KEY);
+        assert_eq!(received[PAYLOAD_OFFSET..], plain);
         group.bench_function(BenchmarkId::new("corewire", bytes), |b| {
             b.iter(|| mask(black_box(&mut received[PAYLOAD_OFFSET..]), KEY, 0));
+        });
+        group.bench_function(BenchmarkId::new("fastwebsockets", bytes), |b| {
+            b.iter(|| ::fastwebsockets::unmask(black_box(&mut received[PAYLOAD_OFFSET..]), KEY));
         });
         group.bench_function(BenchmarkId::new("byte-by-byte", bytes), |b| {
             b.iter(|| byte_by_byte(black_box(&mut received[PAYLOAD_OFFSET..]), KEY));

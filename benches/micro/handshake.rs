@@ -6,27 +6,13 @@ use corewire::protocol::Limits;
 use corewire::protocol::handshake::{
     ExtraHeaders, HeadScanner, HeaderSpace, RequestHead, UpgradeOptions, upgrade,
 };
+use corewire_testkit::material::BROWSER_HEADERS;
 use corewire_testkit::peer::{ACCEPT, upgrade_request};
 use criterion::{BenchmarkId, Throughput};
 use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::server::{Request, create_response, write_response};
 
 use crate::Criterion;
-
-/// What a browser sends besides.
-const BROWSER_HEADERS: [&str; 10] = [
-    "Origin: http://localhost",
-    "Pragma: no-cache",
-    "Cache-Control: no-cache",
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
-     Chrome/142.0.0.0 Safari/537.36",
-    "Accept-Encoding: gzip, deflate, br, zstd",
-    "Accept-Language: en-GB,en;q=0.9,de;q=0.8",
-    "Cookie: session=8d7f0c1b2a394e5f; theme=dark",
-    "Sec-WebSocket-Protocol: chat.v2, chat.v1",
-    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
-    "DNT: 1",
-];
 
 /// A small request and a browser's, which also offers compression. tungstenite knows no
 /// extensions and checks no origin, so it does less.

@@ -8,9 +8,10 @@
 
 mod deflate;
 mod fan_out;
+mod fastwebsockets;
 mod frame;
 mod handshake;
-mod material;
+mod mailbox;
 mod receiver;
 mod shard;
 mod stream;
@@ -44,5 +45,13 @@ fn main() {
     handshake::server(&mut criterion);
     fan_out::prepared(&mut criterion);
     shard::echo(&mut criterion);
+    shard::flush(&mut criterion);
+    shard::timers(&mut criterion);
+    mailbox::hop(&mut criterion);
     criterion.final_summary();
+}
+
+/// For `Throughput`.
+fn count(of: usize) -> u64 {
+    u64::try_from(of).unwrap()
 }

@@ -1,27 +1,19 @@
-//! A whole read of messages through a core's machine, from the bytes read to the bytes written.
+//! Whole turns of a core's machine, from the bytes read to the bytes written.
 
 use std::hint::black_box;
-use std::io::IoSlice;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
-use corewire::engine::{
-    Accepted, Context, Handler, Message, NearEnd, Now, Options, ReadInto, ReadResult, Response,
-    SLICES_MAX, Shard, Shared, Step, UpgradeRequest, WriteResult,
-};
-use corewire::metrics::Counters;
-use corewire::protocol::deflate::InflateBudget;
-use corewire::{ConnId, CoreId};
-use corewire_testkit::frames;
-use corewire_testkit::peer::upgrade_request;
+use corewire_testkit::apps::{Burst, Echo, Ticking};
+use corewire_testkit::material::ascii;
+use corewire_testkit::{Bare, frames};
 use criterion::{BenchmarkId, Throughput};
 use tungstenite::protocol::WebSocketContext;
 
 use crate::Criterion;
-use crate::material::{ascii, count};
+use crate::count;
 use crate::receiver::{Memory, their_next, their_websocket};
 
 const MESSAGE_BYTES: usize = 64;
+const CONNECTIONS: usize = 1000;
 
 /// So many echo messages of 64 B in one read, and their replies in one write.
 pub(crate) fn echo(criterion: &mut Criterion) {
@@ -33,10 +25,10 @@ pub(crate) fn echo(criterion: &mut Criterion) {
         // FIN and binary, no mask, 64 bytes.
         let replies = [&[0x82, 64], payload.as_slice()].concat().repeat(messages);
 
-        let mut ours = EchoShard::open();
-        assert_eq!(ours.turn(&stream), replies);
+        let mut ours = Bare::new(1, || Echo);
+        assert_eq!(ours.hears(0, &stream), replies);
         group.bench_function(BenchmarkId::new("corewire-shard", messages), |b| {
-            b.iter(|| ours.turn(black_box(&stream)).len());
+            b.iter(|| ours.hears(0, black_box(&stream)).len());
         });
         let mut theirs = their_websocket(2 * stream.len());
         let mut written = Vec::new();
@@ -49,6 +41,41 @@ pub(crate) fn echo(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A queue of 64 small and 16 large messages, made by one message and written at once or 16 KiB at
+/// a time.
+pub(crate) fn flush(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("flush");
+    group.throughput(Throughput::Elements(count(Burst::SMALL + Burst::LARGE)));
+    let message = frames::binary(ascii(MESSAGE_BYTES).as_bytes());
+    let small = Burst::SMALL * (2 + MESSAGE_BYTES);
+    let bytes = small + Burst::LARGE * (4 + Burst::LARGE_BYTES);
+    for (name, bytes_max) in [("at-once", usize::MAX), ("16-KiB", 16 << 10)] {
+        let mut ours = Bare::new(1, Burst::default).writing(bytes_max);
+        assert_eq!(ours.hears(0, &message).len(), bytes);
+        group.bench_function(BenchmarkId::new("corewire-shard", name), |b| {
+            b.iter(|| ours.hears(0, black_box(&message)).len());
+        });
+    }
+    group.finish();
+}
+
+/// A second in steps of the timer wheel, in which the timers of a thousand connections are due,
+/// send two bytes, and are armed again.
+pub(crate) fn timers(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("timers");
+    group.throughput(Throughput::Elements(count(CONNECTIONS)));
+    let mut ours = Bare::new(CONNECTIONS, Ticking::default);
+    let mut second = || {
+        let steps = 0..Ticking::PERIOD_MS / Ticking::APART_MS;
+        steps.map(|_| ours.passes(Ticking::APART_MS)).sum::<usize>()
+    };
+    assert_eq!(second(), 2 * CONNECTIONS);
+    group.bench_function(BenchmarkId::new("corewire-shard", CONNECTIONS), |b| {
+        b.iter(&mut second);
+    });
+    group.finish();
+}
+
 /// tungstenite as one who cares would use it: one flush for all that a read has brought.
 fn their_turn(websocket: &mut WebSocketContext, stream: &[u8], written: &mut Vec<u8>) {
     written.clear();
@@ -57,92 +84,4 @@ fn their_turn(websocket: &mut WebSocketContext, stream: &[u8], written: &mut Vec
         websocket.write(&mut stream, message).unwrap();
     }
     websocket.flush(&mut stream).unwrap();
-}
-
-struct Echo;
-
-impl Handler for Echo {
-    type Session = ();
-    type Mail = ();
-
-    fn upgrade(&mut self, _: &mut UpgradeRequest<'_>) -> Result<(), Response> {
-        Ok(())
-    }
-
-    fn message(&mut self, (): &mut (), message: Message<'_>, context: &mut Context<'_, ()>) {
-        context.reply(message).unwrap();
-    }
-}
-
-/// A shard with one open connection.
-struct EchoShard {
-    shard: Shard<Echo, fn() -> Echo>,
-    conn: ConnId,
-    written: Vec<u8>,
-}
-
-impl EchoShard {
-    fn open() -> Self {
-        let shared = Shared {
-            options: Arc::new(Options::default()),
-            inflate_budget: InflateBudget::new(InflateBudget::DEFAULT_BYTES),
-            population: Arc::default(),
-        };
-        let counters = Arc::new(Counters::default());
-        let factory: fn() -> Echo = || Echo;
-        let mut shard = Shard::new(CoreId(0), shared, counters, 1, Now::default(), factory);
-        assert!(matches!(shard.next_step(), Step::Accept { .. }));
-        let peer = SocketAddr::from(([127, 0, 0, 1], 4000));
-        let conn = shard.accepted(peer).unwrap();
-        shard.did_accept(0, Accepted::Drained);
-        let mut open = Self {
-            shard,
-            conn,
-            written: Vec::new(),
-        };
-        let answer = open.turn(upgrade_request("/", &[]).as_bytes());
-        assert!(answer.starts_with(b"HTTP/1.1 101 "));
-        open
-    }
-
-    /// One read brings `stream`. Returns what was written until the shard waits.
-    fn turn(&mut self, stream: &[u8]) -> &[u8] {
-        self.written.clear();
-        self.shard.time(Now::default());
-        self.shard.readable(self.conn, NearEnd::No);
-        let mut stream = Some(stream);
-        loop {
-            match self.shard.next_step() {
-                Step::Read {
-                    into: ReadInto::Buffer(buffer),
-                    ..
-                } => {
-                    let result = match stream.take() {
-                        Some(bytes) => {
-                            buffer[..bytes.len()].copy_from_slice(bytes);
-                            ReadResult::Bytes(bytes.len())
-                        }
-                        None => ReadResult::WouldBlock,
-                    };
-                    self.shard.did_read(result);
-                }
-                Step::Write { output, .. } => {
-                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                    let count = output.slices(&mut slices);
-                    for slice in &slices[..count] {
-                        self.written.extend_from_slice(slice);
-                    }
-                    let bytes = output.queued_bytes();
-                    self.shard.did_write(WriteResult::All(bytes));
-                }
-                Step::Wait(Some(0)) => {}
-                Step::Wait(_) => return &self.written,
-                step @ (Step::Accept { .. }
-                | Step::Read { .. }
-                | Step::EndOutput(_)
-                | Step::Close(..)
-                | Step::Mail(..)) => panic!("{step:?}"),
-            }
-        }
-    }
 }

@@ -4,11 +4,14 @@ use std::hint::black_box;
 
 use corewire::protocol::frame::OpCode;
 use corewire_testkit::frames::{self, Fin};
+use corewire_testkit::material::ascii;
+use corewire_testkit::receiver::{Received, Receiver};
 use criterion::{BenchmarkId, Throughput};
 
 use crate::Criterion;
-use crate::material::{ascii, count};
-use crate::receiver::{Received, Receiver, TheirReceiver};
+use crate::count;
+use crate::fastwebsockets::FastReceiver;
+use crate::receiver::TheirReceiver;
 
 /// The receive buffer of a core.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -34,11 +37,16 @@ pub(crate) fn decode(criterion: &mut Criterion) {
         let mut theirs = TheirReceiver::new(BUFFER_BYTES);
         assert_eq!(ours.receive(&stream), right);
         assert_eq!(theirs.receive(&stream), right);
+        let mut fast = FastReceiver::new();
+        assert_eq!(fast.receive(&stream), right);
         group.bench_function(BenchmarkId::new("corewire", name), |b| {
             b.iter(|| ours.receive(black_box(&stream)));
         });
         group.bench_function(BenchmarkId::new("tungstenite", name), |b| {
             b.iter(|| theirs.receive(black_box(&stream)));
+        });
+        group.bench_function(BenchmarkId::new("fastwebsockets", name), |b| {
+            b.iter(|| fast.receive(black_box(&stream)));
         });
     }
     group.finish();
@@ -49,7 +57,8 @@ pub(crate) fn assemble(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("assemble");
     group.throughput(Throughput::Bytes(count(FRAGMENTED_BYTES)));
     for fragments in [16, 256] {
-        let stream = fragmented(fragments);
+        let message = ascii(FRAGMENTED_BYTES);
+        let stream = frames::fragmented(OpCode::Text, message.as_bytes(), fragments);
         let right = Received {
             messages: 1,
             bytes: FRAGMENTED_BYTES,
@@ -58,31 +67,17 @@ pub(crate) fn assemble(criterion: &mut Criterion) {
         let mut theirs = TheirReceiver::new(BUFFER_BYTES);
         assert_eq!(ours.receive(&stream), right);
         assert_eq!(theirs.receive(&stream), right);
+        let mut fast = FastReceiver::new();
+        assert_eq!(fast.receive(&stream), right);
         group.bench_function(BenchmarkId::new("corewire", fragments), |b| {
             b.iter(|| ours.receive(black_box(&stream)));
         });
         group.bench_function(BenchmarkId::new("tungstenite", fragments), |b| {
             b.iter(|| theirs.receive(black_box(&stream)));
         });
+        group.bench_function(BenchmarkId::new("fastwebsockets", fragments), |b| {
+            b.iter(|| fast.receive(black_box(&stream)));
+        });
     }
     group.finish();
-}
-
-fn fragmented(fragments: usize) -> Vec<u8> {
-    let message = ascii(FRAGMENTED_BYTES).into_bytes();
-    let pieces = message.chunks(FRAGMENTED_BYTES / fragments);
-    let mut stream = Vec::new();
-    for (at, piece) in pieces.enumerate() {
-        let opcode = match at {
-            0 => OpCode::Text,
-            _ => OpCode::Continuation,
-        };
-        let fin = if at + 1 == fragments {
-            Fin::Last
-        } else {
-            Fin::More
-        };
-        stream.extend(frames::frame(opcode, fin, piece));
-    }
-    stream
 }

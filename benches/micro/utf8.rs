@@ -3,10 +3,11 @@
 use std::hint::black_box;
 
 use corewire::protocol::utf8::{Utf8Validator, validate};
+use corewire_testkit::material::{ascii, mixed};
 use criterion::{BenchmarkId, Throughput};
 
 use crate::Criterion;
-use crate::material::{ascii, count, mixed};
+use crate::count;
 
 const VALIDATORS: [(&str, fn(&[u8]) -> bool); 4] = [
     ("corewire", |text| validate(text).is_ok()),

@@ -85,6 +85,23 @@ pub fn close(code: u16) -> Vec<u8> {
     frame(OpCode::Close, Fin::Last, &code.to_be_bytes())
 }
 
+/// A message in so many fragments, of equal length as far as possible.
+#[must_use]
+pub fn fragmented(opcode: OpCode, message: &[u8], fragments: usize) -> Vec<u8> {
+    let pieces = message.chunks(message.len().div_ceil(fragments).max(1));
+    let last = pieces.len().saturating_sub(1);
+    let mut bytes = Vec::new();
+    for (at, piece) in pieces.enumerate() {
+        let opcode = match at {
+            0 => opcode,
+            _ => OpCode::Continuation,
+        };
+        let fin = if at == last { Fin::Last } else { Fin::More };
+        bytes.extend(frame(opcode, fin, piece));
+    }
+    bytes
+}
+
 /// The same bytes `times` times.
 #[must_use]
 pub fn repeated(bytes: &[u8], times: usize) -> Vec<u8> {

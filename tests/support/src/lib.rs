@@ -4,25 +4,31 @@
 //! says, and expects answers before a deadline. [`Served`] is a server in this process, with any
 //! application and options; [`Process`] is the real binary. Nothing here waits for luck: whatever
 //! is waited for is an event, and what does not come in time fails the test with what came
-//! instead.
+//! instead. Benches have [`Bare`], a core without sockets, and [`Receiver`], one connection of it.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
     reason = "tests have clocks and threads, and a failed unwrap is a failed test"
 )]
 
+pub mod apps;
+pub mod bare;
 pub mod frames;
+pub mod material;
 pub mod peer;
 pub mod process;
 pub mod random;
+pub mod receiver;
 pub mod served;
 pub mod system;
 
 use std::time::{Duration, Instant};
 
+pub use bare::Bare;
 pub use peer::{Ended, Frame, Peer, Reply};
 pub use process::{Process, Serve};
 pub use random::Random;
+pub use receiver::Receiver;
 pub use served::Served;
 
 /// How long a test waits for what must come: far more than it takes, since machines are busy.
