@@ -3,13 +3,14 @@
 
 export RUSTDOCFLAGS = -Dwarnings
 
-.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle fuzz fuzz-replay bench-micro
+.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle fuzz fuzz-replay bench-micro \
+        icount icount-build icount-baseline
 
-test: tools fmt lint doc unit fuzz-replay interop autobahn-ci
+test: tools fmt lint doc unit fuzz-replay interop icount autobahn-ci
 	@echo "make test: all steps passed"
 
 # What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
-# curl as clients.
+# curl as clients, valgrind to count instructions.
 tools:
 	@.ci/tools
 
@@ -59,6 +60,18 @@ bench-idle:
 # what has that word in its name.
 bench-micro:
 	cargo bench --locked --bench micro -- $(BENCH)
+
+# Instructions of pieces of the hot path under callgrind, built like the server. Fails where one
+# costs 3 % more than in benches/icount/baseline.txt. CI runs it.
+icount: icount-build
+	benches/icount/run
+
+# Accepts what a change costs, or keeps what it has won.
+icount-baseline: icount-build
+	benches/icount/run --write
+
+icount-build:
+	cargo build --release --locked -p corewire-icount
 
 # Each fuzz target in turn, for so many seconds each. What it finds goes into the target folder,
 # beside the committed corpus. Needs cargo-fuzz, a C++ compiler, and no nightly.
