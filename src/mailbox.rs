@@ -149,6 +149,7 @@ impl<M> std::fmt::Debug for Mailbox<M> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
     use std::sync::mpsc;
 
     use super::*;
@@ -203,25 +204,25 @@ mod tests {
         );
     }
 
-    /// The real queue under load: a lost wake-up would leave the receiver asleep for ever.
+    /// The real queue under load. The sender waits until each batch was taken, so that no later one
+    /// makes good for a lost wake-up: the receiver would be left asleep for ever.
     #[test]
     fn no_mail_is_left_while_its_core_sleeps() {
         let (mut first, second, rung) = pair();
         let total = 200_000;
+        let taken = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&taken);
         let sender = std::thread::Builder::new()
             .spawn(move || {
                 for number in 0..total {
-                    let mut mail = number;
-                    while let Err(Full(back)) = first.send(CoreId(1), mail) {
-                        mail = back;
+                    first.send(CoreId(1), number).unwrap();
+                    if number % 7 == 0 || number + 1 == total {
                         first.post();
-                        std::hint::spin_loop();
-                    }
-                    if number % 7 == 0 {
-                        first.post();
+                        while seen.load(Ordering::Relaxed) <= number {
+                            std::thread::yield_now();
+                        }
                     }
                 }
-                first.post();
             })
             .unwrap();
         let mut expected = 0;
@@ -229,6 +230,11 @@ mod tests {
             while let Some(number) = second.receive(CoreId(0)) {
                 assert_eq!(number, expected);
                 expected += 1;
+                taken.store(expected, Ordering::Relaxed);
+            }
+            // A core has more to do between its mail and its sleep: it may come at any moment.
+            for _ in 0..expected % 1024 {
+                std::hint::spin_loop();
             }
             if expected < total && second.may_sleep() {
                 rung.recv_timeout(std::time::Duration::from_secs(20))
