@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corewire::protocol::deflate::{Codec, DEFLATE_LEVEL, InflateBudget};
 use corewire::protocol::frame::OpCode;
+use corewire_testkit::floods::{self, deflated};
 use corewire_testkit::frames::{self, Fin, frame};
-use corewire_testkit::{Ended, Peer, Process, Random, Serve, quantile};
+use corewire_testkit::{Ended, Peer, Process, Serve, quantile};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_corewire");
 const MIB: usize = 1 << 20;
@@ -16,56 +16,6 @@ const MIB: usize = 1 << 20;
 const P99_MAX: Duration = Duration::from_millis(40);
 const RUNS: usize = 5;
 const RUN: Duration = Duration::from_millis(150);
-
-fn deflated(plain: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    Codec::new(DEFLATE_LEVEL, InflateBudget::new(64 << 20)).deflate(15, None, plain, &mut out);
-    out
-}
-
-/// About 64 KiB of the same frame, to be sent again and again.
-fn chunk(of: &[u8]) -> Vec<u8> {
-    of.repeat((64 << 10) / of.len() + 1)
-}
-
-/// What a client floods with, over and over.
-fn floods() -> Vec<(&'static str, Vec<u8>)> {
-    let start = frame(OpCode::Binary, Fin::More, b"x");
-    let end = frame(OpCode::Continuation, Fin::Last, b"x");
-    let tiny = frame(OpCode::Continuation, Fin::More, b"x");
-    let fragments = [start, tiny.repeat(5000), end].concat();
-    // Just within the ratio, and half noise, so that inflating is work.
-    let mut plain = Random::new(1).bytes(9 << 10);
-    plain.resize(900 << 10, b'x');
-    let bomb = frames::compressed(OpCode::Binary, Fin::Last, &deflated(&plain));
-    vec![
-        ("tiny messages", chunk(&frames::binary(b"x"))),
-        ("empty messages", chunk(&frames::text(""))),
-        ("pings", chunk(&frames::ping(b""))),
-        ("pongs", chunk(&frames::pong(b""))),
-        ("fragments", fragments),
-        ("compressed messages", chunk(&bomb)),
-        ("large messages", frames::binary(&vec![1; MIB])),
-    ]
-}
-
-/// Sends `wire` again and again, and reads what comes, until told to stop.
-fn flood(mut peer: Peer, wire: &[u8], stop: &AtomicBool) {
-    let mut sender = peer.second_handle();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                let taken = sender.send_what_is_taken(wire, Duration::from_millis(500));
-                // Frames must not be torn: after a cut there is nothing more to say.
-                if taken < wire.len() {
-                    break;
-                }
-            }
-            sender.hang_up();
-        });
-        let _ = peer.discard();
-    });
-}
 
 /// The round trips of a polite client for a while.
 fn round_trips(peer: &mut Peer, during: Duration) -> Vec<Duration> {
@@ -102,10 +52,10 @@ fn p99_beside(server: &Process, noise: impl Fn(&AtomicBool) + Sync) -> Duration 
 #[test]
 fn a_polite_client_beside_a_flood() {
     let server = Serve::new(BINARY).cores(1).start();
-    for (what, wire) in floods() {
+    for (what, wire) in floods::wires() {
         let before = server.rss_bytes();
         let p99 = p99_beside(&server, |stop| {
-            flood(Peer::deflate_websocket(server.address()), &wire, stop);
+            floods::flood(Peer::deflate_websocket(server.address()), &wire, stop);
         });
         let grown = server.rss_bytes().saturating_sub(before);
         println!("beside {what}: p99 {p99:?}, {} KiB more", grown >> 10);
@@ -117,7 +67,7 @@ fn a_polite_client_beside_a_flood() {
     assert!(p99 < P99_MAX, "beside an accept storm the p99 is {p99:?}");
     let p99 = p99_beside(&server, |stop| {
         let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500);
-        flood(Peer::connect(server.address()), request.as_bytes(), stop);
+        floods::flood(Peer::connect(server.address()), request.as_bytes(), stop);
     });
     println!("beside pipelined requests: p99 {p99:?}");
     assert!(

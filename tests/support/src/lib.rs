@@ -13,6 +13,7 @@
 
 pub mod apps;
 pub mod bare;
+pub mod floods;
 pub mod frames;
 pub mod material;
 pub mod peer;
