@@ -4,7 +4,7 @@
 export RUSTDOCFLAGS = -Dwarnings
 
 .PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle fuzz fuzz-replay bench-micro \
-        icount icount-build icount-baseline planted planted-apply
+        icount icount-build icount-baseline planted planted-apply soak
 
 test: tools fmt lint doc unit planted-apply fuzz-replay interop icount autobahn-ci
 	@echo "make test: all steps passed"
@@ -81,6 +81,14 @@ planted:
 # Whether their patches still apply: a second. CI runs it.
 planted-apply:
 	tests/planted/run --applies
+
+# Everything at once against the real server: floods beside polite clients, connections that come and
+# go, slow readers, compression. Fails if memory grows, a descriptor stays open, something panics or
+# polite clients wait. Draws target/tmp/soak.svg.
+MINUTES = 30
+
+soak:
+	MINUTES=$(MINUTES) cargo test --release --locked --test soak -- --ignored --nocapture
 
 # Each fuzz target in turn, for so many seconds each. What it finds goes into the target folder,
 # beside the committed corpus. Needs cargo-fuzz, a C++ compiler, and no nightly.
