@@ -1,4 +1,5 @@
-//! One open connection: what goes out, what comes back, and when what is on its way was sent.
+//! One open connection of an echo run: what goes out, what comes back, and since when what is on
+//! its way is waited for.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -8,6 +9,7 @@ use mio::net::TcpStream;
 
 use super::error::Fault;
 use super::messages::{Messages, control_frame};
+use super::opening::Opened;
 use super::replies::{Replies, Totals};
 
 /// An open connection.
@@ -17,11 +19,15 @@ pub(super) struct Connection {
     replies: Replies,
     /// The place in the ring of the message that is sent next.
     place: usize,
-    /// Where the part of [`Messages::wire`] begins that is not yet written, always in its ring.
+    /// Where the part of [`Messages::wire`] begins that is not yet written, always before its
+    /// ring ends.
     at: usize,
-    /// How many bytes that part has.
+    /// How many bytes that part has, which may be many rounds.
     unsent: usize,
-    /// Messages that have no reply yet, as times of sending with how many were sent then.
+    /// The socket has not taken all that was to be written.
+    stuck: bool,
+    /// Messages that have no reply yet, as the times from which their latency counts, with how
+    /// many of them each has.
     pending: VecDeque<(u64, u64)>,
     /// How many those are together.
     outstanding: u64,
@@ -41,19 +47,23 @@ pub(super) enum Reading {
 }
 
 impl Connection {
-    /// Messages go out and replies are expected from `place` in the ring on.
-    pub(super) fn new(stream: TcpStream, place: usize, messages: &Messages) -> Self {
-        Self {
-            stream,
-            replies: Replies::new(place),
+    /// Takes what came behind the answer to the handshake.
+    pub(super) fn new(opened: Opened, messages: &Messages) -> Result<Self, Fault> {
+        let place = messages.first_place(opened.number);
+        let mut connection = Self {
+            stream: opened.stream,
+            replies: Replies::new(opened.number, place, messages),
             place,
             at: messages.start(place),
             unsent: 0,
+            stuck: false,
             pending: VecDeque::new(),
             outstanding: 0,
             sent: 0,
             control: Vec::new(),
-        }
+        };
+        connection.take(&opened.rest, messages)?;
+        Ok(connection)
     }
 
     /// Messages sent so far.
@@ -66,22 +76,32 @@ impl Connection {
         self.outstanding
     }
 
+    /// Whether the socket has not taken what was to be sent before.
+    pub(super) const fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+
     pub(super) const fn totals(&self) -> Totals {
         self.replies.totals()
     }
 
-    /// Sends the next `number` messages, at most the depth of the run, as of `now`.
-    pub(super) fn send(&mut self, number: u64, now: u64, messages: &Messages) -> Result<(), Fault> {
+    /// Pongs that have come.
+    pub(super) const fn pongs(&self) -> u64 {
+        self.replies.pongs()
+    }
+
+    /// Lets the next `number` messages wait for the next [`flush`](Self::flush); their latency
+    /// counts from `since`.
+    pub(super) fn queue(&mut self, number: u64, since: u64, messages: &Messages) {
         if number == 0 {
-            return Ok(());
+            return;
         }
         self.sent += number;
         self.outstanding += number;
-        self.pending.push_back((now, number));
+        self.pending.push_back((since, number));
         let number = usize::try_from(number).unwrap_or(usize::MAX);
         self.unsent += messages.bytes(self.place, number);
-        self.place = (self.place + number) % messages.count();
-        self.flush(messages)
+        self.place = messages.place_after(self.place, number);
     }
 
     /// Sends a ping with a few bytes of payload.
@@ -98,6 +118,7 @@ impl Connection {
 
     /// Writes what the socket takes.
     pub(super) fn flush(&mut self, messages: &Messages) -> Result<(), Fault> {
+        self.stuck = true;
         while !self.control.is_empty() {
             // Not inside a frame: first the rest of the one that is on its way.
             let rest = messages.frame_end(self.at) - self.at;
@@ -118,20 +139,22 @@ impl Connection {
                 return Ok(());
             }
         }
+        self.stuck = false;
         Ok(())
     }
 
     /// Writes up to `len` of the unsent bytes with one call. False: the socket takes no more.
     fn write_messages(&mut self, len: usize, messages: &Messages) -> Result<bool, Fault> {
-        match self.stream.write(messages.wire(self.at..self.at + len)) {
+        let bytes = messages.wire(self.at, len);
+        match self.stream.write(bytes) {
             Ok(written) => {
                 self.unsent -= written;
                 self.at += written;
-                if self.at >= messages.ring_bytes() {
-                    self.at -= messages.ring_bytes();
+                while self.at >= messages.round_end() {
+                    self.at -= messages.round_bytes();
                 }
                 // A short write means that the socket is full: its edge will come.
-                Ok(written == len)
+                Ok(written == bytes.len())
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error.into()),
@@ -159,8 +182,8 @@ impl Connection {
         })
     }
 
-    /// Takes bytes that have been read already. Returns how many replies they complete.
-    pub(super) fn take(&mut self, bytes: &[u8], messages: &Messages) -> Result<u64, Fault> {
+    /// Takes bytes that have been read. Returns how many replies they complete.
+    fn take(&mut self, bytes: &[u8], messages: &Messages) -> Result<u64, Fault> {
         let before = self.replies.totals().messages;
         self.replies.read(bytes, messages, &mut self.control)?;
         let replies = self.replies.totals().messages - before;
@@ -174,15 +197,15 @@ impl Connection {
         Ok(replies)
     }
 
-    /// Takes the sending times of the oldest `replies` messages off, and calls `each` with every
-    /// time and how many were sent then.
+    /// Takes the times of the oldest `replies` messages off, and calls `each` with every
+    /// time and how many messages have it.
     pub(super) fn answered(&mut self, mut replies: u64, mut each: impl FnMut(u64, u64)) {
         while replies > 0 {
-            let Some((sent_at, number)) = self.pending.front_mut() else {
+            let Some((since, number)) = self.pending.front_mut() else {
                 return;
             };
             let part = replies.min(*number);
-            each(*sent_at, part);
+            each(*since, part);
             replies -= part;
             *number -= part;
             if *number == 0 {

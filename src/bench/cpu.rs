@@ -39,6 +39,8 @@ pub(super) struct Used {
     pub(super) elapsed_ns: u64,
     /// By us.
     pub(super) own_ns: u64,
+    /// By our busiest thread.
+    pub(super) own_busiest_ns: u64,
     /// By the server.
     pub(super) server_ns: Option<u64>,
     /// By the server's busiest thread.
@@ -72,6 +74,7 @@ impl Sample {
         Used {
             elapsed_ns,
             own_ns,
+            own_busiest_ns: spent(&self.own, &later.own).max().unwrap_or(0),
             server_ns,
             server_busiest_ns: server.and_then(|(before, after)| spent(before, after).max()),
             foreign_share,

@@ -1,41 +1,51 @@
-//! `corewire bench echo`: every message comes back, and the next goes out when it has.
+//! `corewire bench echo`: every message comes back.
 //!
-//! A closed loop: each connection keeps `depth` messages on their way. It finds the highest
-//! throughput, and at depth 1 the round trip under full load; a server that stalls is sent less
-//! meanwhile, so its latencies look better than users would find them.
+//! Closed loop: each connection keeps `depth` messages on their way, and the next goes out when one
+//! has come back. It finds the highest throughput, and at depth 1 the round trip under full load; a
+//! server that stalls is sent less meanwhile, so its latencies look better than users would find
+//! them. Open loop: messages are due at a rate, whatever comes back, and latencies count from when
+//! they were due ([`pace`](super::pace)); that is what users would find.
 
 use std::fmt;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::clock::{Clock, nanoseconds};
-use super::connection::Reading;
-use super::cpu::Sample;
-use super::error::Error;
+use super::connection::{Connection, Reading};
+use super::error::{Error, Fault};
+use super::figures::{self, Figures};
 use super::messages::Messages;
-use super::opening::Offer;
+use super::opening::{Asked, Offer, Opened};
+use super::pace::Schedule;
 use super::report::{self, Latency, Load};
-use super::swarm::Swarm;
+use super::swarm::{self, Swarm, Wait, Work};
 use super::target::{Scheme, Target};
+use super::workers::{self, Plan, TICK, Watch, Window, Worker};
 
 pub use super::messages::{Content, Deflate};
+pub use super::pace::Kept;
 
-/// How long the last messages have to come back.
+/// How long the last messages have to come back, as long as none does.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Round trips are recorded up to this, with three digits.
-const ROUND_TRIP_MAX: Duration = Duration::from_secs(60);
+/// How long they have in all: what a server that is driven beyond its limit has queued.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// Messages that one thread may wait for in an open loop, 16 bytes each.
+const BACKLOG_MAX: u64 = 4 << 20;
+/// Messages that are sent at most before replies are read again.
+const BURST_MAX: u64 = 1024;
 
 /// What to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Connections.
     pub connections: usize,
+    /// Threads of the generator, each with a part of the connections.
+    pub threads: usize,
     /// Bytes of a message.
     pub size: usize,
-    /// Messages on their way per connection.
-    pub depth: usize,
+    /// When the next message goes out.
+    pub pace: Pace,
     /// How long is measured.
     pub measure: Duration,
     /// How long is sent before.
@@ -48,6 +58,15 @@ pub struct Options {
     pub server_pid: Option<u32>,
 }
 
+/// When messages are sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// Closed loop: for every reply, so that so many are on their way per connection.
+    Depth(usize),
+    /// Open loop: so many a second on all connections together, whatever comes back.
+    Rate(f64),
+}
+
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -55,21 +74,26 @@ pub struct Report {
     pub url: String,
     /// Connections.
     pub connections: usize,
+    /// Threads of the generator.
+    pub threads: usize,
     /// Bytes of a message.
     pub size: usize,
-    /// Messages on their way per connection.
-    pub depth: usize,
+    /// Messages on their way per connection, in a closed loop.
+    pub depth: Option<usize>,
+    /// What was due, in an open loop.
+    pub schedule: Option<Kept>,
     /// Whether they were text.
     pub text: bool,
-    /// Whether they were compressed.
-    pub deflate: bool,
+    /// Whether they were compressed, and how.
+    pub deflate: Deflate,
     /// How long was measured.
     pub seconds: f64,
     /// Messages that came back in that time.
     pub messages: u64,
     /// The same per second.
     pub messages_per_second: f64,
-    /// From sending a message to its reply.
+    /// From sending a message, or from when it was due, to its reply; of the messages that were
+    /// sent or due in the measured time.
     pub round_trip_ns: Latency,
     /// CPU time.
     pub cpu: Load,
@@ -79,6 +103,9 @@ pub struct Report {
     pub compared: u64,
     /// What makes the figures worth less.
     pub warnings: Vec<String>,
+    /// All that was counted, for a plot.
+    #[serde(skip)]
+    pub figures: Figures,
 }
 
 /// Measures `target`.
@@ -86,69 +113,140 @@ pub struct Report {
 /// # Errors
 ///
 /// Whatever makes the figures worthless; the server's faults among them.
-pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
+pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Report, Error> {
     check(target, options)?;
+    swarm::raise_descriptor_limit(options.connections)?;
+    let depth = match options.pace {
+        Pace::Depth(depth) => depth,
+        Pace::Rate(_) => 1,
+    };
     let messages = Messages::build(
         target.scheme(),
         options.content,
         options.deflate,
         options.size,
-        options.depth,
+        depth,
     )?;
-    let clock = Clock::start();
-    let mut swarm = Swarm::new(target, Offer::of(options.deflate), &messages, clock)?;
-    swarm.open(options.connections)?;
+    let asked = Asked {
+        offer: Offer::of(options.deflate, options.size),
+        subprotocol: None,
+    };
+    let plan = Plan {
+        threads: options.threads,
+        warm_up: options.warm_up,
+        measure: options.measure,
+        server_pid: options.server_pid,
+    };
+    let outcome = workers::run(&plan, Clock::start(), watch, |worker| {
+        work(worker, target, &asked, options, &messages)
+    })?;
 
-    let mut course = Course::new(clock, options)?;
-    course.start(&mut swarm)?;
-    course.send_for(&mut swarm, options.warm_up)?;
-    course.forget();
-    let before = Sample::take(clock.now(), options.server_pid)?;
-    course.send_for(&mut swarm, options.measure)?;
-    let after = Sample::take(clock.now(), options.server_pid)?;
-    let (replies, round_trips) = (course.replies, course.round_trips.clone());
-    course.drain(&mut swarm)?;
-
-    let (sent, compared) = verify(&swarm)?;
-    swarm.close()?;
-    let used = before.until(&after);
-    let seconds = Duration::from_nanos(used.elapsed_ns).as_secs_f64();
-    let cpu = Load::of(&used, replies);
+    let parts = &outcome.results;
+    let figures = figures::merged(outcome.window, &mut parts.iter().map(|part| &part.figures))?;
+    let schedule = match options.pace {
+        Pace::Depth(_) => None,
+        Pace::Rate(rate) => {
+            let mut all = Kept::new(rate);
+            parts.iter().for_each(|part| all.merge(&part.kept));
+            Some(all)
+        }
+    };
+    let rate = figures.per_second();
+    let cpu = Load::of(&outcome.used, rate);
+    let mut warnings = cpu.warnings();
+    warnings.extend(schedule.iter().flat_map(|kept| kept.warnings(rate)));
     Ok(Report {
         url: target.to_string(),
         connections: options.connections,
+        threads: options.threads,
         size: options.size,
-        depth: options.depth,
+        depth: schedule.is_none().then_some(depth),
+        schedule,
         text: options.content == Content::Text,
-        deflate: options.deflate != Deflate::Off,
-        seconds,
-        messages: replies,
-        messages_per_second: replies as f64 / seconds,
-        round_trip_ns: Latency::of(&round_trips),
+        deflate: options.deflate,
+        seconds: outcome.window.seconds(),
+        messages: figures.count(),
+        messages_per_second: rate,
+        round_trip_ns: Latency::of(figures.latency()),
         cpu,
-        sent,
-        compared,
-        warnings: cpu.warnings(),
+        sent: parts.iter().map(|part| part.sent).sum(),
+        compared: parts.iter().map(|part| part.compared).sum(),
+        warnings,
+        figures,
     })
 }
 
 fn check(target: &Target, options: &Options) -> Result<(), Error> {
-    if options.connections == 0 || options.depth == 0 {
-        return Err(Error::Settings(
-            "at least one connection and one message at a time are needed".to_owned(),
-        ));
+    let refuse = |reason: &str| Err(Error::Settings(reason.to_owned()));
+    if options.connections == 0 || options.pace == Pace::Depth(0) {
+        return refuse("at least one connection and one message at a time are needed");
+    }
+    if let Pace::Rate(rate) = options.pace
+        && !(rate > 0.0 && rate.is_finite())
+    {
+        return refuse("--rate must be more than 0 messages a second");
+    }
+    if options.connections < options.threads {
+        return refuse("more --threads than --connections: each thread needs one of its own");
     }
     if target.scheme() == Scheme::Tcp && options.deflate != Deflate::Off {
-        return Err(Error::Settings(
-            "a tcp:// server negotiates nothing: leave out --deflate".to_owned(),
-        ));
+        return refuse("a tcp:// server negotiates nothing: leave out --deflate");
     }
-    Ok(())
+    workers::check(options.threads, options.measure)
+}
+
+/// What one thread has found.
+struct Part {
+    figures: Figures,
+    kept: Kept,
+    sent: u64,
+    compared: u64,
+}
+
+fn work(
+    worker: &Worker<'_, Part>,
+    target: &Target,
+    asked: &Asked,
+    options: &Options,
+    messages: &Messages,
+) -> Result<Part, Error> {
+    let (clock, own) = (worker.clock, worker.share(options.connections));
+    let mut swarm = Swarm::new(target, asked, own.start, clock)?;
+    let mut course = Course {
+        clock,
+        messages,
+        figures: Figures::new(Window::NONE)?,
+        replies: 0,
+        sending: Sending::Nothing,
+    };
+    swarm.open(own.len(), &mut course)?;
+
+    let window = worker.ready()?;
+    course.figures = Figures::new(window)?;
+    let kept = match options.pace {
+        Pace::Depth(depth) => {
+            course.closed_loop(&mut swarm, worker, window, depth as u64)?;
+            Kept::new(0.0)
+        }
+        Pace::Rate(rate) => {
+            let schedule = Schedule::new(window.begin, rate, worker.number, options.threads);
+            course.open_loop(&mut swarm, worker, window, schedule)?
+        }
+    };
+    course.drain(&mut swarm, worker)?;
+    let (sent, compared) = verify(&swarm)?;
+    swarm.close(&mut course)?;
+    Ok(Part {
+        figures: course.figures,
+        kept,
+        sent,
+        compared,
+    })
 }
 
 /// Every message must have come back once the run is over. Returns how many, and how many had
 /// their content compared.
-fn verify(swarm: &Swarm<'_>) -> Result<(u64, u64), Error> {
+fn verify(swarm: &Swarm<'_, Connection>) -> Result<(u64, u64), Error> {
     let (mut sent, mut received, mut compared) = (0, 0, 0);
     for connection in swarm.connections() {
         sent += connection.sent();
@@ -162,114 +260,211 @@ fn verify(swarm: &Swarm<'_>) -> Result<(u64, u64), Error> {
     }
 }
 
-/// The course of a run: what has come back, and how fast.
-struct Course {
+/// The course of one thread's run: what has come back, and how fast.
+struct Course<'a> {
     clock: Clock,
-    depth: u64,
-    round_trips: Histogram<u64>,
+    messages: &'a Messages,
+    figures: Figures,
+    /// Replies so far.
     replies: u64,
+    sending: Sending,
 }
 
-impl Course {
-    fn new(clock: Clock, options: &Options) -> Result<Self, Error> {
-        let round_trips = Histogram::new_with_bounds(1, nanoseconds(ROUND_TRIP_MAX), 3)
-            .map_err(|error| Error::Settings(error.to_string()))?;
-        Ok(Self {
-            clock,
-            depth: options.depth as u64,
-            round_trips,
-            replies: 0,
-        })
+/// What goes out when a reply has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// The next message.
+    ForEachReply,
+    /// Nothing on that account.
+    Nothing,
+}
+
+impl Work for Course<'_> {
+    type Connection = Connection;
+
+    fn opened(&mut self, opened: Opened) -> Result<Connection, Fault> {
+        Connection::new(opened, self.messages)
     }
 
-    /// Sends the first messages on every connection.
-    fn start(&self, swarm: &mut Swarm<'_>) -> Result<(), Error> {
-        swarm.each(1, |connection, messages| {
-            connection.send(self.depth, self.clock.now(), messages)
-        })
-    }
-
-    /// Sends a message for every reply, for `duration`.
-    fn send_for(&mut self, swarm: &mut Swarm<'_>, duration: Duration) -> Result<(), Error> {
-        let end = self.clock.now() + nanoseconds(duration);
+    fn readable(&mut self, connection: &mut Connection, buffer: &mut [u8]) -> Result<(), Fault> {
         loop {
-            let left = end.saturating_sub(self.clock.now());
-            if left == 0 {
+            let reading = connection.read(buffer, self.messages)?;
+            let (Reading::Replies(replies) | Reading::Last(replies)) = reading;
+            if replies > 0 {
+                let now = self.clock.now();
+                connection.answered(replies, |since, number| {
+                    self.figures.took(since, now, number);
+                });
+                self.figures.came(now, replies);
+                self.replies += replies;
+                if self.sending == Sending::ForEachReply {
+                    connection.queue(replies, now, self.messages);
+                    connection.flush(self.messages)?;
+                }
+            }
+            if let Reading::Last(_) = reading {
                 return Ok(());
             }
-            self.turn(swarm, Duration::from_nanos(left), true)?;
+        }
+    }
+
+    fn writable(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        connection.flush(self.messages)
+    }
+
+    fn close(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        connection.close(self.messages)
+    }
+}
+
+type Connections<'a> = Swarm<'a, Connection>;
+
+impl Course<'_> {
+    /// Sends a message for every reply.
+    fn closed_loop(
+        &mut self,
+        swarm: &mut Connections<'_>,
+        worker: &Worker<'_, Part>,
+        window: Window,
+        depth: u64,
+    ) -> Result<(), Error> {
+        self.sending = Sending::ForEachReply;
+        swarm.each(1, |connection| {
+            connection.queue(depth, self.clock.now(), self.messages);
+            connection.flush(self.messages)
+        })?;
+        loop {
+            let left = window.until.saturating_sub(self.clock.now());
+            if left == 0 {
+                break;
+            }
+            let wait = Duration::from_nanos(left).min(TICK);
+            self.turn(swarm, worker, Wait::Roughly(wait))?;
+        }
+        self.sending = Sending::Nothing;
+        Ok(())
+    }
+
+    /// Sends every message when it is due, on one connection after the other.
+    fn open_loop(
+        &mut self,
+        swarm: &mut Connections<'_>,
+        worker: &Worker<'_, Part>,
+        window: Window,
+        mut schedule: Schedule,
+    ) -> Result<Kept, Error> {
+        let mut kept = Kept::new(0.0);
+        let connections = swarm.connections().count() as u64;
+        let (mut next, mut sent) = (0, 0);
+        loop {
+            let now = self.clock.now();
+            let due_until = (now + 1).min(window.until);
+            let mut queued = 0;
+            while schedule.due() < due_until && queued < BURST_MAX {
+                let due = schedule.due();
+                schedule.advance();
+                let place = usize::try_from((next + queued) % connections).unwrap_or(0);
+                swarm.with(place, |connection| {
+                    connection.queue(1, due, self.messages);
+                    if window.holds(due) {
+                        kept.sent(due, now, connection.is_stuck());
+                    }
+                    Ok(())
+                })?;
+                queued += 1;
+            }
+            // What is due together goes out together.
+            for number in next..next + queued.min(connections) {
+                let place = usize::try_from(number % connections).unwrap_or(0);
+                swarm.with(place, |connection| connection.flush(self.messages))?;
+            }
+            next = (next + queued) % connections;
+            sent += queued;
+            if sent - self.replies > BACKLOG_MAX {
+                return Err(Error::Backlog);
+            }
+            let due = schedule.due();
+            if due >= window.until && now >= window.until {
+                return Ok(kept);
+            }
+            let until = due.min(window.until);
+            let wait = Duration::from_nanos(until.saturating_sub(self.clock.now()));
+            self.turn(swarm, worker, Wait::Exactly(wait.min(TICK)))?;
         }
     }
 
     /// Receives what is on its way, and sends nothing more.
-    fn drain(&mut self, swarm: &mut Swarm<'_>) -> Result<(), Error> {
-        let end = self.clock.now() + nanoseconds(DRAIN_TIMEOUT);
-        let waiting = |swarm: &Swarm<'_>| swarm.connections().any(|one| one.outstanding() > 0);
-        while waiting(swarm) && self.clock.now() < end {
-            self.turn(swarm, Duration::from_millis(100), false)?;
+    fn drain(
+        &mut self,
+        swarm: &mut Connections<'_>,
+        worker: &Worker<'_, Part>,
+    ) -> Result<(), Error> {
+        let waiting = |swarm: &Connections<'_>| {
+            let mut all = swarm.connections();
+            all.any(|one| one.outstanding() > 0)
+        };
+        let end = self.clock.now() + nanoseconds(DRAIN_MAX);
+        let (mut replies, mut since) = (self.replies, self.clock.now());
+        while waiting(swarm) {
+            self.turn(swarm, worker, Wait::Roughly(TICK))?;
+            let now = self.clock.now();
+            if self.replies > replies {
+                (replies, since) = (self.replies, now);
+            } else if now - since > nanoseconds(DRAIN_TIMEOUT) {
+                break;
+            }
+            if now > end {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn turn(&mut self, swarm: &mut Swarm<'_>, timeout: Duration, send: bool) -> Result<(), Error> {
-        swarm.turn(timeout, |connection, buffer, messages| {
-            loop {
-                let reading = connection.read(buffer, messages)?;
-                let (Reading::Replies(replies) | Reading::Last(replies)) = reading;
-                if replies > 0 {
-                    let now = self.clock.now();
-                    connection.answered(replies, |sent_at, number| {
-                        self.round_trips.saturating_record_n(now - sent_at, number);
-                    });
-                    self.replies += replies;
-                    if send {
-                        connection.send(replies, now, messages)?;
-                    }
-                }
-                if let Reading::Last(_) = reading {
-                    return Ok(());
-                }
-            }
-        })
-    }
-
-    /// The warm-up is over.
-    fn forget(&mut self) {
-        self.replies = 0;
-        self.round_trips.reset();
+    fn turn(
+        &mut self,
+        swarm: &mut Connections<'_>,
+        worker: &Worker<'_, Part>,
+        wait: Wait,
+    ) -> Result<(), Error> {
+        let replies = self.replies;
+        swarm.turn(wait, self)?;
+        worker.count(self.replies - replies);
+        worker.go_on()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.text { "text" } else { "binary" };
-        let deflate = if self.deflate { ", compressed" } else { "" };
+        let deflate = match self.deflate {
+            Deflate::Off => "",
+            Deflate::NoTakeover => ", compressed alone",
+            Deflate::Takeover => ", compressed with context takeover",
+        };
+        let pace = match (self.depth, &self.schedule) {
+            (_, Some(kept)) => format!("open loop at {}/s", report::grouped(kept.rate)),
+            (Some(depth), None) => format!("depth {depth}"),
+            (None, None) => String::new(),
+        };
         writeln!(f, "echo {}", self.url)?;
         writeln!(
             f,
-            "{} connections, {} bytes of {kind}{deflate}, depth {}, {:.1} s\n",
-            self.connections, self.size, self.depth, self.seconds
+            "{} connections, {} bytes of {kind}{deflate}, {pace}, {:.1} s\n",
+            self.connections, self.size, self.seconds
         )?;
         let rate = format!("{:>10}", report::grouped(self.messages_per_second));
         report::line(f, "messages/s", &rate)?;
-        let round_trip = &self.round_trip_ns;
-        for (name, ns) in [
-            ("round trip p50", round_trip.p50),
-            ("p90", round_trip.p90),
-            ("p99", round_trip.p99),
-            ("p99.9", round_trip.p99_9),
-            ("max", round_trip.max),
-        ] {
-            report::line(f, &format!("{name:>14}"), &report::microseconds(ns))?;
+        report::latency(f, "round trip", &self.round_trip_ns)?;
+        if let Some(kept) = &self.schedule {
+            let value = format!(
+                "{:>10} due, {} of them sent late, {} held up by the server",
+                report::grouped(kept.due as f64),
+                report::grouped(kept.late as f64),
+                report::grouped(kept.blocked as f64)
+            );
+            report::line(f, "schedule", &value)?;
         }
-        if let Some(server) = &self.cpu.server {
-            report::line(f, "server CPU", &report::cpu(server))?;
-        }
-        report::line(f, "generator CPU", &report::cpu(&self.cpu.generator))?;
-        if let Some(foreign) = self.cpu.foreign_share {
-            let share = format!("{:>10.1} % of this machine", foreign * 100.0);
-            report::line(f, "others' CPU", &share)?;
-        }
+        report::load(f, &self.cpu, "message")?;
         let checked = format!(
             "{:>10} sent, all came back; content of {} compared",
             report::grouped(self.sent as f64),
@@ -291,7 +486,7 @@ mod tests {
 
     #[test]
     fn an_echo_server_is_measured() {
-        let report = run(&serve(|message, _| vec![message]), &options()).unwrap();
+        let report = measure(&serve(|message, _| vec![message]), &options()).unwrap();
         assert!(report.messages > 0);
         assert!(report.sent >= report.messages);
         assert!(report.compared >= 4);
@@ -306,7 +501,7 @@ mod tests {
             content: Content::Text,
             ..options()
         };
-        run(&serve(|message, _| vec![message]), &options).unwrap();
+        measure(&serve(|message, _| vec![message]), &options).unwrap();
     }
 
     #[test]
@@ -362,14 +557,14 @@ mod tests {
     fn a_swallowed_message_is_no_result() {
         let options = Options {
             // Depth 1: the connection stalls, the others go on.
-            depth: 1,
+            pace: Pace::Depth(1),
             ..options()
         };
         let target = serve(|message, number| match number {
             5 => vec![],
             _ => vec![message],
         });
-        let error = run(&target, &options).unwrap_err();
+        let error = measure(&target, &options).unwrap_err();
         assert!(
             matches!(error, Error::Lost { sent, received } if sent == received + 4),
             "{error}"
@@ -384,14 +579,14 @@ mod tests {
 
     #[test]
     fn raw_tcp_is_measured_and_checked_too() {
-        let report = run(&serve_tcp(|_| ()), &options()).unwrap();
+        let report = measure(&serve_tcp(|_| ()), &options()).unwrap();
         assert!(report.messages > 0);
         let wrong = |bytes: &mut [u8]| {
             if let Some(last) = bytes.last_mut() {
                 *last ^= 1;
             }
         };
-        let fault = fault(run(&serve_tcp(wrong), &endless()).unwrap_err());
+        let fault = fault(measure(&serve_tcp(wrong), &endless()).unwrap_err());
         assert!(matches!(fault, Fault::Content { .. }), "{fault}");
     }
 
@@ -401,15 +596,20 @@ mod tests {
             deflate: Deflate::NoTakeover,
             ..options()
         };
-        let fault = fault(run(&serve(|message, _| vec![message]), &options).unwrap_err());
+        let fault = fault(measure(&serve(|message, _| vec![message]), &options).unwrap_err());
         assert!(matches!(fault, Fault::NoDeflate), "{fault}");
+    }
+
+    fn measure(target: &Target, options: &Options) -> Result<Report, Error> {
+        run(target, options, &mut |_| {})
     }
 
     fn options() -> Options {
         Options {
             connections: 4,
+            threads: 1,
             size: 64,
-            depth: 3,
+            pace: Pace::Depth(3),
             measure: Duration::from_millis(200),
             warm_up: Duration::from_millis(20),
             content: Content::Binary,
@@ -428,7 +628,7 @@ mod tests {
 
     /// What is wrong with a server that gives `reply`.
     fn refused(reply: fn(Message, u64) -> Vec<Message>) -> Fault {
-        fault(run(&serve(reply), &endless()).unwrap_err())
+        fault(measure(&serve(reply), &endless()).unwrap_err())
     }
 
     fn fault(error: Error) -> Fault {

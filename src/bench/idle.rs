@@ -10,13 +10,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::clock::{Clock, nanoseconds};
+use super::connection::{Connection, Reading as Read};
 use super::cpu;
-use super::error::Error;
+use super::error::{Error, Fault};
 use super::memory::Memory;
 use super::messages::{Content, Deflate, Messages};
-use super::opening::Offer;
+use super::opening::{Asked, Offer, Opened};
 use super::report;
-use super::swarm::Swarm;
+use super::swarm::{self, Swarm, Wait, Work};
 use super::target::{Scheme, Target};
 
 /// A server is quiet when it has used less than a hundredth of a CPU for so long.
@@ -88,16 +89,23 @@ pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
     }
     let clock = Clock::start();
     let messages = Messages::build(Scheme::WebSocket, Content::Binary, Deflate::Off, 0, 1)?;
-    let offer = if options.deflate {
-        Offer::AsBrowsers
-    } else {
-        Offer::Nothing
+    let asked = Asked {
+        offer: if options.deflate {
+            Offer::AsBrowsers
+        } else {
+            Offer::Nothing
+        },
+        subprotocol: None,
     };
-    let mut swarm = Swarm::new(target, offer, &messages, clock)?;
+    swarm::raise_descriptor_limit(options.to)?;
+    let mut listeners = Listeners {
+        messages: &messages,
+    };
+    let mut swarm = Swarm::new(target, &asked, 0, clock)?;
     let mut warnings = Vec::new();
-    let mut read = |swarm: &mut Swarm<'_>, connections| {
-        swarm.open(connections)?;
-        if !wait_for_quiet(swarm, clock, options.server_pid)? {
+    let mut read = |swarm: &mut Connections<'_>, connections| {
+        swarm.open(connections, &mut listeners)?;
+        if !wait_for_quiet(swarm, &mut listeners, clock, options.server_pid)? {
             warnings.push(format!(
                 "with {connections} connections the server was still busy after {} s",
                 QUIET_TIMEOUT.as_secs()
@@ -110,8 +118,8 @@ pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
     };
     let from = read(&mut swarm, options.from)?;
     let to = read(&mut swarm, options.to)?;
-    let pinged = ping(&mut swarm, clock)?;
-    swarm.close()?;
+    let pinged = ping(&mut swarm, &mut listeners, clock)?;
+    swarm.close(&mut listeners)?;
     let slope = |of: fn(Memory) -> u64| {
         let more = of(to.memory) as f64 - of(from.memory) as f64;
         more / (to.connections - from.connections) as f64
@@ -128,14 +136,48 @@ pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
     })
 }
 
+type Connections<'a> = Swarm<'a, Connection>;
+
+/// Connections that expect nothing but pings and pongs.
+struct Listeners<'a> {
+    messages: &'a Messages,
+}
+
+impl Work for Listeners<'_> {
+    type Connection = Connection;
+
+    fn opened(&mut self, opened: Opened) -> Result<Connection, Fault> {
+        Connection::new(opened, self.messages)
+    }
+
+    fn readable(&mut self, connection: &mut Connection, buffer: &mut [u8]) -> Result<(), Fault> {
+        while let Read::Replies(_) = connection.read(buffer, self.messages)? {}
+        Ok(())
+    }
+
+    fn writable(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        connection.flush(self.messages)
+    }
+
+    fn close(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        connection.close(self.messages)
+    }
+}
+
 /// Lets the server finish what it does with new connections. False: it does not finish.
-fn wait_for_quiet(swarm: &mut Swarm<'_>, clock: Clock, server_pid: u32) -> Result<bool, Error> {
+fn wait_for_quiet(
+    swarm: &mut Connections<'_>,
+    listeners: &mut Listeners<'_>,
+    clock: Clock,
+    server_pid: u32,
+) -> Result<bool, Error> {
     let deadline = clock.now() + nanoseconds(QUIET_TIMEOUT);
     while clock.now() < deadline {
         let before = cpu::server_ns(server_pid)?;
         let end = clock.now() + nanoseconds(QUIET);
         while clock.now() < end {
-            swarm.listen(Duration::from_nanos(end - clock.now().min(end)))?;
+            let left = Duration::from_nanos(end - clock.now().min(end));
+            swarm.turn(Wait::Roughly(left), listeners)?;
         }
         let used = cpu::server_ns(server_pid)?.saturating_sub(before);
         if used < nanoseconds(QUIET) / QUIET_SHARE_INVERSE {
@@ -146,18 +188,19 @@ fn wait_for_quiet(swarm: &mut Swarm<'_>, clock: Clock, server_pid: u32) -> Resul
 }
 
 /// Whether the connections are alive: returns how many were asked.
-fn ping(swarm: &mut Swarm<'_>, clock: Clock) -> Result<usize, Error> {
+fn ping(
+    swarm: &mut Connections<'_>,
+    listeners: &mut Listeners<'_>,
+    clock: Clock,
+) -> Result<usize, Error> {
     let mut asked = 0;
-    swarm.each(PING_EVERY, |connection, messages| {
+    swarm.each(PING_EVERY, |connection| {
         asked += 1;
-        connection.ping(messages)
+        connection.ping(listeners.messages)
     })?;
     let deadline = clock.now() + nanoseconds(PONG_TIMEOUT);
     loop {
-        let answered = swarm
-            .connections()
-            .filter(|one| one.totals().pongs > 0)
-            .count();
+        let answered = swarm.connections().filter(|one| one.pongs() > 0).count();
         if answered == asked {
             return Ok(asked);
         }
@@ -165,7 +208,7 @@ fn ping(swarm: &mut Swarm<'_>, clock: Clock) -> Result<usize, Error> {
             let silent = asked - answered;
             return Err(Error::Dead { silent, asked });
         }
-        swarm.listen(Duration::from_millis(100))?;
+        swarm.turn(Wait::Roughly(Duration::from_millis(100)), listeners)?;
     }
 }
 

@@ -5,20 +5,26 @@
 //! connection is seen; a ring that stays in the cache, so that sending costs no more than `send`.
 //!
 //! ```text
-//!   ring, `count` messages          the first `depth` again
-//!   | 0 | 1 | 2 | ... | count - 1 | 0 | 1 | ... |
+//!   lead                  ring, `count` messages          the first `depth` again
+//!   | 0 | ... | count - 1 | 0 | 1 | 2 | ... | count - 1 | 0 | 1 | ... |
 //! ```
 //!
-//! What a connection still has to write is one range of it, never two: at most `depth` messages
-//! are on their way.
-
-use std::ops::Range;
+//! What a connection still has to write is, up to `depth` messages, one range of it, so that one
+//! call writes it.
+//!
+//! The lead exists with context takeover alone. In the ring a message is compressed with those
+//! before it as its dictionary, which are the same in every round; but a connection that begins
+//! has none. So it begins in the lead, whose messages stand alone, and goes on into the ring when
+//! it has sent a window of them (RFC 7692, 7.2.1 lets every message choose).
 
 use corewire_protocol::frame::{FrameHeader, OpCode, Reserved, mask};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
+use serde::Serialize;
+
 use super::error::Error;
 use super::target::Scheme;
+use super::text::{json, random};
 
 /// One key for all frames. A client must choose unpredictable ones (RFC 6455, 5.3) to keep
 /// scripts from steering what proxies see; a generator has no scripts, and the server's work is
@@ -49,13 +55,16 @@ pub enum Content {
 }
 
 /// Whether messages are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Deflate {
     /// permessage-deflate is not offered.
     Off,
     /// It is offered without context takeover in either direction, and must be accepted. Then
     /// every message stands alone, so they can be compressed before the clock starts.
     NoTakeover,
+    /// It is offered with context takeover in both directions, and must be accepted so.
+    Takeover,
 }
 
 /// The messages of a run.
@@ -69,6 +78,8 @@ pub(super) struct Messages {
     expected: Vec<u8>,
     /// Different messages.
     count: usize,
+    /// Messages in the lead: as many, or none.
+    lead: usize,
     /// Bytes of each before compression.
     size: usize,
     opcode: OpCode,
@@ -85,7 +96,17 @@ impl Messages {
         depth: usize,
     ) -> Result<Self, Error> {
         let count = (RING_BYTES / size.max(1)).clamp(2, RING_MESSAGES_MAX) | 1;
-        let bytes = size.saturating_add(32).saturating_mul(count + depth);
+        let lead = match deflate {
+            Deflate::Off | Deflate::NoTakeover => 0,
+            Deflate::Takeover => count,
+        };
+        let bytes = size.saturating_add(32).saturating_mul(lead + count + depth);
+        if deflate != Deflate::Off && size == 0 {
+            return Err(Error::Settings(
+                "there is nothing to compress in messages of 0 bytes: use a larger --size"
+                    .to_owned(),
+            ));
+        }
         if bytes > WIRE_BYTES_MAX {
             return Err(Error::Settings(format!(
                 "{depth} messages of {size} bytes at once are more than the generator builds: \
@@ -97,6 +118,7 @@ impl Messages {
             starts: vec![0],
             expected: Vec::with_capacity(count * size),
             count,
+            lead,
             size,
             opcode: match content {
                 Content::Binary => OpCode::Binary,
@@ -109,50 +131,89 @@ impl Messages {
                 Scheme::Tcp => corewire_protocol::Role::Server,
             },
         };
-        for number in 0..count {
-            let plain = match (content, deflate) {
+        let plain: Vec<_> = (0..count)
+            .map(|number| match (content, deflate) {
                 (Content::Binary, Deflate::Off) => random(number, size),
                 // Random bytes cannot be compressed, so there is nothing to measure in them.
-                (Content::Text, _) | (Content::Binary, Deflate::NoTakeover) => json(number, size),
-            };
-            messages.push(&plain, scheme);
+                (Content::Text, _) | (Content::Binary, _) => json(number, size),
+            })
+            .collect();
+        let mut takeover = compressor();
+        for plain in &plain[..lead] {
+            messages.push(compress(&mut compressor(), plain));
+            // What stands before the first message in every round.
+            compress(&mut takeover, plain);
         }
-        let ring = messages.wire.len();
-        for number in 0..depth {
+        for plain in &plain {
+            messages.push(match deflate {
+                Deflate::Off => plain.clone(),
+                Deflate::NoTakeover => compress(&mut compressor(), plain),
+                Deflate::Takeover => compress(&mut takeover, plain),
+            });
+        }
+        for number in messages.lead..messages.lead + depth {
             let frame = messages.starts[number]..messages.starts[number + 1];
             messages.wire.extend_from_within(frame);
             messages.starts.push(messages.wire.len());
         }
-        debug_assert_eq!(ring, messages.starts[count]);
+        messages.expected = match scheme {
+            Scheme::WebSocket => plain.concat(),
+            Scheme::Tcp => Self::masked(plain),
+        };
         Ok(messages)
     }
 
-    /// Appends a frame and what is to come back for it.
-    fn push(&mut self, plain: &[u8], scheme: Scheme) {
-        let mut payload = match self.deflate {
-            Deflate::Off => plain.to_vec(),
-            Deflate::NoTakeover => compress(plain),
-        };
-        mask(&mut payload, KEY, 0);
+    /// Appends a frame with this payload.
+    fn push(&mut self, mut payload: Vec<u8>) {
         let header = FrameHeader {
             fin: true,
-            compressed: self.deflate == Deflate::NoTakeover,
+            compressed: self.deflate != Deflate::Off,
             opcode: self.opcode,
             mask: Some(KEY),
             payload_bytes: payload.len() as u64,
         };
+        mask(&mut payload, KEY, 0);
         self.wire.extend_from_slice(&header.encode());
         self.wire.extend_from_slice(&payload);
         self.starts.push(self.wire.len());
-        self.expected.extend_from_slice(match scheme {
-            Scheme::WebSocket => plain,
-            Scheme::Tcp => &payload,
-        });
     }
 
-    /// Different messages in the ring; the places of the others are below it.
+    /// The payloads as they come back from who does not know of masks.
+    fn masked(plain: Vec<Vec<u8>>) -> Vec<u8> {
+        let masked = plain.into_iter().flat_map(|mut payload| {
+            mask(&mut payload, KEY, 0);
+            payload
+        });
+        masked.collect()
+    }
+
+    /// Where connection `number` begins: elsewhere than its neighbours.
+    pub(super) fn first_place(&self, number: usize) -> usize {
+        // From there to the end of the lead there is a window of messages.
+        let window = (1_usize << WINDOW_BITS).div_ceil(self.size.max(1));
+        match self.lead {
+            0 => number % self.count,
+            lead => number % lead.saturating_sub(window).max(1),
+        }
+    }
+
+    /// The place after `number` messages from `place` on.
+    pub(super) const fn place_after(&self, place: usize, number: usize) -> usize {
+        let place = place + number;
+        if place < self.lead + self.count {
+            return place;
+        }
+        self.lead + (place - self.lead) % self.count
+    }
+
+    /// Different messages in the ring.
+    #[cfg(test)]
     pub(super) const fn count(&self) -> usize {
         self.count
+    }
+
+    pub(super) const fn deflate(&self) -> Deflate {
+        self.deflate
     }
 
     /// Bytes of a message before compression.
@@ -173,18 +234,24 @@ impl Messages {
     pub(super) const fn reserved(&self) -> Reserved {
         match self.deflate {
             Deflate::Off => Reserved::AllZero,
-            Deflate::NoTakeover => Reserved::Rsv1Compressed,
+            Deflate::NoTakeover | Deflate::Takeover => Reserved::Rsv1Compressed,
         }
     }
 
     /// What comes back for the message at `place`.
     pub(super) fn expected(&self, place: usize) -> &[u8] {
+        let place = place % self.count;
         &self.expected[place * self.size..(place + 1) * self.size]
     }
 
-    /// Bytes of the ring before it repeats.
-    pub(super) fn ring_bytes(&self) -> usize {
-        self.starts[self.count]
+    /// Bytes of a round through the ring.
+    pub(super) fn round_bytes(&self) -> usize {
+        self.starts[self.lead + self.count] - self.starts[self.lead]
+    }
+
+    /// Where the ring ends and begins again.
+    pub(super) fn round_end(&self) -> usize {
+        self.starts[self.lead + self.count]
     }
 
     /// Where the message at `place` begins on the wire.
@@ -194,12 +261,26 @@ impl Messages {
 
     /// The bytes of `number` messages from the one at `place` on.
     pub(super) fn bytes(&self, place: usize, number: usize) -> usize {
-        self.starts[place + number] - self.starts[place]
+        if place < self.lead {
+            let led = number.min(self.lead - place);
+            let bytes = self.starts[place + led] - self.starts[place];
+            return bytes + self.bytes(self.lead, number - led);
+        }
+        if number >= self.count {
+            return self.round_bytes() + self.bytes(place, number - self.count);
+        }
+        let (to, end) = (place + number, self.lead + self.count);
+        if to <= end {
+            self.starts[to] - self.starts[place]
+        } else {
+            let wrapped = self.starts[to - self.count] - self.starts[self.lead];
+            self.starts[end] - self.starts[place] + wrapped
+        }
     }
 
-    /// What goes on the wire.
-    pub(super) fn wire(&self, range: Range<usize>) -> &[u8] {
-        &self.wire[range]
+    /// What goes on the wire from `at` on: up to `len` bytes that lie together.
+    pub(super) fn wire(&self, at: usize, len: usize) -> &[u8] {
+        &self.wire[at..self.wire.len().min(at + len)]
     }
 
     /// The end of the frame that `at` stands inside, or `at` itself between two frames.
@@ -224,13 +305,17 @@ pub(super) fn control_frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
     mask(&mut out[start..], KEY, 0);
 }
 
-/// A message as permessage-deflate sends it without context takeover (RFC 7692, 7.2.1).
-fn compress(plain: &[u8]) -> Vec<u8> {
-    let mut deflate = Compress::new_with_window_bits(Compression::fast(), false, WINDOW_BITS);
+fn compressor() -> Compress {
+    Compress::new_with_window_bits(Compression::fast(), false, WINDOW_BITS)
+}
+
+/// A message as permessage-deflate sends it (RFC 7692, 7.2.1), in the context of `deflate`.
+fn compress(deflate: &mut Compress, plain: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
+    let begin = deflate.total_in();
     loop {
         out.reserve(plain.len() + 64);
-        let read = usize::try_from(deflate.total_in()).unwrap_or(usize::MAX);
+        let read = usize::try_from(deflate.total_in() - begin).unwrap_or(usize::MAX);
         let flushed = deflate.compress_vec(&plain[read..], &mut out, FlushCompress::Sync);
         debug_assert!(flushed.is_ok(), "the compressor takes any input");
         // Space that is left over says that the flush is complete.
@@ -244,92 +329,13 @@ fn compress(plain: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether `compressed`, a whole message, inflates to `expected`. With a codec of its own, not the
-/// project's: what is measured does not check itself.
-pub(super) fn inflates_to(compressed: &[u8], expected: &[u8]) -> bool {
+/// Whether `compressed`, a whole message, inflates to `expected` in the context of `inflate`. With
+/// a codec of its own, not the project's: what is measured does not check itself.
+pub(super) fn inflates_to(inflate: &mut Decompress, compressed: &[u8], expected: &[u8]) -> bool {
     let mut input = compressed.to_vec();
     input.extend_from_slice(&DEFLATE_TAIL);
-    let mut inflate = Decompress::new(false);
     // One byte more than is right, so that a longer message is seen.
     let mut plain = Vec::with_capacity(expected.len() + 1);
     let inflated = inflate.decompress_vec(&input, &mut plain, FlushDecompress::Sync);
     matches!(inflated, Ok(Status::Ok | Status::StreamEnd)) && plain == expected
-}
-
-/// Bytes that look random and differ from number to number.
-fn random(number: usize, size: usize) -> Vec<u8> {
-    let mut random = SplitMix(number as u64);
-    let words = std::iter::repeat_with(|| random.next().to_le_bytes());
-    words.flatten().take(size).collect()
-}
-
-/// A chat message as JSON; below about 100 bytes only its beginning.
-fn json(number: usize, size: usize) -> Vec<u8> {
-    const WORDS: [&str; 32] = [
-        "the",
-        "market",
-        "opens",
-        "at",
-        "nine",
-        "and",
-        "closes",
-        "when",
-        "trading",
-        "has",
-        "ended",
-        "please",
-        "send",
-        "your",
-        "orders",
-        "before",
-        "we",
-        "meet",
-        "tomorrow",
-        "morning",
-        "in",
-        "room",
-        "seven",
-        "with",
-        "a",
-        "short",
-        "list",
-        "of",
-        "open",
-        "questions",
-        "thanks",
-        "again",
-    ];
-    let mut random = SplitMix(number as u64);
-    let mut json = format!(
-        r#"{{"id":{},"channel":"room-{}","user":"guest-{}","sent":{},"text":""#,
-        100_000 + number * 37,
-        number % 11,
-        random.next() % 1000,
-        1_763_800_000_000_u64 + random.next() % 1_000_000_000,
-    );
-    while json.len() < size {
-        let word = random.next() % WORDS.len() as u64;
-        json.push_str(WORDS[usize::try_from(word).unwrap_or(0)]);
-        json.push(' ');
-    }
-    json.truncate(size);
-    if size > 100 {
-        json.truncate(size - 2);
-        json.push_str("\"}");
-    }
-    json.into_bytes()
-}
-
-/// `SplitMix64`: the same numbers in every run.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SplitMix(pub(super) u64);
-
-impl SplitMix {
-    pub(super) const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }

@@ -15,20 +15,29 @@
 )]
 
 mod clock;
+pub mod connect;
 mod connection;
 mod cpu;
 pub mod echo;
 mod error;
+mod figures;
+mod frames;
 pub mod idle;
 mod memory;
 mod messages;
 mod opening;
+mod pace;
 mod replies;
 mod report;
 mod swarm;
 mod target;
+mod text;
+mod timer;
+mod workers;
 
 pub use error::{Error, Fault};
+pub use figures::Figures;
 pub use memory::Memory;
 pub use report::{Cpu, Latency, Load};
 pub use target::{Scheme, Target, TargetError};
+pub use workers::{Progress, Watch};

@@ -1,44 +1,59 @@
 //! A connection that is being opened: TCP, then the handshake of RFC 6455, section 4.
 //!
 //! ```text
-//!   Connecting --writable--> Asked --101--> Connection
+//!   Connecting --writable--> Waiting --101--> Opened
 //! ```
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use corewire_protocol::Limits;
-use corewire_protocol::deflate::{DeflateConfig, Direction, Takeover};
+use corewire_protocol::deflate::{Agreement, DeflateConfig, Direction, Takeover};
 use corewire_protocol::handshake::{
     ClientHandshake, ClientRequest, ExtraHeaders, HeadScanner, HeaderSpace, ResponseHead,
 };
 use mio::net::TcpStream;
 use socket2::{Domain, Socket, Type};
 
-use super::connection::Connection;
 use super::error::{Error, Fault};
-use super::messages::{Deflate, Messages, SplitMix, WINDOW_BITS};
+use super::messages::{Deflate, WINDOW_BITS};
 use super::target::{Scheme, Target};
+use super::text::SplitMix;
 
 /// Connections from one loopback address, well below the 28,232 ports that Linux gives out.
 const CONNECTIONS_PER_ADDRESS: usize = 4000;
+/// Loopback addresses that are used in turn, 127.0.0.2 and on.
+const ADDRESSES: usize = 250;
+
+/// What is asked for in a handshake, and must be granted.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// permessage-deflate.
+    pub(super) offer: Offer,
+    /// A subprotocol.
+    pub(super) subprotocol: Option<String>,
+}
 
 /// What is offered for permessage-deflate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offer {
     /// Nothing.
     Nothing,
-    /// What the messages of a run need: no context takeover.
-    NoTakeover,
+    /// No context takeover, for messages of at most this size.
+    NoTakeover { message_bytes: usize },
+    /// Context takeover in both directions, ours in a window of [`WINDOW_BITS`].
+    Takeover,
     /// What browsers offer: whatever the server would have.
     AsBrowsers,
 }
 
 impl Offer {
-    pub(super) const fn of(deflate: Deflate) -> Self {
+    /// What the messages of a run need.
+    pub(super) const fn of(deflate: Deflate, message_bytes: usize) -> Self {
         match deflate {
             Deflate::Off => Self::Nothing,
-            Deflate::NoTakeover => Self::NoTakeover,
+            Deflate::NoTakeover => Self::NoTakeover { message_bytes },
+            Deflate::Takeover => Self::Takeover,
         }
     }
 
@@ -47,14 +62,43 @@ impl Offer {
             takeover,
             window_bits,
         };
-        match self {
-            Self::Nothing => None,
-            Self::NoTakeover => DeflateConfig::new(
+        let (inbound, outbound) = match self {
+            Self::Nothing => return None,
+            Self::NoTakeover { .. } => (
                 direction(Takeover::No, 15),
                 direction(Takeover::No, WINDOW_BITS),
             ),
-            Self::AsBrowsers => {
-                DeflateConfig::new(direction(Takeover::Yes, 15), direction(Takeover::Yes, 15))
+            Self::Takeover => (
+                direction(Takeover::Yes, 15),
+                direction(Takeover::Yes, WINDOW_BITS),
+            ),
+            Self::AsBrowsers => (direction(Takeover::Yes, 15), direction(Takeover::Yes, 15)),
+        };
+        DeflateConfig::new(inbound, outbound)
+    }
+
+    /// Whether what the server agreed to is what the messages of a run need.
+    fn check(self, agreed: Option<Agreement>) -> Result<(), Fault> {
+        let small_window = |agreed: &Agreement| agreed.outbound.window_bits < WINDOW_BITS;
+        match (self, agreed) {
+            (Self::Nothing, _) | (Self::AsBrowsers, Some(_)) => Ok(()),
+            (_, None) => Err(Fault::NoDeflate),
+            (Self::NoTakeover { message_bytes }, Some(agreed)) => {
+                let bits = agreed.outbound.window_bits;
+                if small_window(&agreed) && message_bytes > 1 << bits {
+                    return Err(Fault::DeflateWindow(bits));
+                }
+                Ok(())
+            }
+            (Self::Takeover, Some(agreed)) => {
+                let both = [agreed.inbound, agreed.outbound];
+                if both.iter().any(|one| one.takeover == Takeover::No) {
+                    return Err(Fault::NoTakeover);
+                }
+                if small_window(&agreed) {
+                    return Err(Fault::DeflateWindow(agreed.outbound.window_bits));
+                }
+                Ok(())
             }
         }
     }
@@ -73,11 +117,21 @@ enum Stage {
     /// TCP is connecting; then the request is sent.
     Connecting,
     /// The request was sent.
-    Asked {
+    Waiting {
         handshake: ClientHandshake,
         scanner: HeadScanner,
         head: Vec<u8>,
     },
+}
+
+/// A connection that has just opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) stream: TcpStream,
+    /// Its number in the whole run.
+    pub(super) number: usize,
+    /// What came behind the answer to the handshake.
+    pub(super) rest: Vec<u8>,
 }
 
 impl Opening {
@@ -100,39 +154,47 @@ impl Opening {
     pub(super) fn advance(
         mut self,
         target: &Target,
-        offer: Offer,
-        messages: &Messages,
-    ) -> Result<Result<Connection, Self>, Fault> {
+        asked: &Asked,
+    ) -> Result<Result<Opened, Self>, Fault> {
         if matches!(self.stage, Stage::Connecting) {
+            let unreachable = |source| Fault::Unreachable {
+                address: target.address(),
+                source,
+            };
             if let Some(error) = self.stream.take_error()? {
-                return Err(error.into());
+                return Err(unreachable(error));
             }
             match self.stream.peer_addr() {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(Err(self)),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(unreachable(error)),
             }
             if target.scheme() == Scheme::Tcp {
-                return Ok(Ok(self.open(messages)));
+                return Ok(Ok(self.open(Vec::new())));
             }
-            self.ask(target, offer)?;
+            self.ask(target, asked)?;
         }
-        match self.answer(offer, messages)? {
-            None => Ok(Err(self)),
-            Some(rest) => {
-                let mut connection = self.open(messages);
-                connection.take(&rest, messages)?;
-                Ok(Ok(connection))
-            }
+        Ok(match self.answer(asked)? {
+            None => Err(self),
+            Some(rest) => Ok(self.open(rest)),
+        })
+    }
+
+    fn open(self, rest: Vec<u8>) -> Opened {
+        Opened {
+            stream: self.stream,
+            number: self.number,
+            rest,
         }
     }
 
-    fn ask(&mut self, target: &Target, offer: Offer) -> Result<(), Fault> {
+    fn ask(&mut self, target: &Target, asked: &Asked) -> Result<(), Fault> {
+        let subprotocols: Vec<_> = asked.subprotocol.as_deref().into_iter().collect();
         let request = ClientRequest {
             host: target.host(),
             target: target.path(),
-            subprotocols: &[],
-            deflate: offer.config(),
+            subprotocols: &subprotocols,
+            deflate: asked.offer.config(),
             extra: &ExtraHeaders::default(),
         };
         let mut bytes = Vec::new();
@@ -144,7 +206,7 @@ impl Opening {
         let handshake = request.write(nonce, &mut bytes).map_err(Fault::Request)?;
         // A few hundred bytes into an empty socket: they go in whole or not at all.
         self.stream.write_all(&bytes)?;
-        self.stage = Stage::Asked {
+        self.stage = Stage::Waiting {
             handshake,
             scanner: HeadScanner::new(),
             head: Vec::new(),
@@ -153,8 +215,8 @@ impl Opening {
     }
 
     /// Reads the answer. `Some` when it is complete and right: the bytes that follow it.
-    fn answer(&mut self, offer: Offer, messages: &Messages) -> Result<Option<Vec<u8>>, Fault> {
-        let Stage::Asked {
+    fn answer(&mut self, asked: &Asked) -> Result<Option<Vec<u8>>, Fault> {
+        let Stage::Waiting {
             handshake,
             scanner,
             head,
@@ -165,7 +227,7 @@ impl Opening {
         let mut buffer = [0; 4096];
         loop {
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(Fault::Ended),
+                Ok(0) => return Err(Fault::NoAnswer),
                 Ok(read) => head.extend_from_slice(&buffer[..read]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(error.into()),
@@ -178,23 +240,12 @@ impl Opening {
             let mut space = HeaderSpace::new();
             let response = ResponseHead::parse(bytes, &mut space).map_err(Fault::Head)?;
             let established = handshake.finish(&response).map_err(Fault::Handshake)?;
-            match (offer, established.deflate) {
-                (Offer::Nothing, _) | (Offer::AsBrowsers, Some(_)) => {}
-                (Offer::NoTakeover | Offer::AsBrowsers, None) => return Err(Fault::NoDeflate),
-                (Offer::NoTakeover, Some(agreed)) => {
-                    let bits = agreed.outbound.window_bits;
-                    if bits < WINDOW_BITS && messages.size() > 1 << bits {
-                        return Err(Fault::DeflateWindow(bits));
-                    }
-                }
+            if let (Some(name), None) = (&asked.subprotocol, established.subprotocol) {
+                return Err(Fault::Subprotocol(name.clone()));
             }
+            asked.offer.check(established.deflate)?;
             return Ok(Some(rest));
         }
-    }
-
-    fn open(self, messages: &Messages) -> Connection {
-        // Every connection starts elsewhere in the ring.
-        Connection::new(self.stream, self.number % messages.count(), messages)
     }
 }
 
@@ -207,7 +258,8 @@ fn connect(address: SocketAddr, number: usize) -> std::io::Result<Socket> {
     if let IpAddr::V4(server) = address.ip()
         && server.is_loopback()
     {
-        let host = u8::try_from(2 + number / CONNECTIONS_PER_ADDRESS).unwrap_or(u8::MAX);
+        let host = 2 + number / CONNECTIONS_PER_ADDRESS % ADDRESSES;
+        let host = u8::try_from(host).unwrap_or(u8::MAX);
         let client = Ipv4Addr::new(127, 0, 0, host);
         socket.bind(&SocketAddr::from((client, 0)).into())?;
     }

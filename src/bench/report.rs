@@ -64,9 +64,12 @@ pub struct Load {
 }
 
 impl Load {
-    pub(super) fn of(used: &Used, messages: u64) -> Self {
+    /// `rate` is messages per second. The time in which `used` was used is not exactly that in
+    /// which they were counted, so it is put in relation to a rate and not to a number.
+    pub(super) fn of(used: &Used, rate: f64) -> Self {
+        let messages = rate * used.elapsed_ns as f64 / 1e9;
         let cpu = |ns: u64, busiest_ns: u64| Cpu {
-            ns_per_message: ns as f64 / messages.max(1) as f64,
+            ns_per_message: ns as f64 / messages.max(1.0),
             share: ns as f64 / used.elapsed_ns.max(1) as f64,
             busiest_thread_share: busiest_ns as f64 / used.elapsed_ns.max(1) as f64,
         };
@@ -75,8 +78,7 @@ impl Load {
                 .server_ns
                 .zip(used.server_busiest_ns)
                 .map(|(ns, busiest_ns)| cpu(ns, busiest_ns)),
-            // One thread so far.
-            generator: cpu(used.own_ns, used.own_ns),
+            generator: cpu(used.own_ns, used.own_busiest_ns),
             foreign_share: used.foreign_share,
         }
     }
@@ -96,13 +98,13 @@ impl Load {
         match self.server {
             Some(server) if generator_full && server.busiest_thread_share < FULL_SHARE => {
                 warnings.push(format!(
-                    "the generator is the bottleneck: its CPU is full, the server's busiest \
-                     thread is at {:.0} %",
+                    "the generator is the bottleneck: a thread of it is full, the server's busiest \
+                     is at {:.0} %: try --threads, or fewer connections",
                     server.busiest_thread_share * 100.0
                 ));
             }
             None if generator_full => warnings.push(
-                "the generator's CPU is full, so it may be the bottleneck: --server-pid would tell"
+                "a thread of the generator is full, so it may be the bottleneck: --server-pid would tell"
                     .to_owned(),
             ),
             Some(_) | None => {}
@@ -130,7 +132,7 @@ pub(super) fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::
 }
 
 /// Nanoseconds as microseconds, right-aligned.
-pub(super) fn microseconds(ns: u64) -> String {
+fn microseconds(ns: u64) -> String {
     let us = ns as f64 / 1000.0;
     if us < 100.0 {
         format!("{us:>10.1} us")
@@ -139,13 +141,38 @@ pub(super) fn microseconds(ns: u64) -> String {
     }
 }
 
-/// The line of one side's CPU.
-pub(super) fn cpu(cpu: &Cpu) -> String {
-    format!(
-        "{:>10} ns a message, {:.0} % of a CPU",
-        grouped(cpu.ns_per_message),
-        cpu.share * 100.0
-    )
+/// The lines of a latency.
+pub(super) fn latency(f: &mut fmt::Formatter<'_>, name: &str, latency: &Latency) -> fmt::Result {
+    for (name, ns) in [
+        (format!("{name} p50").as_str(), latency.p50),
+        ("p90", latency.p90),
+        ("p99", latency.p99),
+        ("p99.9", latency.p99_9),
+        ("max", latency.max),
+    ] {
+        line(f, &format!("{name:>14}"), &microseconds(ns))?;
+    }
+    Ok(())
+}
+
+/// The lines of everybody's CPU; `unit` is what it is counted per.
+pub(super) fn load(f: &mut fmt::Formatter<'_>, load: &Load, unit: &str) -> fmt::Result {
+    let cpu = |cpu: &Cpu| {
+        format!(
+            "{:>10} ns a {unit}, {:.0} % of a CPU",
+            grouped(cpu.ns_per_message),
+            cpu.share * 100.0
+        )
+    };
+    if let Some(server) = &load.server {
+        line(f, "server CPU", &cpu(server))?;
+    }
+    line(f, "generator CPU", &cpu(&load.generator))?;
+    if let Some(foreign) = load.foreign_share {
+        let share = format!("{:>10.1} % of this machine", foreign * 100.0);
+        line(f, "others' CPU", &share)?;
+    }
+    Ok(())
 }
 
 /// The warnings at the end.
@@ -178,11 +205,12 @@ mod tests {
                 &Used {
                     elapsed_ns: 100,
                     own_ns: generator_ns,
+                    own_busiest_ns: generator_ns,
                     server_ns: Some(server_ns),
                     server_busiest_ns: Some(server_ns),
                     foreign_share: Some(foreign_share),
                 },
-                1,
+                1e9,
             )
             .warnings()
             .len()

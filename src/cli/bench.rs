@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use super::Failure;
-use crate::bench::echo::{self, Content, Deflate};
-use crate::bench::{Target, idle};
+use super::{Failure, progress};
+use crate::bench::echo::{self, Content, Deflate, Pace};
+use crate::bench::{Target, connect, idle};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,15 +28,13 @@ struct Bench {
 enum Measurement {
     /// Messages per second, round trips and CPU time per message of a server that echoes.
     Echo(Echo),
+    /// Handshakes per second, with connections that are opened and closed.
+    Connect(Connect),
     /// Memory per idle connection.
     Idle(Idle),
 }
 
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag that a person types"
-)]
 struct Echo {
     /// The server, such as ws://127.0.0.1:9001/echo. With tcp://HOST:PORT the frames go to a
     /// server that returns bytes as they are, the floor under every WebSocket server.
@@ -47,21 +45,59 @@ struct Echo {
     /// Bytes of a message.
     #[arg(long, default_value_t = 64)]
     size: usize,
-    /// Messages on their way per connection.
-    #[arg(long, default_value_t = 1)]
+    /// Closed loop: messages on their way per connection, the next for each reply.
+    #[arg(long, default_value_t = 1, conflicts_with = "rate")]
     depth: usize,
+    /// Open loop: messages a second on all connections together, whatever comes back. Latencies
+    /// count from when a message was due.
+    #[arg(long, value_name = "MESSAGES/S")]
+    rate: Option<f64>,
+    /// Send text (JSON) instead of binary messages.
+    #[arg(long)]
+    text: bool,
+    /// Compress messages (JSON) with permessage-deflate, each alone or with context takeover in
+    /// both directions; without a value, alone.
+    #[arg(long, value_name = "MODE", num_args = 0..=1, default_missing_value = "no-takeover")]
+    deflate: Option<DeflateMode>,
+    #[command(flatten)]
+    course: Course,
+}
+
+/// Whether messages are compressed alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeflateMode {
+    /// Each message alone.
+    NoTakeover,
+    /// With those before it as its dictionary.
+    Takeover,
+}
+
+#[derive(Debug, Args)]
+struct Connect {
+    /// The server, such as ws://127.0.0.1:9001/echo.
+    url: Target,
+    /// Connections on their way in or out at a time.
+    #[arg(long, default_value_t = 64)]
+    at_once: usize,
+    /// A subprotocol to ask for, which the server must agree to.
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Option<String>,
+    #[command(flatten)]
+    course: Course,
+}
+
+/// What every measurement with a clock has.
+#[derive(Debug, Args)]
+struct Course {
     /// Seconds that are measured.
     #[arg(long, default_value = "3", value_parser = seconds)]
     seconds: Duration,
     /// Seconds of load before that.
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     warmup: Duration,
-    /// Send text (JSON) instead of binary messages.
-    #[arg(long)]
-    text: bool,
-    /// Compress messages (JSON) with permessage-deflate, without context takeover.
-    #[arg(long)]
-    deflate: bool,
+    /// Threads of the generator, each with a part of the connections.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
     /// The server's process id, to read its CPU time if it runs on this machine.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
@@ -99,10 +135,20 @@ pub(super) fn command() -> Command {
 /// Measures, and writes the result to `out`.
 pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failure> {
     let bench = Bench::from_arg_matches(matches).map_err(Failure::Arguments)?;
+    let mut bar = progress::Bar::new();
+    let watch = &mut |progress| bar.show(progress);
     match bench.measurement {
         Measurement::Echo(echo) => {
-            let report = echo::run(&echo.url, &echo.options()).map_err(Failure::Measuring)?;
-            write(&report, echo.json, out)
+            let report = echo::run(&echo.url, &echo.options(), watch);
+            write(&report.map_err(Failure::Measuring)?, echo.course.json, out)
+        }
+        Measurement::Connect(connect) => {
+            let report = connect::run(&connect.url, &connect.options(), watch);
+            write(
+                &report.map_err(Failure::Measuring)?,
+                connect.course.json,
+                out,
+            )
         }
         Measurement::Idle(idle) => {
             let report = idle::run(&idle.url, &idle.options()).map_err(Failure::Measuring)?;
@@ -116,21 +162,38 @@ impl Echo {
     const fn options(&self) -> echo::Options {
         echo::Options {
             connections: self.connections,
+            threads: self.course.threads,
             size: self.size,
-            depth: self.depth,
-            measure: self.seconds,
-            warm_up: self.warmup,
+            pace: match self.rate {
+                Some(rate) => Pace::Rate(rate),
+                None => Pace::Depth(self.depth),
+            },
+            measure: self.course.seconds,
+            warm_up: self.course.warmup,
             content: if self.text {
                 Content::Text
             } else {
                 Content::Binary
             },
-            deflate: if self.deflate {
-                Deflate::NoTakeover
-            } else {
-                Deflate::Off
+            deflate: match self.deflate {
+                None => Deflate::Off,
+                Some(DeflateMode::NoTakeover) => Deflate::NoTakeover,
+                Some(DeflateMode::Takeover) => Deflate::Takeover,
             },
-            server_pid: self.server_pid,
+            server_pid: self.course.server_pid,
+        }
+    }
+}
+
+impl Connect {
+    fn options(&self) -> connect::Options {
+        connect::Options {
+            at_once: self.at_once,
+            threads: self.course.threads,
+            subprotocol: self.subprotocol.clone(),
+            measure: self.course.seconds,
+            warm_up: self.course.warmup,
+            server_pid: self.course.server_pid,
         }
     }
 }

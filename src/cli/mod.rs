@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod command;
 mod logging;
+mod progress;
 mod serve;
 
 use std::ffi::OsString;
