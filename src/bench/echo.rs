@@ -435,7 +435,12 @@ impl Course<'_> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.text { "text" } else { "binary" };
+        let kind = match (self.text, self.deflate) {
+            (false, Deflate::Off) => "binary",
+            (true, Deflate::Off) => "text",
+            (false, _) => "binary JSON",
+            (true, _) => "JSON",
+        };
         let deflate = match self.deflate {
             Deflate::Off => "",
             Deflate::NoTakeover => ", compressed alone",
@@ -456,13 +461,7 @@ impl fmt::Display for Report {
         report::line(f, "messages/s", &rate)?;
         report::latency(f, "round trip", &self.round_trip_ns)?;
         if let Some(kept) = &self.schedule {
-            let value = format!(
-                "{:>10} due, {} of them sent late, {} held up by the server",
-                report::grouped(kept.due as f64),
-                report::grouped(kept.late as f64),
-                report::grouped(kept.blocked as f64)
-            );
-            report::line(f, "schedule", &value)?;
+            report::schedule(f, kept)?;
         }
         report::load(f, &self.cpu, "message")?;
         let checked = format!(

@@ -290,8 +290,14 @@ impl Messages {
     }
 }
 
-/// A masked control frame.
+/// Appends a masked control frame.
 pub(super) fn control_frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
+    frame(opcode, &mut payload.to_vec(), out);
+}
+
+/// Appends a masked frame that is a whole message or a control frame. The payload is masked where
+/// it is.
+pub(super) fn frame(opcode: OpCode, payload: &mut [u8], out: &mut Vec<u8>) {
     let header = FrameHeader {
         fin: true,
         compressed: false,
@@ -300,9 +306,8 @@ pub(super) fn control_frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
         payload_bytes: payload.len() as u64,
     };
     out.extend_from_slice(&header.encode());
-    let start = out.len();
+    mask(payload, KEY, 0);
     out.extend_from_slice(payload);
-    mask(&mut out[start..], KEY, 0);
 }
 
 fn compressor() -> Compress {

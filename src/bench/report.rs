@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::cpu::Used;
+use super::pace::Kept;
 
 /// Above this share of the machine used by others, figures are rough.
 const FOREIGN_SHARE_MAX: f64 = 0.05;
@@ -153,6 +154,17 @@ pub(super) fn latency(f: &mut fmt::Formatter<'_>, name: &str, latency: &Latency)
         line(f, &format!("{name:>14}"), &microseconds(ns))?;
     }
     Ok(())
+}
+
+/// The line of an open loop's schedule.
+pub(super) fn schedule(f: &mut fmt::Formatter<'_>, kept: &Kept) -> fmt::Result {
+    let value = format!(
+        "{:>10} due, {} of them sent late, {} held up by the server",
+        grouped(kept.due as f64),
+        grouped(kept.late as f64),
+        grouped(kept.blocked as f64)
+    );
+    line(f, "schedule", &value)
 }
 
 /// The lines of everybody's CPU; `unit` is what it is counted per.

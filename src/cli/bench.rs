@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Failure, progress};
 use crate::bench::echo::{self, Content, Deflate, Pace};
+use crate::bench::fanout::{self, Answer, Literal, Protocol, Template};
 use crate::bench::{Target, connect, idle};
 
 const EXAMPLES: &str = "\
@@ -28,6 +29,8 @@ struct Bench {
 enum Measurement {
     /// Messages per second, round trips and CPU time per message of a server that echoes.
     Echo(Echo),
+    /// Deliveries per second of a server that sends to many what one publishes.
+    Fanout(Box<Fanout>),
     /// Handshakes per second, with connections that are opened and closed.
     Connect(Connect),
     /// Memory per idle connection.
@@ -59,6 +62,9 @@ struct Echo {
     /// both directions; without a value, alone.
     #[arg(long, value_name = "MODE", num_args = 0..=1, default_missing_value = "no-takeover")]
     deflate: Option<DeflateMode>,
+    /// Threads of the generator, each with a part of the connections.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
     #[command(flatten)]
     course: Course,
 }
@@ -73,12 +79,61 @@ enum DeflateMode {
 }
 
 #[derive(Debug, Args)]
+struct Fanout {
+    /// The server, such as ws://127.0.0.1:9001/.
+    url: Target,
+    /// Connections that subscribe, each to one topic.
+    #[arg(long, default_value_t = 100)]
+    subscribers: usize,
+    /// Connections that publish, each to all topics in turn.
+    #[arg(long, default_value_t = 1)]
+    publishers: usize,
+    /// Topics: `bench`, or several named `bench-0` and so on.
+    #[arg(long, default_value_t = 1)]
+    topics: usize,
+    /// Bytes of a payload ({data}), at least 32.
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// Closed loop: publications of each publisher that have not yet come to all subscribers.
+    #[arg(long, default_value_t = 1, conflicts_with = "rate")]
+    in_flight: usize,
+    /// Open loop: publications a second of all publishers together, whatever is delivered.
+    /// Latencies count from when one was due.
+    #[arg(long, value_name = "PUBLICATIONS/S")]
+    rate: Option<f64>,
+    /// What a subscriber sends when it is connected; may be given several times.
+    #[arg(long, value_name = "TEMPLATE")]
+    on_subscribe: Vec<Template>,
+    /// What a publisher sends when it is connected; may be given several times.
+    #[arg(long, value_name = "TEMPLATE")]
+    on_publisher: Vec<Template>,
+    /// What a publication looks like.
+    #[arg(long, value_name = "TEMPLATE", default_value = "{data}")]
+    publish: Template,
+    /// Answers a text that comes with another, on every connection; may be given several times.
+    #[arg(long, value_name = "TEXT=TEMPLATE")]
+    answer: Vec<Answer>,
+    /// A text that a subscriber receives when it is one. Without it all are when the server has
+    /// been quiet for 0.3 s.
+    #[arg(long, value_name = "TEXT")]
+    ready: Option<Literal>,
+    /// A subprotocol to ask for, which the server must agree to.
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Option<String>,
+    #[command(flatten)]
+    course: Course,
+}
+
+#[derive(Debug, Args)]
 struct Connect {
     /// The server, such as ws://127.0.0.1:9001/echo.
     url: Target,
     /// Connections on their way in or out at a time.
     #[arg(long, default_value_t = 64)]
     at_once: usize,
+    /// Threads of the generator, each with a part of them.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
     /// A subprotocol to ask for, which the server must agree to.
     #[arg(long, value_name = "NAME")]
     subprotocol: Option<String>,
@@ -95,9 +150,6 @@ struct Course {
     /// Seconds of load before that.
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     warmup: Duration,
-    /// Threads of the generator, each with a part of the connections.
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
     /// The server's process id, to read its CPU time if it runs on this machine.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
@@ -142,6 +194,14 @@ pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failu
             let report = echo::run(&echo.url, &echo.options(), watch);
             write(&report.map_err(Failure::Measuring)?, echo.course.json, out)
         }
+        Measurement::Fanout(fanout) => {
+            let report = fanout::run(&fanout.url, &fanout.options(), watch);
+            write(
+                &report.map_err(Failure::Measuring)?,
+                fanout.course.json,
+                out,
+            )
+        }
         Measurement::Connect(connect) => {
             let report = connect::run(&connect.url, &connect.options(), watch);
             write(
@@ -162,7 +222,7 @@ impl Echo {
     const fn options(&self) -> echo::Options {
         echo::Options {
             connections: self.connections,
-            threads: self.course.threads,
+            threads: self.threads,
             size: self.size,
             pace: match self.rate {
                 Some(rate) => Pace::Rate(rate),
@@ -185,11 +245,37 @@ impl Echo {
     }
 }
 
+impl Fanout {
+    fn options(&self) -> fanout::Options {
+        fanout::Options {
+            subscribers: self.subscribers,
+            publishers: self.publishers,
+            topics: self.topics,
+            size: self.size,
+            pace: match self.rate {
+                Some(rate) => fanout::Pace::Rate(rate),
+                None => fanout::Pace::InFlight(self.in_flight),
+            },
+            protocol: Protocol {
+                subprotocol: self.subprotocol.clone(),
+                on_subscribe: self.on_subscribe.clone(),
+                on_publisher: self.on_publisher.clone(),
+                publish: self.publish.clone(),
+                answers: self.answer.clone(),
+                ready: self.ready.clone(),
+            },
+            measure: self.course.seconds,
+            warm_up: self.course.warmup,
+            server_pid: self.course.server_pid,
+        }
+    }
+}
+
 impl Connect {
     fn options(&self) -> connect::Options {
         connect::Options {
             at_once: self.at_once,
-            threads: self.course.threads,
+            threads: self.threads,
             subprotocol: self.subprotocol.clone(),
             measure: self.course.seconds,
             warm_up: self.course.warmup,
