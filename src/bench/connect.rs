@@ -371,3 +371,81 @@ impl fmt::Display for Report {
         report::warnings(f, &self.warnings)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::servers;
+
+    #[test]
+    fn handshakes_are_measured() {
+        for threads in [1, 3] {
+            let options = Options {
+                threads,
+                ..options()
+            };
+            let report = measure(&servers::echo(|_, _| vec![]), &options).unwrap();
+            assert!(report.handshakes > 0);
+            assert!(report.opened >= report.handshakes);
+            assert_eq!(report.closed, report.opened);
+            let latency = report.handshake_ns;
+            assert!(0 < latency.p50 && latency.p50 <= latency.max);
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_close_frames_is_told() {
+        // tungstenite answers a Close frame when it is read again.
+        let target = servers::with(|stream| drop(tungstenite::accept(stream)));
+        let report = measure(&target, &options()).unwrap();
+        assert_eq!(report.closed, 0);
+        let told = |warning: &String| warning.contains("7.1.1");
+        assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
+    }
+
+    #[test]
+    fn what_is_no_server_is_no_result() {
+        let fault = |answer: &'static [u8]| {
+            let error = measure(&servers::answering(answer), &options()).unwrap_err();
+            let Error::Server { fault, .. } = error else {
+                panic!("{error}");
+            };
+            fault
+        };
+        let nonsense = fault(b"220 mail.example.com ESMTP\r\n\r\n");
+        assert!(matches!(nonsense, Fault::Head(_)), "{nonsense}");
+        let closed = fault(b"");
+        assert!(
+            matches!(closed, Fault::NoAnswer | Fault::Connection(_)),
+            "{closed}"
+        );
+        let page = fault(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        assert!(matches!(page, Fault::Handshake(_)), "{page}");
+        assert!(page.to_string().contains("path of the URL"), "{page}");
+    }
+
+    #[test]
+    fn a_subprotocol_must_be_agreed_to() {
+        let options = Options {
+            subprotocol: Some("mqtt".to_owned()),
+            ..options()
+        };
+        let error = measure(&servers::echo(|_, _| vec![]), &options).unwrap_err();
+        assert!(error.to_string().contains("\"mqtt\""), "{error}");
+    }
+
+    fn measure(target: &Target, options: &Options) -> Result<Report, Error> {
+        run(target, options, &mut |_| {})
+    }
+
+    fn options() -> Options {
+        Options {
+            at_once: 4,
+            threads: 1,
+            subprotocol: None,
+            measure: Duration::from_millis(200),
+            warm_up: Duration::from_millis(20),
+            server_pid: None,
+        }
+    }
+}

@@ -476,16 +476,14 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
-    use tungstenite::{Message, WebSocket};
+    use tungstenite::Message;
 
     use super::*;
-    use crate::bench::error::Fault;
+    use crate::bench::servers::{self, Reply};
 
     #[test]
     fn an_echo_server_is_measured() {
-        let report = measure(&serve(|message, _| vec![message]), &options()).unwrap();
+        let report = measure(&servers::echo(|message, _| vec![message]), &options()).unwrap();
         assert!(report.messages > 0);
         assert!(report.sent >= report.messages);
         assert!(report.compared >= 4);
@@ -500,7 +498,7 @@ mod tests {
             content: Content::Text,
             ..options()
         };
-        measure(&serve(|message, _| vec![message]), &options).unwrap();
+        measure(&servers::echo(|message, _| vec![message]), &options).unwrap();
     }
 
     #[test]
@@ -559,7 +557,7 @@ mod tests {
             pace: Pace::Depth(1),
             ..options()
         };
-        let target = serve(|message, number| match number {
+        let target = servers::echo(|message, number| match number {
             5 => vec![],
             _ => vec![message],
         });
@@ -578,14 +576,14 @@ mod tests {
 
     #[test]
     fn raw_tcp_is_measured_and_checked_too() {
-        let report = measure(&serve_tcp(|_| ()), &options()).unwrap();
+        let report = measure(&servers::tcp(|_| ()), &options()).unwrap();
         assert!(report.messages > 0);
         let wrong = |bytes: &mut [u8]| {
             if let Some(last) = bytes.last_mut() {
                 *last ^= 1;
             }
         };
-        let fault = fault(measure(&serve_tcp(wrong), &endless()).unwrap_err());
+        let fault = fault(measure(&servers::tcp(wrong), &endless()).unwrap_err());
         assert!(matches!(fault, Fault::Content { .. }), "{fault}");
     }
 
@@ -595,8 +593,83 @@ mod tests {
             deflate: Deflate::NoTakeover,
             ..options()
         };
-        let fault = fault(measure(&serve(|message, _| vec![message]), &options).unwrap_err());
+        let fault =
+            fault(measure(&servers::echo(|message, _| vec![message]), &options).unwrap_err());
         assert!(matches!(fault, Fault::NoDeflate), "{fault}");
+    }
+
+    #[test]
+    fn a_stall_shows_in_an_open_loop() {
+        const STALL: Duration = Duration::from_millis(200);
+        let options = Options {
+            connections: 1,
+            pace: Pace::Rate(1000.0),
+            measure: Duration::from_secs(1),
+            ..options()
+        };
+        let target = servers::echo(|message, number| {
+            if number == 300 {
+                std::thread::sleep(STALL);
+            }
+            vec![message]
+        });
+        let report = measure(&target, &options).unwrap();
+        let kept = report.schedule.unwrap();
+        assert_eq!(kept.due, 1000);
+        assert_eq!(report.sent, 1020);
+        // Of the 200 messages that were due meanwhile the first waited longest.
+        let latency = report.round_trip_ns;
+        assert!(latency.p99_9 > nanoseconds(STALL) * 9 / 10, "{latency:?}");
+        assert!(latency.p99 > nanoseconds(STALL) * 8 / 10, "{latency:?}");
+        assert!(latency.p90 > nanoseconds(STALL) * 4 / 10, "{latency:?}");
+    }
+
+    #[test]
+    fn a_rate_that_is_not_achieved_is_told() {
+        let options = Options {
+            connections: 1,
+            pace: Pace::Rate(1000.0),
+            ..options()
+        };
+        // A tenth of that.
+        let target = servers::echo(|message, _| {
+            std::thread::sleep(Duration::from_millis(10));
+            vec![message]
+        });
+        let report = measure(&target, &options).unwrap();
+        let told = |warning: &String| warning.contains("the rate was not achieved");
+        assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
+    }
+
+    #[test]
+    fn threads_share_the_connections() {
+        for pace in [Pace::Depth(3), Pace::Rate(2000.0)] {
+            let options = Options {
+                connections: 5,
+                threads: 3,
+                pace,
+                ..options()
+            };
+            let report = measure(&servers::echo(|message, _| vec![message]), &options).unwrap();
+            assert!(report.messages > 0 && report.sent >= report.messages);
+            if let Some(kept) = report.schedule {
+                assert_eq!((kept.due, report.sent), (400, 440));
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_on_one_thread_is_the_error_of_all() {
+        let options = Options {
+            threads: 2,
+            ..endless()
+        };
+        let target = servers::echo(|message, number| match number {
+            40 => vec![changed(&message), changed(&message)],
+            _ => vec![message],
+        });
+        let error = measure(&target, &options).unwrap_err();
+        assert!(matches!(error, Error::Server { .. }), "{error}");
     }
 
     fn measure(target: &Target, options: &Options) -> Result<Report, Error> {
@@ -626,8 +699,8 @@ mod tests {
     }
 
     /// What is wrong with a server that gives `reply`.
-    fn refused(reply: fn(Message, u64) -> Vec<Message>) -> Fault {
-        fault(measure(&serve(reply), &endless()).unwrap_err())
+    fn refused(reply: Reply) -> Fault {
+        fault(measure(&servers::echo(reply), &endless()).unwrap_err())
     }
 
     fn fault(error: Error) -> Fault {
@@ -641,65 +714,5 @@ mod tests {
         let mut bytes = message.clone().into_data().to_vec();
         *bytes.last_mut().unwrap() ^= 1;
         Message::binary(bytes)
-    }
-
-    /// A server that gives `reply` for each message of a connection, which it gets with its
-    /// number. It ends with the tests.
-    fn serve(reply: fn(Message, u64) -> Vec<Message>) -> Target {
-        serve_with(move |stream| {
-            let Ok(ws) = tungstenite::accept(stream) else {
-                return;
-            };
-            // Whatever ends the connection, the generator has seen it or caused it.
-            let _ = converse(ws, reply);
-        })
-    }
-
-    fn converse(
-        mut ws: WebSocket<std::net::TcpStream>,
-        reply: fn(Message, u64) -> Vec<Message>,
-    ) -> Result<(), tungstenite::Error> {
-        let mut number = 0;
-        loop {
-            let message = ws.read()?;
-            if message.is_binary() || message.is_text() {
-                for message in reply(message, number) {
-                    ws.send(message)?;
-                }
-                number += 1;
-            }
-        }
-    }
-
-    /// A server that returns every read after `change`.
-    fn serve_tcp(change: fn(&mut [u8])) -> Target {
-        let target = serve_with(move |mut stream| {
-            use std::io::{Read, Write};
-            let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = stream.read(&mut buffer) {
-                change(&mut buffer[..read]);
-                if stream.write_all(&buffer[..read]).is_err() {
-                    return;
-                }
-            }
-        });
-        target
-            .to_string()
-            .replace("ws://", "tcp://")
-            .parse()
-            .unwrap()
-    }
-
-    fn serve_with(serve: impl Fn(std::net::TcpStream) + Clone + Send + 'static) -> Target {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = format!("ws://{}/echo", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, serve) = (stream.unwrap(), serve.clone());
-                stream.set_nodelay(true).unwrap();
-                std::thread::spawn(move || serve(stream));
-            }
-        });
-        target.parse().unwrap()
     }
 }

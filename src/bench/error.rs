@@ -51,6 +51,8 @@ pub enum Error {
         /// All.
         wanted: usize,
     },
+    /// The figures cannot be drawn.
+    Plot(String),
     /// Another thread of the run has failed, and has told why.
     Elsewhere,
     /// Connections that had opened did not answer a ping at the end.
@@ -168,6 +170,7 @@ impl fmt::Display for Error {
                 f,
                 "only {ready} of {wanted} subscribers have received what --ready names"
             ),
+            Self::Plot(reason) => write!(f, "cannot draw the figures: {reason}"),
             Self::Elsewhere => f.write_str("another thread of the generator has failed"),
             Self::Dead { silent, asked } => write!(
                 f,

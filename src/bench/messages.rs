@@ -344,3 +344,78 @@ pub(super) fn inflates_to(inflate: &mut Decompress, compressed: &[u8], expected:
     let inflated = inflate.decompress_vec(&input, &mut plain, FlushDecompress::Sync);
     matches!(inflated, Ok(Status::Ok | Status::StreamEnd)) && plain == expected
 }
+
+#[cfg(test)]
+mod tests {
+    use corewire_protocol::Role;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_over_the_wire_inflates_from_any_beginning_on() {
+        for (deflate, size) in [
+            (Deflate::NoTakeover, 500),
+            (Deflate::Takeover, 16),
+            (Deflate::Takeover, 500),
+            (Deflate::Takeover, 20_000),
+        ] {
+            let messages =
+                Messages::build(Scheme::WebSocket, Content::Text, deflate, size, 3).unwrap();
+            for number in [0, 1, 50, 100, 254] {
+                let mut inflate = Decompress::new(false);
+                let mut place = messages.first_place(number);
+                // Through the lead, and twice through the ring.
+                for _ in 0..3 * messages.count() {
+                    let (start, len) = (messages.start(place), messages.bytes(place, 1));
+                    let mut frame = messages.wire(start, len).to_vec();
+                    let reserved = messages.reserved();
+                    let header = FrameHeader::parse(&frame, Role::Server, reserved);
+                    let (header, begin) = header.unwrap().unwrap();
+                    assert_eq!(begin as u64 + header.payload_bytes, len as u64);
+                    mask(&mut frame[begin..], KEY, 0);
+                    if deflate == Deflate::NoTakeover {
+                        inflate = Decompress::new(false);
+                    }
+                    let right =
+                        inflates_to(&mut inflate, &frame[begin..], messages.expected(place));
+                    assert!(
+                        right,
+                        "{deflate:?}, {size} bytes, connection {number}, {place}"
+                    );
+                    place = messages.place_after(place, 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn takeover_makes_messages_smaller() {
+        let bytes = |deflate| {
+            let build = Messages::build(Scheme::WebSocket, Content::Text, deflate, 200, 1);
+            build.unwrap().round_bytes()
+        };
+        assert!(bytes(Deflate::Takeover) < bytes(Deflate::NoTakeover) * 9 / 10);
+    }
+
+    #[test]
+    fn bytes_are_counted_over_the_end_of_the_ring() {
+        for deflate in [Deflate::Off, Deflate::Takeover] {
+            let messages =
+                Messages::build(Scheme::WebSocket, Content::Text, deflate, 300, 2).unwrap();
+            let count = messages.count();
+            for first in [0, 5, count - 1, messages.lead, messages.lead + count - 1] {
+                let (mut place, mut bytes) = (first, 0);
+                for number in 0..3 * count {
+                    assert_eq!(
+                        messages.bytes(first, number),
+                        bytes,
+                        "{number} from {first}"
+                    );
+                    assert_eq!(messages.place_after(first, number), place);
+                    bytes += messages.starts[place + 1] - messages.starts[place];
+                    place = messages.place_after(place, 1);
+                }
+            }
+        }
+    }
+}

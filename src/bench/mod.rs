@@ -1,14 +1,17 @@
 //! The load generator behind `corewire bench`: measures any WebSocket server.
 //!
-//! One thread, one epoll loop, frames built before the clock starts, replies read by their headers
-//! alone: the generator must be cheaper than what it measures, and the report says when it was
-//! not. A wrong server cannot win: the length, kind and order of every reply is checked, the
-//! content of samples, and a run in which a message stayed out is an error instead of a result.
+//! Plain epoll loops, frames built before the clock starts, replies read by their headers alone: the
+//! generator must be cheaper than what it measures, and the report says when it was not. A wrong
+//! server cannot win: the length, kind and order of every echoed message is checked, the content of
+//! samples, and a run in which one stayed out is an error instead of a result; deliveries of a
+//! fan-out are counted each for itself.
 //!
-//! [`echo`] and [`idle`] are the measurements. Both drive a [`swarm`] of [`connection`]s, begun by
-//! an [`opening`] each; [`messages`] is what they send and [`replies`] what they expect back;
-//! [`cpu`] and [`memory`] read the other side's cost from `/proc`, so they work for a server on
-//! this machine only.
+//! [`echo`], [`fanout`], [`connect`] and [`idle`] are the measurements. [`workers`] are their
+//! threads, each with a [`swarm`] of connections, begun by an [`opening`] each, whose [`frames`] it
+//! reads. An echo's [`connection`] sends [`messages`] and checks [`replies`]; a fan-out has
+//! its parts in a folder. [`pace`] is the schedule of an open loop, [`figures`] what is
+//! counted. [`cpu`] and [`memory`] read the other side's cost from `/proc`, so they work for a
+//! server on this machine only.
 #![expect(
     clippy::disallowed_methods,
     reason = "a load generator measures real time; it shares no code with what it measures"
@@ -24,20 +27,17 @@ pub mod fanout;
 mod figures;
 mod frames;
 pub mod idle;
-mod ledger;
-mod marker;
 mod memory;
 mod messages;
 mod opening;
 mod pace;
-mod peer;
+pub mod plot;
 mod replies;
 mod report;
-mod scan;
-mod sequence;
+#[cfg(test)]
+mod servers;
 mod swarm;
 mod target;
-mod template;
 mod text;
 mod timer;
 mod workers;

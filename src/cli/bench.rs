@@ -1,7 +1,9 @@
 //! `corewire bench`: the load generator's arguments and output.
 
 use std::fmt::Display;
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
@@ -10,13 +12,64 @@ use serde::Serialize;
 use super::{Failure, progress};
 use crate::bench::echo::{self, Content, Deflate, Pace};
 use crate::bench::fanout::{self, Answer, Literal, Protocol, Template};
-use crate::bench::{Target, connect, idle};
+use crate::bench::{Figures, Target, connect, idle, plot};
 
 const EXAMPLES: &str = "\
 Examples:
   corewire bench echo ws://127.0.0.1:9001/echo --server-pid $(pidof corewire)
+  corewire bench echo ws://127.0.0.1:9001/echo --rate 50000 --plot echo.svg
+  corewire bench fanout ws://127.0.0.1:9001/ --subscribers 1000 --rate 100
+  corewire bench connect ws://127.0.0.1:9001/echo --at-once 64
+  corewire bench idle ws://127.0.0.1:9001/echo --deflate --server-pid $(pidof corewire)
+
+Each has examples of its own: corewire bench fanout --help. With --server-pid the server's CPU time
+per message is measured, too, and whether the generator or others on the machine were in its way.
+
+Exit codes: 0 measured, 1 no result, 2 wrong arguments.";
+
+const ECHO_EXAMPLES: &str = "\
+Examples:
+  corewire bench echo ws://127.0.0.1:9001/echo --server-pid $(pidof corewire)
+      the highest throughput with 200 connections, and the round trip meanwhile
   corewire bench echo ws://127.0.0.1:9001/echo --size 1024 --depth 16 --json
-  corewire bench idle ws://127.0.0.1:9001/echo --deflate --server-pid $(pidof corewire)";
+      16 messages on their way on each connection
+  corewire bench echo ws://127.0.0.1:9001/echo --rate 50000 --plot echo.svg
+      what users find at 50,000 messages a second, stalls of the server included
+  corewire bench echo ws://127.0.0.1:9001/echo --size 1024 --deflate takeover
+      JSON, compressed";
+
+const FANOUT_EXAMPLES: &str = "\
+Templates:
+  Text is a text message: {n} is the connection's number, {id} counts its messages from 1, {topic}
+  is the topic, {data} the payload, {size} its bytes. \\r \\n \\t \\0 \\\\ \\{ \\} \\' \\= are escapes.
+  hex:... is a binary message: bytes in hex, text as '...', and u8(...) u16(...) u32(...)
+  varint(...) put a length in front of what they hold.
+
+Examples:
+  corewire bench fanout ws://127.0.0.1:9001/ --subscribers 1000 --rate 100
+      a server that sends to all what one sends
+  corewire bench fanout ws://127.0.0.1:4223/ --topics 10 --in-flight 4 \\
+      --on-subscribe 'CONNECT {\"verbose\":false}\\r\\nSUB {topic} 1\\r\\nPING\\r\\n' --ready PONG \\
+      --on-publisher 'CONNECT {\"verbose\":false}\\r\\n' --answer 'PING\\r\\n=PONG\\r\\n' \\
+      --publish 'PUB {topic} {size}\\r\\n{data}\\r\\n'
+      NATS
+  corewire bench fanout ws://127.0.0.1:9883/mqtt --subprotocol mqtt \\
+      --on-subscribe \"hex:10 varint(u16('MQTT') 04 02 0000 u16('sub{n}'))\" \\
+      --on-subscribe \"hex:82 varint(0001 u16('{topic}') 00)\" --ready 'hex:90 03' \\
+      --on-publisher \"hex:10 varint(u16('MQTT') 04 02 0000 u16('pub{n}'))\" \\
+      --publish \"hex:30 varint(u16('{topic}') {data})\"
+      MQTT 3.1.1 with QoS 0";
+
+const CONNECT_EXAMPLES: &str = "\
+Examples:
+  corewire bench connect ws://127.0.0.1:9001/echo --server-pid $(pidof corewire)
+  corewire bench connect ws://127.0.0.1:9001/echo --at-once 1000 --seconds 30 --plot connect.svg";
+
+const IDLE_EXAMPLES: &str = "\
+Examples:
+  corewire bench idle ws://127.0.0.1:9001/echo --server-pid $(pidof corewire)
+  corewire bench idle ws://127.0.0.1:9001/echo --from 1000 --to 50000 --deflate \\
+      --server-pid $(pidof corewire)";
 
 /// Measure a WebSocket server, this one or another
 #[derive(Debug, Args)]
@@ -28,12 +81,16 @@ struct Bench {
 #[derive(Debug, Subcommand)]
 enum Measurement {
     /// Messages per second, round trips and CPU time per message of a server that echoes.
+    #[command(after_help = ECHO_EXAMPLES)]
     Echo(Echo),
     /// Deliveries per second of a server that sends to many what one publishes.
+    #[command(after_help = with_braces(FANOUT_EXAMPLES))]
     Fanout(Box<Fanout>),
     /// Handshakes per second, with connections that are opened and closed.
+    #[command(after_help = CONNECT_EXAMPLES)]
     Connect(Connect),
     /// Memory per idle connection.
+    #[command(after_help = IDLE_EXAMPLES)]
     Idle(Idle),
 }
 
@@ -156,6 +213,9 @@ struct Course {
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
+    /// Draw latency by percentile and throughput over time, as SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +239,12 @@ struct Idle {
     json: bool,
 }
 
+/// clap makes a new line of `{n}`. A change of style in the middle, which is none and which it leaves
+/// out where no terminal is, hides that from it.
+fn with_braces(help: &str) -> String {
+    help.replace("{n}", "{\x1b[0mn}")
+}
+
 /// The command and its help.
 pub(super) fn command() -> Command {
     Bench::augment_args(Command::new(super::command::BENCH)).after_help(EXAMPLES)
@@ -187,35 +253,78 @@ pub(super) fn command() -> Command {
 /// Measures, and writes the result to `out`.
 pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failure> {
     let bench = Bench::from_arg_matches(matches).map_err(Failure::Arguments)?;
-    let mut bar = progress::Bar::new();
+    let bar = progress::Bar::new();
     let watch = &mut |progress| bar.show(progress);
     match bench.measurement {
         Measurement::Echo(echo) => {
-            let report = echo::run(&echo.url, &echo.options(), watch);
-            write(&report.map_err(Failure::Measuring)?, echo.course.json, out)
+            let plot = echo.course.plot("messages")?;
+            let report = echo::run(&echo.url, &echo.options(), watch)?;
+            plot.draw(&report.url, &report.figures)?;
+            write(&report, echo.course.json, out)
         }
         Measurement::Fanout(fanout) => {
-            let report = fanout::run(&fanout.url, &fanout.options(), watch);
-            write(
-                &report.map_err(Failure::Measuring)?,
-                fanout.course.json,
-                out,
-            )
+            let plot = fanout.course.plot("deliveries")?;
+            let report = fanout::run(&fanout.url, &fanout.options(), watch)?;
+            plot.draw(&report.url, &report.figures)?;
+            write(&report, fanout.course.json, out)
         }
         Measurement::Connect(connect) => {
-            let report = connect::run(&connect.url, &connect.options(), watch);
-            write(
-                &report.map_err(Failure::Measuring)?,
-                connect.course.json,
-                out,
-            )
+            let plot = connect.course.plot("handshakes")?;
+            let report = connect::run(&connect.url, &connect.options(), watch)?;
+            plot.draw(&report.url, &report.figures)?;
+            write(&report, connect.course.json, out)
         }
         Measurement::Idle(idle) => {
-            let report = idle::run(&idle.url, &idle.options()).map_err(Failure::Measuring)?;
+            let report = idle::run(&idle.url, &idle.options())?;
             write(&report, idle.json, out)
         }
     }
     .map_err(Failure::Output)
+}
+
+impl From<crate::bench::Error> for Failure {
+    fn from(error: crate::bench::Error) -> Self {
+        Self::Measuring(error)
+    }
+}
+
+/// Where the figures are drawn, if anywhere.
+struct Plot<'a> {
+    /// Made before the measurement, so that a path that cannot be written wastes nobody's time.
+    file: Option<(&'a Path, File)>,
+    /// What is counted.
+    what: &'static str,
+}
+
+impl Course {
+    fn plot(&self, what: &'static str) -> Result<Plot<'_>, Failure> {
+        let file = match &self.plot {
+            Some(path) => {
+                let file = File::create(path).map_err(|error| Failure::plot(path, &error))?;
+                Some((path.as_path(), file))
+            }
+            None => None,
+        };
+        Ok(Plot { file, what })
+    }
+}
+
+impl Plot<'_> {
+    fn draw(self, title: &str, figures: &Figures) -> Result<(), Failure> {
+        let Some((path, mut file)) = self.file else {
+            return Ok(());
+        };
+        let picture = plot::svg(title, self.what, figures)?;
+        file.write_all(picture.as_bytes())
+            .map_err(|error| Failure::plot(path, &error))
+    }
+}
+
+impl Failure {
+    fn plot(path: &Path, error: &io::Error) -> Self {
+        let reason = format!("--plot {}: {error}", path.display());
+        Self::Measuring(crate::bench::Error::Settings(reason))
+    }
 }
 
 impl Echo {

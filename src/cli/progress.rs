@@ -18,7 +18,7 @@ impl Bar {
         Self(bar)
     }
 
-    pub(super) fn show(&mut self, progress: Progress) {
+    pub(super) fn show(&self, progress: Progress) {
         let bar = &self.0;
         match progress {
             Progress::Opening => bar.set_message("opening connections"),

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-use super::clock::Clock;
-use super::error::{Error, Fault};
-use super::figures::Figures;
 use super::marker::Marker;
 use super::peer::{Readiness, Seat};
-use super::replies::SAMPLE_EVERY;
 use super::scan::{Found, Rest};
 use super::sequence::Arrival;
-use super::workers::Window;
+use crate::bench::clock::Clock;
+use crate::bench::error::{Error, Fault};
+use crate::bench::figures::Figures;
+use crate::bench::replies::SAMPLE_EVERY;
+use crate::bench::workers::Window;
 
 /// The books.
 #[derive(Debug)]

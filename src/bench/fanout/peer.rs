@@ -6,13 +6,13 @@ use corewire_protocol::Role;
 use corewire_protocol::frame::{FrameHeader, OpCode, Reserved};
 use mio::net::TcpStream;
 
-use super::error::Fault;
-use super::frames::{Frames, Payloads};
-use super::messages::{control_frame, frame};
-use super::opening::Opened;
 use super::scan::{Found, Needles, Rest, Scan};
 use super::sequence::Sequence;
 use super::template::{Template, Values};
+use crate::bench::error::Fault;
+use crate::bench::frames::{Frames, Payloads};
+use crate::bench::messages::{control_frame, frame};
+use crate::bench::opening::Opened;
 
 /// Bytes that may wait for a server that does not read.
 const UNSENT_MAX: usize = 64 << 20;
@@ -31,6 +31,8 @@ pub(super) struct Peer {
     /// Whole frames, of which `written` bytes are gone.
     out: Vec<u8>,
     written: usize,
+    /// The socket has not taken all of it when it was last asked.
+    stuck: bool,
     /// Messages sent so far, for `{id}`.
     messages: u64,
 }
@@ -90,13 +92,14 @@ impl Peer {
             scan: Scan::new(),
             out: Vec::new(),
             written: 0,
+            stuck: false,
             messages: 0,
         }
     }
 
     /// Whether the socket has not taken all that was to be sent.
     pub(super) const fn is_stuck(&self) -> bool {
-        self.written < self.out.len() && self.written > 0
+        self.stuck
     }
 
     /// Lets a message wait for the next [`flush`](Self::flush). `values` lacks the connection's
@@ -129,6 +132,7 @@ impl Peer {
             match self.stream.write(&self.out[self.written..]) {
                 Ok(written) => self.written += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.stuck = true;
                     if self.written > WRITTEN_MAX {
                         self.out.drain(..self.written);
                         self.written = 0;
@@ -138,6 +142,7 @@ impl Peer {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.stuck = false;
         self.out.clear();
         self.written = 0;
         Ok(())

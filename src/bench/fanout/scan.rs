@@ -3,7 +3,7 @@
 //! All payloads of a connection are one stream: a delivery may begin in one message and end in the
 //! next, and a message may hold many. Between deliveries the stream is searched, inside them it
 //! is passed over, or compared with what was published for one in
-//! [`SAMPLE_EVERY`](super::replies::SAMPLE_EVERY).
+//! [`SAMPLE_EVERY`](crate::bench::replies::SAMPLE_EVERY).
 //!
 //! ```text
 //!         marker complete                      all its bytes have come
@@ -12,9 +12,9 @@
 
 use memchr::memmem::Finder;
 
-use super::error::Fault;
 use super::marker::{MARKER_BYTES, Marker, PREFIX_BYTES};
-use super::text;
+use crate::bench::error::Fault;
+use crate::bench::text;
 
 /// Publications are padded with one text, from so many different places on.
 const OFFSETS: usize = 251;
@@ -211,7 +211,7 @@ impl Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::marker;
+    use crate::bench::fanout::marker;
 
     const SIZES: [usize; 3] = [MARKER_BYTES, MARKER_BYTES + 1, 100];
 
