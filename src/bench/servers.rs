@@ -85,6 +85,9 @@ pub(super) fn answering(answer: &'static [u8]) -> Target {
     })
 }
 
+/// What a fan-out server tells a connection to which it will send from now on.
+pub(super) const JOINED: &str = "joined";
+
 enum Event {
     Joined(Box<WebSocket<TcpStream>>),
     Sent(Message),
@@ -122,7 +125,10 @@ fn distribute(events: &Receiver<Event>, deliver: Deliver) {
     let mut last = Message::text("");
     while let Ok(event) = events.recv() {
         match event {
-            Event::Joined(ws) => all.push(ws),
+            Event::Joined(mut ws) => {
+                let _ = ws.send(Message::text(JOINED));
+                all.push(ws);
+            }
             Event::Sent(message) => {
                 for (place, ws) in all.iter_mut().enumerate() {
                     for message in deliver(place, number, &message, &last) {
