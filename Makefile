@@ -2,11 +2,12 @@
 # `make test` is what CI runs; each of its steps can be run alone.
 
 export RUSTDOCFLAGS = -Dwarnings
+export UWS_DIR
 
-.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle fuzz fuzz-replay bench-micro \
+.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn rivals benchmarks fuzz fuzz-replay bench-micro \
         icount icount-build icount-baseline planted planted-apply soak
 
-test: tools fmt lint doc unit planted-apply fuzz-replay interop icount autobahn-ci
+test: tools fmt lint doc unit benchmarks planted-apply fuzz-replay interop icount autobahn-ci
 	@echo "make test: all steps passed"
 
 # What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
@@ -44,17 +45,22 @@ autobahn: release
 	autobahn/run client
 	autobahn/run table docs/autobahn.md
 
-# One core against one core, beside fastwebsockets, tokio-tungstenite and raw TCP; about five
-# minutes. Fails where corewire has less throughput than one of them.
-bench-echo:
-	cargo build --release --locked --target-dir target
-	cargo build --release --locked --manifest-path benches/rivals/Cargo.toml --target-dir target/rivals
-	benches/compare echo
+# corewire beside its rivals, one core against one core; writes benches/record and
+# docs/benchmarks.md. 25 minutes with UWS_DIR=…, the folder of uWebSockets. ROWS='echo-64 lone',
+# SERVERS='corewire uws', ROUNDS=3 and SECONDS=1 select less, which is shown and not recorded.
+rivals: ROWS = *
+rivals: SERVERS = *
+rivals: ROUNDS = 9
+rivals: SECONDS = 1.5
+rivals:
+	.ci/tools rivals
+	benches/rivals/run measure --rounds $(ROUNDS) --seconds $(SECONDS) --rows $(ROWS:%='%') \
+		--servers $(SERVERS:%='%')
 
-# 15,000 idle connections with permessage-deflate. Fails at 512 resident bytes each.
-bench-idle:
-	cargo build --release --locked --target-dir target
-	benches/compare idle
+# docs/benchmarks.md is what the newest record generates.
+benchmarks:
+	python3 -m unittest discover -s benches/rivals
+	benches/rivals/run check
 
 # The pieces of the hot path one by one, without sockets; about two minutes. BENCH=mask measures
 # what has that word in its name.
@@ -92,8 +98,7 @@ soak:
 
 # Each fuzz target in turn, for so many seconds each. What it finds goes into the target folder,
 # beside the committed corpus. Needs cargo-fuzz, a C++ compiler, and no nightly.
-SECONDS = 60
-
+fuzz: SECONDS = 60
 fuzz:
 	fuzz/run $(SECONDS)
 

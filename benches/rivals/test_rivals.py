@@ -1,0 +1,147 @@
+"""What decides which figures are shown, and that a wrong one is not."""
+
+import math
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import definitions
+import document
+import figures
+import measurement
+import records
+import tables
+from definitions import Goal, Kind, NoResult, Row
+from records import Run
+
+ROW = Row(
+    name="echo",
+    title="Echo",
+    about="",
+    bench=("echo", "{url}"),
+    compare="server_ns",
+    goals=(Goal(than="theirs", at_most=1.0),),
+)
+
+
+def run(server, number, server_ns, foreign=0.0, error=""):
+    of = {"server_ns": server_ns, "foreign": foreign, "server_cpu": 1.0, "generator_cpu": 0.5}
+    return Run(server, "1.0", number, {} if error else of, error)
+
+
+class Intervals(unittest.TestCase):
+    def test_it_is_that_of_the_sign_test(self):
+        # Of nine values the second and the eighth: 1 - 2 (1 + 9) / 512.
+        low, high, confidence = figures.interval([9, 1, 8, 2, 7, 3, 6, 4, 5])
+        self.assertEqual((low, high), (2, 8))
+        self.assertTrue(math.isclose(confidence, 0.9609375))
+
+    def test_few_values_are_all_in_it(self):
+        self.assertEqual(figures.interval([3, 1, 2]), (1, 3, 0.75))
+        self.assertEqual(figures.interval([4]), (4, 4, 0.0))
+
+    def test_six_are_the_first_with_the_confidence(self):
+        self.assertLess(figures.interval(range(5))[2], figures.CONFIDENCE)
+        self.assertGreaterEqual(figures.interval(range(6))[2], figures.CONFIDENCE)
+
+
+class Choice(unittest.TestCase):
+    def test_disturbed_runs_do_not_count_where_three_quiet_ones_are_left(self):
+        quiet = [run("a", number, 100) for number in range(3)]
+        chosen = figures.choose([*quiet, run("a", 3, 900, foreign=0.07)])
+        self.assertEqual((len(chosen.runs), chosen.of, chosen.quiet), (3, 4, True))
+
+    def test_otherwise_all_count_and_are_marked(self):
+        quiet = [run("a", number, 100) for number in range(2)]
+        chosen = figures.choose([*quiet, run("a", 3, 900, foreign=0.07)])
+        self.assertEqual((len(chosen.runs), chosen.quiet), (3, False))
+        self.assertIn("rough", tables.foreign(chosen))
+
+    def test_who_failed_has_no_figures(self):
+        self.assertIsNone(figures.choose([run("a", 0, 1, error="a message stayed out")]))
+
+
+class Ratios(unittest.TestCase):
+    def test_they_are_paired_by_round(self):
+        # The machine is twice as slow in round 2: the ratio is not.
+        ours = [run("ours", 1, 100), run("ours", 2, 200), run("ours", 3, 100)]
+        theirs = [run("theirs", 1, 200), run("theirs", 2, 400), run("theirs", 3, 200)]
+        ratio = figures.ratio(ours, theirs, "server_ns")
+        self.assertEqual((ratio.median, ratio.low, ratio.high, ratio.pairs), (0.5, 0.5, 0.5, 3))
+
+    def test_a_round_needs_both(self):
+        ours = [run("ours", 1, 100), run("ours", 2, 100)]
+        theirs = [run("theirs", 2, 100), run("theirs", 1, 0, error="gone")]
+        self.assertEqual(figures.ratio(ours, theirs, "server_ns").pairs, 1)
+
+    def test_a_pair_is_quiet_if_both_are(self):
+        ours = [run("ours", number, 100, foreign=0.5 if number == 3 else 0) for number in range(4)]
+        theirs = [run("theirs", number, 100) for number in range(4)]
+        ratio = figures.ratio(ours, theirs, "server_ns")
+        self.assertEqual((ratio.pairs, ratio.quiet), (3, True))
+
+
+class Goals(unittest.TestCase):
+    def verdict(self, ours, theirs):
+        return tables.Verdict(ROW, "ours", "theirs", 1.0, figures.ratio(ours, theirs, "server_ns"))
+
+    def test_a_goal_is_met_within_the_tolerance_if_the_interval_reaches_it(self):
+        theirs = [run("theirs", number, 100) for number in range(9)]
+        near = [run("ours", number, 99 + number % 3 * 2) for number in range(9)]
+        self.assertTrue(self.verdict(near, theirs).met())
+        level = [run("ours", number, 102) for number in range(9)]
+        self.assertFalse(self.verdict(level, theirs).met(), "the interval does not reach it")
+        worse = [run("ours", number, 90 if number < 4 else 110) for number in range(9)]
+        self.assertFalse(self.verdict(worse, theirs).met(), "the median is beyond the tolerance")
+
+
+class Verification(unittest.TestCase):
+    KIND = Kind(columns={}, positive=("messages",), whole=("delivered_ratio",))
+
+    def test_nothing_measured_is_no_result(self):
+        with self.assertRaises(NoResult):
+            measurement.verify({"messages": 0, "delivered_ratio": 1.0}, self.KIND)
+
+    def test_neither_is_something_missing(self):
+        with self.assertRaises(NoResult):
+            measurement.verify({"messages": 9, "delivered_ratio": 0.999}, self.KIND)
+
+    def test_all_there_is_one(self):
+        measurement.verify({"messages": 9, "delivered_ratio": 1.0}, self.KIND)
+
+
+class Records(unittest.TestCase):
+    def test_what_is_written_is_read(self):
+        runs = [run("a", 1, 123.456), run("a", 2, 0, error="gone, with a comma")]
+        columns = ["server_ns", "foreign", "server_cpu", "generator_cpu"]
+        with tempfile.TemporaryDirectory() as folder:
+            records.write(Path(folder), ROW, columns, runs)
+            self.assertEqual(records.read(Path(folder), ROW), runs)
+
+
+class Document(unittest.TestCase):
+    def test_every_definition_has_what_it_names(self):
+        definitions.load()
+
+    def test_another_figure_in_the_document_or_a_plot_is_found(self):
+        rows = definitions.load()
+        for path, text in document.expected(rows).items():
+            digit = max(at for at, letter in enumerate(text) if letter.isdigit())
+            planted = text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :]
+            with mock.patch.object(Path, "read_text", reading(path, planted)):
+                self.assertIn(path, document.differing(rows), path)
+
+
+def reading(planted_path, planted_text):
+    """`Path.read_text` of a tree in which one file is another."""
+    original = Path.read_text
+
+    def read_text(path, *arguments, **named):
+        return planted_text if path == planted_path else original(path, *arguments, **named)
+
+    return read_text
+
+
+if __name__ == "__main__":
+    unittest.main()
