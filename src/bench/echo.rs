@@ -18,6 +18,7 @@ use super::figures::{self, Figures};
 use super::messages::Messages;
 use super::opening::{Asked, Offer, Opened};
 use super::pace::Schedule;
+use super::replies::Totals;
 use super::report::{self, Latency, Load};
 use super::swarm::{self, Swarm, Wait, Work};
 use super::target::{Scheme, Target};
@@ -101,6 +102,8 @@ pub struct Report {
     pub sent: u64,
     /// Replies whose content was compared as well.
     pub compared: u64,
+    /// Payload bytes of a reply as it came, on average: less than `size` where it was compressed.
+    pub reply_bytes: f64,
     /// What makes the figures worth less.
     pub warnings: Vec<String>,
     /// All that was counted, for a plot.
@@ -142,6 +145,8 @@ pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Repor
     })?;
 
     let parts = &outcome.results;
+    let total = |of: fn(&Totals) -> u64| parts.iter().map(|part| of(&part.totals)).sum::<u64>();
+    let (sent, payload_bytes) = (total(|of| of.messages), total(|of| of.payload_bytes));
     let figures = figures::merged(outcome.window, &mut parts.iter().map(|part| &part.figures))?;
     let schedule = match options.pace {
         Pace::Depth(_) => None,
@@ -169,8 +174,9 @@ pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Repor
         messages_per_second: rate,
         round_trip_ns: Latency::of(figures.latency()),
         cpu,
-        sent: parts.iter().map(|part| part.sent).sum(),
-        compared: parts.iter().map(|part| part.compared).sum(),
+        sent,
+        compared: total(|of| of.compared),
+        reply_bytes: payload_bytes as f64 / sent.max(1) as f64,
         warnings,
         figures,
     })
@@ -199,8 +205,7 @@ fn check(target: &Target, options: &Options) -> Result<(), Error> {
 struct Part {
     figures: Figures,
     kept: Kept,
-    sent: u64,
-    compared: u64,
+    totals: Totals,
 }
 
 fn work(
@@ -234,29 +239,37 @@ fn work(
         }
     };
     course.drain(&mut swarm, worker)?;
-    let (sent, compared) = verify(&swarm)?;
+    let totals = verify(&swarm)?;
     swarm.close(&mut course)?;
     Ok(Part {
         figures: course.figures,
         kept,
-        sent,
-        compared,
+        totals,
     })
 }
 
-/// Every message must have come back once the run is over. Returns how many, and how many had
-/// their content compared.
-fn verify(swarm: &Swarm<'_, Connection>) -> Result<(u64, u64), Error> {
-    let (mut sent, mut received, mut compared) = (0, 0, 0);
+/// Every message must have come back once the run is over. Returns what did.
+fn verify(swarm: &Swarm<'_, Connection>) -> Result<Totals, Error> {
+    let mut sent = 0;
+    let mut all = Totals {
+        messages: 0,
+        compared: 0,
+        payload_bytes: 0,
+    };
     for connection in swarm.connections() {
+        let totals = connection.totals();
         sent += connection.sent();
-        received += connection.totals().messages;
-        compared += connection.totals().compared;
+        all.messages += totals.messages;
+        all.compared += totals.compared;
+        all.payload_bytes += totals.payload_bytes;
     }
-    if received == sent {
-        Ok((sent, compared))
+    if all.messages == sent {
+        Ok(all)
     } else {
-        Err(Error::Lost { sent, received })
+        Err(Error::Lost {
+            sent,
+            received: all.messages,
+        })
     }
 }
 
@@ -464,6 +477,10 @@ impl fmt::Display for Report {
             report::schedule(f, kept)?;
         }
         report::load(f, &self.cpu, "message")?;
+        if self.deflate != Deflate::Off {
+            let bytes = format!("{:>10.0} bytes, compressed", self.reply_bytes);
+            report::line(f, "a reply", &bytes)?;
+        }
         let checked = format!(
             "{:>10} sent, all came back; content of {} compared",
             report::grouped(self.sent as f64),
@@ -487,6 +504,7 @@ mod tests {
         assert!(report.messages > 0);
         assert!(report.sent >= report.messages);
         assert!(report.compared >= 4);
+        assert!((report.reply_bytes - 64.0).abs() < f64::EPSILON);
         let latency = report.round_trip_ns;
         assert!(latency.p50 <= latency.p99 && latency.p99 <= latency.max);
         assert!(report.to_string().contains("messages/s"));

@@ -32,6 +32,8 @@ pub(super) struct Totals {
     pub(super) messages: u64,
     /// Those whose content was compared.
     pub(super) compared: u64,
+    /// Their payload bytes as they came, so compressed where they were.
+    pub(super) payload_bytes: u64,
 }
 
 /// What must come next.
@@ -89,6 +91,7 @@ impl Replies {
                 totals: Totals {
                     messages: 0,
                     compared: 0,
+                    payload_bytes: 0,
                 },
                 compressed: Vec::new(),
                 takeover: inflated.then(|| Box::new(Decompress::new(false))),
@@ -179,6 +182,7 @@ impl Payloads for Checked<'_> {
             }
         }
         expected.totals.messages += 1;
+        expected.totals.payload_bytes += expected.message.bytes;
         expected.place = self.messages.place_after(expected.place, 1);
         Ok(())
     }
