@@ -11,7 +11,9 @@ from records import Run
 
 DOCUMENT = ROOT / "docs/benchmarks.md"
 PLOTS = ROOT / "docs/benchmarks"
-BLOCK = re.compile(r"(<!-- begin: (\w+); benches/rivals/run writes it -->\n).*?(<!-- end -->)", re.S)
+BLOCK = re.compile(
+    r"(<!-- begin: (\w+); benches/rivals/run writes it -->\n).*?(<!-- end -->)", re.S
+)
 
 
 def update(definitions: Definitions) -> list[Path]:

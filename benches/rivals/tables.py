@@ -87,7 +87,7 @@ def verdicts(row: Row, runs: list[Run]) -> list[Verdict]:
 
 def table(row: Row, runs: list[Run]) -> list[list[str]]:
     """The cells of a row's table, the heads first."""
-    shown = [name for name in HEADS if runs and any(name in run.figures for run in runs)]
+    shown = [name for name in HEADS if tells(name, chosen(runs))]
     found = ratios(row, runs)
     rows = [["server", *(HEADS[name][0] for name in shown)]]
     rows[0] += [f"{ours} / it" for ours in found] + ["rounds", "foreign"]
@@ -101,6 +101,13 @@ def table(row: Row, runs: list[Run]) -> list[list[str]]:
             blank = [""] * (len(rows[0]) - 2)
             rows.append([name, *blank, "no result"])
     return rows
+
+
+def tells(column: str, servers: dict[str, Chosen]) -> bool:
+    """Whether the runs have this column, and it is not the same for all."""
+    if any(column not in run.figures for one in servers.values() for run in one.runs):
+        return False
+    return len(servers) == 1 or len({one.median(column) for one in servers.values()}) > 1
 
 
 def remarks(row: Row, runs: list[Run]) -> list[str]:

@@ -59,7 +59,11 @@ fn main() -> io::Result<()> {
     let mut buffer = vec![0; 256 << 10];
     let mut events = Events::with_capacity(1024);
     loop {
-        poll.poll(&mut events, None)?;
+        match poll.poll(&mut events, None) {
+            // A signal, or a tracer that has just begun to watch.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
         for event in &events {
             if event.token() == LISTENER {
                 accept(&listener, &poll, &mut connections)?;

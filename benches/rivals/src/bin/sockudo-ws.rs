@@ -91,7 +91,9 @@ async fn handshake(
             .extensions
             .zip(policy)
             .and_then(|(offers, policy)| negotiate_server_deflate(offers, policy));
-        let extensions = negotiated.as_ref().map(|deflate| deflate.to_response_header());
+        let extensions = negotiated
+            .as_ref()
+            .map(|deflate| deflate.to_response_header());
         let key = generate_accept_key(request.key);
         let response = build_response(&key, None, extensions.as_deref());
         stream.write_all(&response).await?;
