@@ -79,13 +79,17 @@ def measure(row: Row, server: Server, kind: Kind, times: dict, rate: int | None)
         said = done.stderr.strip().split("\n")[0]
         raise NoResult(said or f"exit code {done.returncode}")
     report = json.loads(done.stdout)
-    verify(report, kind)
+    verify(report, kind, row.compare)
     return {name: at_path(report, path) for name, path in kind.columns.items()}
 
 
-def verify(report: dict, kind: Kind) -> None:
-    """The generator ends with an error when a message is wrong or missing. This asks again."""
-    for path in kind.positive:
+def verify(report: dict, kind: Kind, compare: str) -> None:
+    """The generator ends with an error when a message is wrong or missing. This asks again.
+
+    What is compared must be more than nothing, too: a server that was kept from its CPU the whole
+    time has used none of it.
+    """
+    for path in (*kind.positive, kind.columns[compare]):
         if not at_path(report, path) > 0:
             raise NoResult(f"{path} is {at_path(report, path)}: nothing was measured")
     for path in kind.whole:

@@ -75,7 +75,7 @@ def describe(folder: Path, servers: list[Server], run: dict, commands: dict[str,
         for name, table in tables.items():
             file.write(f"\n[{name}]\n")
             # A JSON string or number is one of TOML as well.
-            file.writelines(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+            file.writelines(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in table.items())
 
 
 def described(folder: Path) -> dict:

@@ -144,7 +144,7 @@ def interval(one: Ratio | None) -> str:
 
 
 def ratio(value: float) -> str:
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def number(value: float) -> str:

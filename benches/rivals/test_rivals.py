@@ -97,18 +97,26 @@ class Goals(unittest.TestCase):
 
 
 class Verification(unittest.TestCase):
-    KIND = Kind(columns={}, positive=("messages",), whole=("delivered_ratio",))
+    KIND = Kind(columns={"server_ns": "cpu/ns"}, positive=("messages",), whole=("delivered_ratio",))
+
+    def verify(self, messages=9, delivered_ratio=1.0, ns=100.0):
+        report = {"messages": messages, "delivered_ratio": delivered_ratio, "cpu": {"ns": ns}}
+        measurement.verify(report, self.KIND, "server_ns")
 
     def test_nothing_measured_is_no_result(self):
         with self.assertRaises(NoResult):
-            measurement.verify({"messages": 0, "delivered_ratio": 1.0}, self.KIND)
+            self.verify(messages=0)
 
     def test_neither_is_something_missing(self):
         with self.assertRaises(NoResult):
-            measurement.verify({"messages": 9, "delivered_ratio": 0.999}, self.KIND)
+            self.verify(delivered_ratio=0.999)
+
+    def test_nor_a_server_that_cost_nothing(self):
+        with self.assertRaises(NoResult):
+            self.verify(ns=0.0)
 
     def test_all_there_is_one(self):
-        measurement.verify({"messages": 9, "delivered_ratio": 1.0}, self.KIND)
+        self.verify()
 
 
 class Records(unittest.TestCase):
