@@ -15,6 +15,7 @@ mod heap;
 mod http_head;
 mod inflate;
 mod input;
+mod native;
 #[cfg(test)]
 mod replay;
 mod shard;
@@ -29,6 +30,7 @@ pub use handshake_request::handshake_request;
 pub use handshake_response::handshake_response;
 pub use http_head::http_head;
 pub use inflate::inflate;
+pub use native::native;
 pub use shard::shard;
 pub use utf8::utf8;
 pub use websocket::websocket;

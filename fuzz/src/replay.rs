@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-const TARGETS: [(&str, fn(&[u8])); 10] = [
+const TARGETS: [(&str, fn(&[u8])); 11] = [
     ("deflate_roundtrip", crate::deflate_roundtrip),
     ("extensions", crate::extensions),
     ("frame_header", crate::frame_header),
@@ -11,6 +11,7 @@ const TARGETS: [(&str, fn(&[u8])); 10] = [
     ("handshake_response", crate::handshake_response),
     ("http_head", crate::http_head),
     ("inflate", crate::inflate),
+    ("native", crate::native),
     ("shard", crate::shard),
     ("utf8", crate::utf8),
     ("websocket", crate::websocket),

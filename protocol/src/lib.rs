@@ -87,6 +87,7 @@ pub mod frame;
 pub mod handshake;
 mod limits;
 pub mod message;
+pub mod native;
 mod tick;
 pub mod utf8;
 pub mod websocket;

@@ -1,0 +1,283 @@
+//! The fields of the commands.
+
+use std::borrow::Cow;
+
+use serde::de::MapAccess;
+
+use super::super::command::{
+    Auth, Bye, Credit, CreditScope, Echo, HELLO_SUBSCRIPTIONS_MAX, Hello, Level, Policy,
+    PolicyMode, Pong, Publish, Start, Subscribe, Target, Unsubscribe,
+};
+use super::super::data::Data;
+use super::super::problem::Problem;
+use super::read::Found;
+use super::value::{Fields, Taken, Value};
+
+#[derive(Debug, Default)]
+pub(super) struct HelloFields<'a> {
+    version: Option<u64>,
+    token: Option<Cow<'a, str>>,
+    user: Option<Cow<'a, str>>,
+    subscribe: Option<Vec<Subscribe<'a>>>,
+}
+
+impl<'a> Fields<'a> for HelloFields<'a> {
+    type Word = Hello<'a>;
+
+    fn field<A: MapAccess<'a>>(&mut self, name: &str, value: Value<'_, A>) -> Taken<A::Error> {
+        match name {
+            "v" => value.integer(&mut self.version),
+            "token" => value.text(&mut self.token),
+            "user" => value.text(&mut self.user),
+            "subs" => {
+                value.objects::<SubscribeFields<'_>>(&mut self.subscribe, HELLO_SUBSCRIPTIONS_MAX)
+            }
+            _ => value.skip(),
+        }
+    }
+
+    fn finish(self) -> Result<Hello<'a>, Problem> {
+        Ok(Hello {
+            version: there(self.version, "v", "the version of the protocol, 1,")?,
+            token: self.token,
+            user: self.user,
+            subscribe: self.subscribe.unwrap_or_default(),
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct AuthFields<'a>(Option<Cow<'a, str>>);
+
+impl<'a> Fields<'a> for AuthFields<'a> {
+    type Word = Auth<'a>;
+
+    fn field<A: MapAccess<'a>>(&mut self, name: &str, value: Value<'_, A>) -> Taken<A::Error> {
+        match name {
+            "token" => value.text(&mut self.0),
+            _ => value.skip(),
+        }
+    }
+
+    fn finish(self) -> Result<Auth<'a>, Problem> {
+        let token = there(self.0, "token", "a JSON Web Token")?;
+        Ok(Auth { token })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct SubscribeFields<'a> {
+    s: Option<u64>,
+    topic: Option<Cow<'a, str>>,
+    from: Option<Start>,
+    policy: Option<Policy>,
+    credit: Option<u64>,
+    ack: Option<()>,
+    presence: Option<()>,
+}
+
+impl<'a> Fields<'a> for SubscribeFields<'a> {
+    type Word = Subscribe<'a>;
+
+    fn field<A: MapAccess<'a>>(&mut self, name: &str, value: Value<'_, A>) -> Taken<A::Error> {
+        match name {
+            "s" => value.integer(&mut self.s),
+            "topic" => value.text(&mut self.topic),
+            "from" => from(&mut self.from, value),
+            "policy" => value.object::<PolicyFields>(&mut self.policy),
+            "credit" => value.integer(&mut self.credit),
+            "ack" => value.choice(&mut self.ack, &[("none", ())], &["client"]),
+            "presence" => {
+                let later = ["announce", "watch", "both"];
+                value.choice(&mut self.presence, &[("off", ())], &later)
+            }
+            "delta" | "durable" | "filter" | "token" => value.later(),
+            _ => value.skip(),
+        }
+    }
+
+    fn finish(self) -> Result<Subscribe<'a>, Problem> {
+        Ok(Subscribe {
+            s: there(self.s, "s", "a number that the client chooses")?,
+            topic: there(self.topic, "topic", "a topic's name or a pattern")?,
+            from: self.from.unwrap_or_default(),
+            policy: self.policy,
+            credit: self.credit,
+        })
+    }
+}
+
+/// Where a subscription begins. An object asks for what was before.
+fn from<'a, A: MapAccess<'a>>(field: &mut Option<Start>, value: Value<'_, A>) -> Taken<A::Error> {
+    value.choice_or(field, &[("now", Start::Now)], |found| {
+        if let Found::Object = found {
+            return Problem::unsupported(
+                "in this version no subscription begins before it was made; use \"now\"",
+            );
+        }
+        Problem::wrong(found, "\"now\"")
+    })
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PolicyFields {
+    mode: Option<PolicyMode>,
+    max_bytes: Option<u64>,
+    max_messages: Option<u64>,
+}
+
+impl<'a> Fields<'a> for PolicyFields {
+    type Word = Policy;
+
+    fn field<A: MapAccess<'a>>(&mut self, name: &str, value: Value<'_, A>) -> Taken<A::Error> {
+        match name {
+            "mode" => value.named(&mut self.mode),
+            "max_bytes" => value.integer(&mut self.max_bytes),
+            "max_msgs" => value.integer(&mut self.max_messages),
+            "key" | "rate" => value.later(),
+            _ => value.skip(),
+        }
+    }
+
+    fn finish(self) -> Result<Policy, Problem> {
+        Ok(Policy {
+            mode: self.mode.unwrap_or_default(),
+            max_bytes: self.max_bytes,
+            max_messages: self.max_messages,
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct UnsubscribeFields(Option<u64>);
+
+impl<'a> Fields<'a> for UnsubscribeFields {
+    type Word = Unsubscribe;
+
+    fn field<A: MapAccess<'a>>(&mut self, name: &str, value: Value<'_, A>) -> Taken<A::Error> {
+        match name {
+            "s" => value.integer(&mut self.0),
+            _ => value.skip(),
+        }
+    }
+
+    fn finish(self) -> Result<Unsubscribe, Problem> {
+        let s = there(self.0, "s", "the subscription's number")?;
+        Ok(Unsubscribe { s })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PublishFields<'a> {
+    topic: Option<Cow<'a, str>>,
+    t: Option<u64>,
+    data: Option<Data<'a>>,
+    pseq: Option<u64>,
+    key: Option<Cow<'a, str>>,
+    level: Option<Level>,
+    echo: Option<bool>,
+}
+
+impl<'a> Fields<'a> for PublishFields<'a> {
+    type Word = Publish<'a>;
+
+    fn field<A: MapAccess<'a>>(&mut self, name: &str, value: Value<'_, A>) -> Taken<A::Error> {
+        match name {
+            "topic" => value.text(&mut self.topic),
+            "t" => value.integer(&mut self.t),
+            "data" => value.json(&mut self.data),
+            "b64" => value.base64(&mut self.data),
+            "pseq" => value.integer(&mut self.pseq),
+            "key" => value.text(&mut self.key),
+            "level" => value.named(&mut self.level),
+            "echo" => value.flag(&mut self.echo),
+            "delta" | "idem" | "receipt" | "tags" | "ttl_ms" => value.later(),
+            _ => value.skip(),
+        }
+    }
+
+    fn finish(self) -> Result<Publish<'a>, Problem> {
+        Ok(Publish {
+            target: Target::one_of(self.topic, self.t)?,
+            data: there(self.data, "data", "any JSON, or b64 with bytes,")?,
+            pseq: self.pseq,
+            key: self.key,
+            level: self.level.unwrap_or_default(),
+            echo: match self.echo {
+                Some(false) => Echo::No,
+                Some(true) | None => Echo::Yes,
+            },
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct CreditFields {
+    t: Option<u64>,
+    s: Option<u64>,
+    messages: Option<u64>,
+    bytes: Option<u64>,
+}
+
+impl<'a> Fields<'a> for CreditFields {
+    type Word = Credit;
+
+    fn field<A: MapAccess<'a>>(&mut self, name: &str, value: Value<'_, A>) -> Taken<A::Error> {
+        match name {
+            "t" => value.integer(&mut self.t),
+            "s" => value.integer(&mut self.s),
+            "msgs" => value.integer(&mut self.messages),
+            "bytes" => value.integer(&mut self.bytes),
+            _ => value.skip(),
+        }
+    }
+
+    fn finish(self) -> Result<Credit, Problem> {
+        Ok(Credit {
+            scope: CreditScope::one_of(self.t, self.s)?,
+            messages: self.messages,
+            bytes: self.bytes,
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PongFields(Option<u64>);
+
+impl<'a> Fields<'a> for PongFields {
+    type Word = Pong;
+
+    fn field<A: MapAccess<'a>>(&mut self, name: &str, value: Value<'_, A>) -> Taken<A::Error> {
+        match name {
+            "t" => value.integer(&mut self.0),
+            _ => value.skip(),
+        }
+    }
+
+    fn finish(self) -> Result<Pong, Problem> {
+        Ok(Pong { t: self.0 })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ByeFields<'a>(Option<Cow<'a, str>>);
+
+impl<'a> Fields<'a> for ByeFields<'a> {
+    type Word = Bye<'a>;
+
+    fn field<A: MapAccess<'a>>(&mut self, name: &str, value: Value<'_, A>) -> Taken<A::Error> {
+        match name {
+            "reason" => value.text(&mut self.0),
+            _ => value.skip(),
+        }
+    }
+
+    fn finish(self) -> Result<Bye<'a>, Problem> {
+        Ok(Bye { reason: self.0 })
+    }
+}
+
+/// A field that must be there.
+pub(super) fn there<T>(field: Option<T>, name: &str, needed: &str) -> Result<T, Problem> {
+    field.ok_or_else(|| Problem::missing(name, needed))
+}

@@ -1,0 +1,176 @@
+//! Which field and which value a name stands for. The vectors say that the dialects agree; a pair
+//! that is exchanged in both would agree, too.
+
+use corewire_protocol::native::{
+    Cause, Command, Conflated, Credit, CreditScope, Dialect, Echo, Gap, GoAway, Level, Limits,
+    Policy, PolicyMode, Publisher, Push, Repair, Reply, ServerWord,
+};
+
+use super::{requests, server_words};
+
+fn command(json: &str) -> Command<'_> {
+    let [Ok(request)] = <[_; 1]>::try_from(requests(Dialect::Json, json.as_bytes())).unwrap()
+    else {
+        panic!("{json}");
+    };
+    request.command
+}
+
+fn said(json: &str) -> ServerWord<'_> {
+    let [Ok(word)] = <[_; 1]>::try_from(server_words(Dialect::Json, json.as_bytes())).unwrap()
+    else {
+        panic!("{json}");
+    };
+    word
+}
+
+#[test]
+fn causes_and_repairs() {
+    for (name, cause) in [
+        ("slow", Cause::Slow),
+        ("retention", Cause::Retention),
+        ("broker", Cause::Broker),
+        ("node", Cause::Node),
+    ] {
+        for (repair_name, repair) in [("none", Repair::None), ("hist", Repair::History)] {
+            let json = format!(
+                "{{\"gap\":{{\"t\":1,\"from\":2,\"to\":3,\"cause\":\"{name}\",\"repair\":\"{repair_name}\"}}}}"
+            );
+            let gap = Gap {
+                t: 1,
+                from: 2,
+                to: 3,
+                cause,
+                repair,
+            };
+            assert_eq!(said(&json), ServerWord::Push(Push::Gap(gap)));
+        }
+    }
+}
+
+#[test]
+fn policies() {
+    for (name, mode) in [
+        ("all", PolicyMode::All),
+        ("latest", PolicyMode::Latest),
+        ("drop_oldest", PolicyMode::DropOldest),
+        ("close", PolicyMode::Close),
+    ] {
+        let json = format!(
+            "{{\"sub\":{{\"s\":1,\"topic\":\"a\",\"policy\":{{\"mode\":\"{name}\",\"max_bytes\":2,\"max_msgs\":3}}}}}}"
+        );
+        let Command::Subscribe(subscribe) = command(&json) else {
+            panic!("{json}");
+        };
+        let policy = Policy {
+            mode,
+            max_bytes: Some(2),
+            max_messages: Some(3),
+        };
+        assert_eq!(subscribe.policy, Some(policy));
+    }
+}
+
+#[test]
+fn publications() {
+    for (fields, level, echo) in [
+        ("", Level::Memory, Echo::Yes),
+        (",\"level\":\"mem\",\"echo\":true", Level::Memory, Echo::Yes),
+        (",\"level\":\"none\",\"echo\":false", Level::None, Echo::No),
+    ] {
+        let json = format!("{{\"pub\":{{\"t\":1,\"data\":1{fields}}}}}");
+        let Command::Publish(publish) = command(&json) else {
+            panic!("{json}");
+        };
+        assert_eq!((publish.level, publish.echo), (level, echo), "{json}");
+    }
+}
+
+#[test]
+fn credits() {
+    for (json, scope) in [
+        (
+            r#"{"credit":{"msgs":1,"bytes":2}}"#,
+            CreditScope::Connection,
+        ),
+        (
+            r#"{"credit":{"t":3,"msgs":1,"bytes":2}}"#,
+            CreditScope::Topic(3),
+        ),
+        (
+            r#"{"credit":{"s":3,"msgs":1,"bytes":2}}"#,
+            CreditScope::Subscription(3),
+        ),
+    ] {
+        let credit = Credit {
+            scope,
+            messages: Some(1),
+            bytes: Some(2),
+        };
+        assert_eq!(command(json), Command::Credit(credit));
+    }
+}
+
+#[test]
+fn welcomes() {
+    let ServerWord::Reply(9, Reply::Welcome(welcome)) = said(
+        r#"{"id":9,"welcome":{"conn":"c","node":"n","user":"u","ping_ms":1,"slack_ms":2,"limits":{
+            "message_bytes":11,"topic_bytes":12,"topic_levels":13,"subscriptions":14,
+            "backlog_bytes":15,"publish_per_s":16,"publish_burst":17,"unanswered":18},
+            "expires_ms":3,"time_ms":4}}"#,
+    ) else {
+        panic!("no welcome");
+    };
+    assert_eq!(
+        [&*welcome.conn, &*welcome.node, &*welcome.user],
+        ["c", "n", "u"]
+    );
+    let times = (
+        welcome.ping_ms,
+        welcome.slack_ms,
+        welcome.expires_ms,
+        welcome.time_ms,
+    );
+    assert_eq!(times, (1, 2, Some(3), 4));
+    let limits = Limits {
+        message_bytes: 11,
+        topic_bytes: 12,
+        topic_levels: 13,
+        subscriptions: 14,
+        backlog_bytes: 15,
+        publish_per_s: 16,
+        publish_burst: 17,
+        unanswered: 18,
+    };
+    assert_eq!(welcome.limits, limits);
+}
+
+#[test]
+fn pushes() {
+    let conflated = Conflated {
+        t: 1,
+        n: 2,
+        up_to: 3,
+    };
+    let push = said(r#"{"conflated":{"t":1,"n":2,"upto":3}}"#);
+    assert_eq!(push, ServerWord::Push(Push::Conflated(conflated)));
+    let away = GoAway {
+        deadline_ms: 1,
+        spread_ms: 2,
+        url: Some("u".into()),
+    };
+    let push = said(r#"{"goaway":{"deadline_ms":1,"spread_ms":2,"url":"u"}}"#);
+    assert_eq!(push, ServerWord::Push(Push::GoAway(away)));
+    let ServerWord::Push(Push::Message(message)) = said(
+        r#"{"msg":{"t":1,"o":2,"ts":3,"key":"k","pub":{"user":"u","conn":"c","pseq":4},"data":5}}"#,
+    ) else {
+        panic!("no message");
+    };
+    assert_eq!((message.t, message.offset, message.time_ms), (1, 2, 3));
+    let publisher = Publisher {
+        user: "u".into(),
+        conn: "c".into(),
+        pseq: Some(4),
+    };
+    assert_eq!(message.publisher, publisher);
+}
