@@ -23,8 +23,16 @@ use crossbeam::utils::CachePadded;
 
 use crate::ids::CoreId;
 
-/// Mail that fits into one queue before it is handed back.
-pub(crate) const QUEUE_ENTRIES: usize = 1024;
+/// Mail of one sender that a core takes before it looks at its sockets again.
+pub(crate) const MAIL_PER_TURN: usize = 1024;
+/// Mail that fits into all the queues to one core together.
+const ENTRIES_OF_A_CORE: usize = 1 << 16;
+
+/// Mail that fits into one queue before it is handed back: some milliseconds of a flood, in which
+/// the receiver may not have run. Where there are many queues, each is smaller.
+fn queue_entries(cores: usize) -> usize {
+    (ENTRIES_OF_A_CORE / cores).clamp(1 << 10, 1 << 14)
+}
 
 /// Wakes a core that waits for its sockets.
 pub trait Wake: Send + Sync {
@@ -57,7 +65,7 @@ pub fn mailboxes<M>(wakers: Vec<Box<dyn Wake>>) -> Vec<Mailbox<M>> {
     let cores = wakers.len();
     let office = Arc::new(Office {
         queues: (0..cores * cores)
-            .map(|_| ArrayQueue::new(QUEUE_ENTRIES))
+            .map(|_| ArrayQueue::new(queue_entries(cores)))
             .collect(),
         sleepers: (0..cores)
             .map(|_| CachePadded::new(AtomicBool::new(false)))
@@ -105,7 +113,7 @@ impl<M> Mailbox<M> {
         }
     }
 
-    /// The next mail for this core, taking the senders in turn: at most one queue's worth from
+    /// The next mail for this core, taking the senders in turn: at most [`MAIL_PER_TURN`] from
     /// each before the caller has to come back.
     pub fn receive(&self, from: CoreId) -> Option<M> {
         self.office
@@ -173,12 +181,12 @@ mod tests {
     #[test]
     fn mail_keeps_its_order_and_a_full_queue_hands_it_back() {
         let (mut first, second, _rung) = pair();
-        for number in 0..1024 {
+        for number in 0..1 << 14 {
             assert_eq!(first.send(CoreId(1), number), Ok(()));
         }
-        assert_eq!(first.send(CoreId(1), 1024), Err(Full(1024)));
+        assert_eq!(first.send(CoreId(1), 1 << 14), Err(Full(1 << 14)));
         assert_eq!(first.send(CoreId(9), 1), Err(Full(1)));
-        for number in 0..1024 {
+        for number in 0..1 << 14 {
             assert_eq!(second.receive(CoreId(0)), Some(number));
         }
         assert_eq!(second.receive(CoreId(0)), None);

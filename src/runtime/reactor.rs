@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::engine::{Accepted, Handler, NearEnd, Now, ReadResult, Shard, Step, Tick, WriteResult};
 use crate::ids::{ConnId, CoreId};
-use crate::mailbox::{Full, Mailbox, QUEUE_ENTRIES, Wake};
+use crate::mailbox::{Full, MAIL_PER_TURN, Mailbox, Wake};
 
 use super::clock::Clock;
 use super::control::Control;
@@ -161,8 +161,8 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
 
     fn take_mail(&mut self) {
         for from in self.mailbox.senders() {
-            // At most a queue's worth, so that mail does not keep sockets waiting.
-            for _ in 0..QUEUE_ENTRIES {
+            // Only so much, so that mail does not keep sockets waiting.
+            for _ in 0..MAIL_PER_TURN {
                 let Some(mail) = self.mailbox.receive(from) else {
                     break;
                 };
