@@ -17,7 +17,7 @@ use corewire_testkit::{Peer, Random, Served, eventually};
 const MIB: usize = 1 << 20;
 
 fn site() -> Served {
-    Served::start(Site, options())
+    Served::start(Site::default(), options())
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn pipelined_messages_come_back_in_order() {
 fn many_connections_on_several_cores() {
     let mut options = options();
     options.cores = Some(4);
-    let server = Served::start(Site, options);
+    let server = Served::start(Site::default(), options);
     let mut peers: Vec<Peer> = (0..200)
         .map(|_| Peer::websocket(server.address()))
         .collect();
@@ -266,7 +266,7 @@ fn compressed_messages() {
 fn what_compresses_to_exactly_the_limit_passes_and_one_byte_more_does_not() {
     let mut options = options();
     options.engine.limits.inflate_ratio = 100_000;
-    let server = Served::start(Site, options);
+    let server = Served::start(Site::default(), options);
     let mut compression = Compression::new();
     let mut peer = Peer::deflate_websocket(server.address());
     let wire = compression.deflate(&vec![b'x'; MIB]);

@@ -10,13 +10,13 @@ use corewire_testkit::served::options;
 use corewire_testkit::{Ended, Peer, Served, eventually};
 
 fn site() -> Served {
-    Served::start(Site, options())
+    Served::start(Site::default(), options())
 }
 
 fn site_with(change: impl FnOnce(&mut Options)) -> Served {
     let mut options = options();
     change(&mut options);
-    Served::start(Site, options)
+    Served::start(Site::default(), options)
 }
 
 fn get(path: &str) -> String {

@@ -22,7 +22,7 @@ const REQUEST: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn echoes_still_arrive_after_a_half_close() {
-    let server = Served::start(Site, options());
+    let server = Served::start(Site::default(), options());
     let mut peer = Peer::websocket(server.address());
     let large = vec![3; 1 << 20];
     for number in 0..100 {
@@ -40,7 +40,7 @@ fn echoes_still_arrive_after_a_half_close() {
 
 #[test]
 fn after_both_close_frames_the_server_ends_first() {
-    let server = Served::start(Site, options());
+    let server = Served::start(Site::default(), options());
     let mut peer = Peer::websocket(server.address());
     peer.send(frames::close(1000));
     let _ = peer.expect_close(1000);
@@ -70,7 +70,7 @@ fn every_address_of_both_families_on_one_port() {
         (Ipv4Addr::UNSPECIFIED, port).into(),
         (Ipv6Addr::UNSPECIFIED, port).into(),
     ];
-    let _server = Served::start(Site, options);
+    let _server = Served::start(Site::default(), options);
     for address in [
         (IpAddr::from(Ipv4Addr::LOCALHOST), port),
         (IpAddr::from(Ipv6Addr::LOCALHOST), port),

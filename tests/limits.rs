@@ -64,7 +64,7 @@ fn with(change: impl FnOnce(&mut Options)) -> Served {
 fn site_with(change: impl FnOnce(&mut Options)) -> Served {
     let mut options = options();
     change(&mut options);
-    Served::start(Site, options)
+    Served::start(Site::default(), options)
 }
 
 fn ms(ms: u64) -> Duration {

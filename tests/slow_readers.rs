@@ -79,7 +79,7 @@ fn counter(server: &Process, name: &str) -> u64 {
 
 #[test]
 fn a_steady_reader_gets_everything() {
-    let server = Served::start(Site, options());
+    let server = Served::start(Site::default(), options());
     let dial = Peer::dial(server.address()).receive_buffer(32 << 10);
     let mut peer = dial.connect().upgraded();
     let mut sender = peer.second_handle();
@@ -122,7 +122,7 @@ fn a_steady_reader_gets_everything() {
 /// Pings that come while output is blocked: the newest is answered, and nothing is lost.
 #[test]
 fn a_ping_is_answered_although_output_waits() {
-    let server = Served::start(Site, options());
+    let server = Served::start(Site::default(), options());
     let dial = Peer::dial(server.address()).receive_buffer(16 << 10);
     let mut peer = dial.connect().upgraded();
     // Echoes of a few kilobytes, until some wait: the last one did not leave.

@@ -98,7 +98,9 @@ fn the_queue_is_answered_before_the_listeners_close() {
     options.cores = Some(2);
     // So that most of them are accepted after the server was told to stop.
     options.engine.accepts_per_turn = 1;
-    let bound = Server::with_options(Site, options).bind().unwrap();
+    let bound = Server::with_options(Site::default(), options)
+        .bind()
+        .unwrap();
     let address = bound.addresses()[0];
     let mut asking: Vec<Peer> = (0..40).map(|_| Peer::connect(address)).collect();
     let mut upgrading: Vec<Peer> = (0..40).map(|_| Peer::connect(address)).collect();

@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 /// [`MAY_IMPORT_PROTOCOL`] says so.
 const FLOORS: &[(&str, &[&str])] = &[
     // Floor 1: parts.
+    ("hash", &[]),
     ("ids", &[]),
     ("mailbox", &["ids"]),
     ("metrics", &[]),
     ("timers", &[]),
     // Floor 2: one core without system calls.
     ("engine", &["ids", "mailbox", "metrics", "timers"]),
+    // Floor 3: an application of the engine.
+    ("messaging", &["hash", "ids", "metrics", "engine"]),
     // Floor 3: the only system calls.
     (
         "runtime",
@@ -34,7 +37,15 @@ const ANY: &[&str] = &["*"];
 
 /// Modules that may name `corewire_protocol`.
 const MAY_IMPORT_PROTOCOL: &[&str] = &[
-    "timers", "engine", "server", "config", "bench", "cli", "lib", "main",
+    "timers",
+    "engine",
+    "messaging",
+    "server",
+    "config",
+    "bench",
+    "cli",
+    "lib",
+    "main",
 ];
 
 /// Files of more than [`LINES_MAX`] lines, each with the reason why it is one noun all the same.

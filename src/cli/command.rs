@@ -122,10 +122,19 @@ fn flag(setting: &'static Setting) -> Option<Arg> {
     let heading = match setting.table() {
         "server" | "engine" => "Server",
         "limits" | "outbound" => "Limits",
+        "messaging" => "Topics",
         "deflate" => "Compression",
         _ => OTHER,
     };
-    let argument = Arg::new(flag)
+    let argument = if setting.is_switch() {
+        Arg::new(flag)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+    } else {
+        Arg::new(flag)
+    };
+    let argument = argument
         .long(flag)
         .value_name(setting.placeholder())
         .action(action)

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use crate::config::Settings;
-use crate::server::{Server, ServerError, Site, log_panics, raise_descriptor_limit};
+use crate::messaging::Messaging;
+use crate::server::{Server, ServerError, Site, log_panics, raise_descriptor_limit, random_seed};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -14,7 +15,10 @@ use crate::server::{Server, ServerError, Site, log_panics, raise_descriptor_limi
 pub(super) fn run(settings: Settings) -> Result<(), ServerError> {
     raise_descriptor_limit();
     log_panics();
-    let server = Server::with_options(Site, settings.server).bind()?;
+    let message_bytes = settings.server.engine.limits.message_bytes;
+    let seed = random_seed()?;
+    let messaging = Messaging::new(settings.messaging, settings.identity, message_bytes, seed);
+    let server = Server::with_options(Site::new(messaging), settings.server).bind()?;
     let ready = ready(server.addresses(), server.cores());
     let server = server.start()?;
     server.watch_signals()?;
@@ -36,7 +40,7 @@ fn ready(addresses: &[SocketAddr], cores: usize) -> String {
         _ => format!("{cores} cores"),
     };
     format!(
-        "corewire is ready on {} ({cores}): a page at /, WebSocket at /echo, also /healthz and \
+        "corewire is ready on {} ({cores}): a page at /, topics at /ws, an echo at /echo, also /healthz and \
          /stats",
         addresses.join(" and ")
     )
@@ -52,7 +56,7 @@ mod tests {
         assert_eq!(
             ready(&addresses, 2),
             "corewire is ready on http://127.0.0.1:9001/ and http://[::1]:9001/ (2 cores): a page \
-             at /, WebSocket at /echo, also /healthz and /stats"
+             at /, topics at /ws, an echo at /echo, also /healthz and /stats"
         );
     }
 }

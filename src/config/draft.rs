@@ -8,7 +8,9 @@ use corewire_protocol::deflate::{DeflateConfig, Direction, Takeover};
 use tracing::Level;
 
 use super::Settings;
+use super::access::Access;
 use crate::engine::{self, OutboundLimits};
+use crate::messaging::{self, Identity};
 use crate::server;
 
 /// What the settings say so far.
@@ -18,6 +20,8 @@ pub(super) struct Draft {
     pub(super) server: server::Options,
     pub(super) deflate: DeflateMode,
     pub(super) window_bits: u32,
+    pub(super) messaging: messaging::Options,
+    pub(super) access: Access,
     pub(super) log: Level,
 }
 
@@ -41,6 +45,8 @@ impl Default for Draft {
             server: server::Options::default(),
             deflate: DeflateMode::Shared,
             window_bits: 13,
+            messaging: messaging::Options::default(),
+            access: Access::default(),
             log: Level::INFO,
         }
     }
@@ -60,11 +66,13 @@ impl Draft {
     }
 
     /// The settings, once they have been found to agree.
-    pub(super) fn finish(self) -> Settings {
+    pub(super) fn finish(self, identity: Identity) -> Settings {
         let mut server = self.server;
         server.engine.deflate = deflate(self.deflate, self.window_bits);
         Settings {
             server,
+            messaging: self.messaging,
+            identity,
             log: self.log,
         }
     }
@@ -90,12 +98,13 @@ fn deflate(mode: DeflateMode, window_bits: u32) -> Option<DeflateConfig> {
 #[cfg(test)]
 mod tests {
     use super::Draft;
+    use crate::messaging::Identity;
     use crate::server;
 
     /// The mode and the window have no field of their own to take their default from.
     #[test]
     fn a_draft_begins_with_the_defaults_of_the_options() {
-        let begun = Draft::default().finish().server;
+        let begun = Draft::default().finish(Identity::Anonymous).server;
         assert_eq!(
             format!("{begun:#?}"),
             format!("{:#?}", server::Options::default())

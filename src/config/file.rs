@@ -114,8 +114,7 @@ fn given(value: &DeValue<'_>) -> Given {
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
             .map_or(Given::Other("a number of that size"), Given::Integer),
         DeValue::Float(_) => Given::Other("a number with a fraction"),
-        DeValue::Boolean(true) => Given::Other("true"),
-        DeValue::Boolean(false) => Given::Other("false"),
+        DeValue::Boolean(on) => Given::Switch(*on),
         DeValue::Datetime(_) => Given::Other("a date"),
         DeValue::Array(items) => {
             Given::List(items.iter().map(|item| given(item.get_ref())).collect())

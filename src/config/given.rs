@@ -12,6 +12,8 @@ pub(super) enum Given {
     Text(String),
     /// A number of the file.
     Integer(i128),
+    /// Yes or no in the file.
+    Switch(bool),
     /// A list of the file.
     List(Vec<Self>),
     /// Something of the file that no setting can be, by its name.
@@ -29,7 +31,9 @@ impl Given {
                 .map(|item| Self::Word(item.to_owned()))
                 .collect(),
             Self::List(items) => items.clone(),
-            Self::Text(_) | Self::Integer(_) | Self::Other(_) => vec![self.clone()],
+            Self::Text(_) | Self::Integer(_) | Self::Switch(_) | Self::Other(_) => {
+                vec![self.clone()]
+            }
         }
     }
 
@@ -37,7 +41,7 @@ impl Given {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Word(text) | Self::Text(text) => Some(text),
-            Self::Integer(_) | Self::List(_) | Self::Other(_) => None,
+            Self::Integer(_) | Self::Switch(_) | Self::List(_) | Self::Other(_) => None,
         }
     }
 }
@@ -47,6 +51,7 @@ impl fmt::Display for Given {
         match self {
             Self::Word(text) | Self::Text(text) => write!(f, "{text:?}"),
             Self::Integer(number) => write!(f, "{number}"),
+            Self::Switch(on) => write!(f, "{on}"),
             Self::List(items) if items.is_empty() => f.write_str("an empty list"),
             Self::List(_) => f.write_str("a list"),
             Self::Other(name) => f.write_str(name),

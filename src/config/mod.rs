@@ -7,6 +7,7 @@
 //!
 //! No file but this one reads the environment of the process.
 
+mod access;
 mod address;
 mod conflict;
 mod draft;
@@ -29,6 +30,7 @@ pub use problem::{Problem, Problems, Source};
 pub use setting::Setting;
 pub use settings::SETTINGS;
 
+use crate::messaging::{self, Identity};
 use crate::server;
 use draft::Draft;
 use file::File;
@@ -44,6 +46,10 @@ pub const CONFIG_VARIABLE: &str = "COREWIRE_CONFIG";
 pub struct Settings {
     /// What steers the server.
     pub server: server::Options,
+    /// What steers topics.
+    pub messaging: messaging::Options,
+    /// How the server learns who its clients are.
+    pub identity: Identity,
     /// What is logged.
     pub log: Level,
 }
@@ -182,6 +188,10 @@ impl Loader {
         for (source, fault) in conflict::find(&mut self.draft, &set_by, &self.refused) {
             self.problems.push(Problem { source, fault });
         }
+        let identity = access::identity(&self.draft, &set_by).unwrap_or_else(|problem| {
+            self.problems.push(*problem);
+            Identity::Anonymous
+        });
         if !self.problems.is_empty() {
             // A person reads a file from the top.
             self.problems
@@ -195,7 +205,7 @@ impl Loader {
         });
         let rows = rows.collect();
         Ok(Configuration {
-            settings: self.draft.finish(),
+            settings: self.draft.finish(identity),
             rows,
         })
     }

@@ -47,6 +47,10 @@ pub(super) enum Kind {
     Cores,
     /// `server.allow_origin`.
     AllowOrigin,
+    /// Yes or no.
+    Switch(fn(&mut Draft) -> &mut bool),
+    /// `messaging.token_key_file`.
+    TokenKeyFile,
     /// `deflate.mode`.
     DeflateMode,
     /// `log.level`.
@@ -73,6 +77,11 @@ pub(super) struct Refusal {
 const AUTO: &str = "auto";
 /// How the default of `server.allow_origin` is shown.
 const SAME_ORIGIN: &str = "same origin";
+
+/// How the default of `messaging.token_key_file` is shown.
+const NO_FILE: &str = "none";
+
+const SWITCH: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 const DEFLATE_MODES: [(&str, DeflateMode); 3] = [
     ("off", DeflateMode::Off),
@@ -115,6 +124,12 @@ impl Setting {
         self.show(&mut Draft::default())
     }
 
+    /// Whether it is yes or no: its flag alone says yes.
+    #[must_use]
+    pub const fn is_switch(&self) -> bool {
+        matches!(self.kind, Kind::Switch(_))
+    }
+
     /// Whether it is a list of values.
     #[must_use]
     pub const fn is_list(&self) -> bool {
@@ -133,6 +148,8 @@ impl Setting {
             Kind::Listen => "ADDR",
             Kind::Cores => "N",
             Kind::AllowOrigin => "ORIGIN",
+            Kind::Switch(_) => "true|false",
+            Kind::TokenKeyFile => "FILE",
             Kind::DeflateMode => "MODE",
             Kind::LogLevel => "LEVEL",
         }
@@ -154,6 +171,8 @@ impl Setting {
             Kind::Listen => "address:port".to_owned(),
             Kind::Cores => format!("1 to {CORES_MAX}, or {AUTO}"),
             Kind::AllowOrigin => "scheme://host[:port], or *".to_owned(),
+            Kind::Switch(_) => words(&SWITCH),
+            Kind::TokenKeyFile => "a path".to_owned(),
             Kind::DeflateMode => words(&DEFLATE_MODES),
             Kind::LogLevel => words(&LOG_LEVELS),
         }
@@ -185,6 +204,18 @@ impl Setting {
                 };
             }
             Kind::AllowOrigin => draft.server.engine.origins = origins(given)?,
+            Kind::Switch(place) => {
+                let on = if let Given::Switch(on) = given {
+                    Some(*on)
+                } else {
+                    choice(&SWITCH, given)
+                };
+                *place(draft) = on.ok_or_else(refused)?;
+            }
+            Kind::TokenKeyFile => {
+                let path = given.text().ok_or_else(refused)?;
+                draft.access.token_key_file = Some(path.into());
+            }
             Kind::DeflateMode => {
                 draft.deflate = choice(&DEFLATE_MODES, given).ok_or_else(refused)?;
             }
@@ -208,6 +239,11 @@ impl Setting {
                 OriginPolicy::List(patterns) => list(patterns),
                 OriginPolicy::Any => "*".to_owned(),
             },
+            Kind::Switch(place) => word(&SWITCH, *place(draft)).to_owned(),
+            Kind::TokenKeyFile => match &draft.access.token_key_file {
+                Some(path) => path.display().to_string(),
+                None => NO_FILE.to_owned(),
+            },
             Kind::DeflateMode => word(&DEFLATE_MODES, draft.deflate).to_owned(),
             Kind::LogLevel => word(&LOG_LEVELS, draft.log).to_owned(),
         }
@@ -217,9 +253,13 @@ impl Setting {
     pub(super) fn number(&self, draft: &mut Draft) -> Option<u64> {
         match &self.kind {
             Kind::Number { place, .. } => Some(place(draft).number()),
-            Kind::Listen | Kind::Cores | Kind::AllowOrigin | Kind::DeflateMode | Kind::LogLevel => {
-                None
-            }
+            Kind::Listen
+            | Kind::Cores
+            | Kind::AllowOrigin
+            | Kind::Switch(_)
+            | Kind::TokenKeyFile
+            | Kind::DeflateMode
+            | Kind::LogLevel => None,
         }
     }
 }
@@ -255,7 +295,7 @@ fn number(unit: Unit, given: &Given) -> Option<u64> {
     match given {
         Given::Word(text) | Given::Text(text) => unit.parse(text),
         Given::Integer(number) => u64::try_from(*number).ok(),
-        Given::List(_) | Given::Other(_) => None,
+        Given::Switch(_) | Given::List(_) | Given::Other(_) => None,
     }
 }
 

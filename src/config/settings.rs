@@ -268,6 +268,160 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        name: "messaging.token_key_file",
+        flag: Some("token-key-file"),
+        meaning: "File with the key that clients' tokens (JWT, HS256) are signed with; then a hello \
+                  needs one.",
+        at_limit: "",
+        kind: Kind::TokenKeyFile,
+    },
+    Setting {
+        name: "messaging.anonymous",
+        flag: Some("anonymous"),
+        meaning: "Whether anybody may publish and subscribe, also from other machines.",
+        at_limit: "",
+        kind: Kind::Switch(|draft| &mut draft.access.anonymous),
+    },
+    Setting {
+        name: "messaging.anonymous_names",
+        flag: Some("anonymous-names"),
+        meaning: "Whether a hello may choose the user's name; on this machine's own addresses only.",
+        at_limit: "",
+        kind: Kind::Switch(|draft| &mut draft.access.anonymous_names),
+    },
+    Setting {
+        name: "messaging.hello_timeout_ms",
+        flag: None,
+        meaning: "Time from the opening of a connection at /ws to its hello.",
+        at_limit: "closes with 4007",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.hello_timeout_ms)),
+    },
+    Setting {
+        name: "messaging.hello_bytes",
+        flag: None,
+        meaning: "Largest message with a hello.",
+        at_limit: "closes with 4003",
+        kind: bytes(512, 16 * MIB, |draft| {
+            Usize(&mut draft.messaging.hello_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.ping_ms",
+        flag: None,
+        meaning: "Time without a word to a client after which it is sent a ping.",
+        at_limit: "sends a ping",
+        kind: milliseconds(100, DAY, |draft| U32(&mut draft.messaging.ping_ms)),
+    },
+    Setting {
+        name: "messaging.slack_ms",
+        flag: None,
+        meaning: "Time in which a ping must be answered; half-way it is sent once more.",
+        at_limit: "closes with 4103",
+        kind: milliseconds(100, DAY, |draft| U32(&mut draft.messaging.slack_ms)),
+    },
+    Setting {
+        name: "messaging.subscriptions_max",
+        flag: None,
+        meaning: "Subscriptions of a connection.",
+        at_limit: "refuses one more with 107",
+        kind: count(1, 1_000_000, |draft| {
+            Usize(&mut draft.messaging.subscriptions_max)
+        }),
+    },
+    Setting {
+        name: "messaging.pattern_topics_max",
+        flag: None,
+        meaning: "Topics that a connection knows by its patterns.",
+        at_limit: "forgets the one that was used least lately",
+        kind: count(1, 1_000_000, |draft| {
+            Usize(&mut draft.messaging.pattern_topics_max)
+        }),
+    },
+    Setting {
+        name: "messaging.backlog_bytes",
+        flag: None,
+        meaning: "What may wait for one topic's way to one client, before its newest message.",
+        at_limit: "the policy of the subscription rules: a gap is told, for one",
+        kind: bytes(KIB, 64 * MIB, |draft| {
+            U32(&mut draft.messaging.backlog_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.backlog_budget_bytes",
+        flag: None,
+        meaning: "What may wait for all clients of a core, each message counted once.",
+        at_limit: "the oldest message goes, and a gap is told",
+        kind: bytes(64 * KIB, 64 * GIB, |draft| {
+            Usize(&mut draft.messaging.backlog_budget_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.publish_per_s",
+        flag: None,
+        meaning: "Messages that a connection may publish a second; 0 is no limit.",
+        at_limit: "refuses with 108",
+        kind: count(0, 1_000_000, |draft| {
+            U32(&mut draft.messaging.publish_per_s)
+        }),
+    },
+    Setting {
+        name: "messaging.publish_burst",
+        flag: None,
+        meaning: "Messages that a connection may publish at once, after a rest.",
+        at_limit: "refuses with 108",
+        kind: count(1, 1_000_000, |draft| {
+            U32(&mut draft.messaging.publish_burst)
+        }),
+    },
+    Setting {
+        name: "messaging.unanswered_max",
+        flag: None,
+        meaning: "Messages of a connection on their way to the cores that order them.",
+        at_limit: "reads no more of it until some have arrived",
+        kind: count(1, 65_536, |draft| {
+            Usize(&mut draft.messaging.unanswered_max)
+        }),
+    },
+    Setting {
+        name: "messaging.unanswered_bytes",
+        flag: None,
+        meaning: "The same in bytes.",
+        at_limit: "reads no more of it until some have arrived",
+        kind: bytes(KIB, GIB, |draft| {
+            Usize(&mut draft.messaging.unanswered_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.topics_max",
+        flag: None,
+        meaning: "Topics of a core.",
+        at_limit: "forgets an idle one, or refuses with 115",
+        kind: count(1, 100_000_000, |draft| {
+            Usize(&mut draft.messaging.topics_max)
+        }),
+    },
+    Setting {
+        name: "messaging.topic_idle_ms",
+        flag: None,
+        meaning: "Time without a subscriber or a message after which a topic is forgotten.",
+        at_limit: "its next message begins a new epoch",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.topic_idle_ms)),
+    },
+    Setting {
+        name: "messaging.spread_ms",
+        flag: None,
+        meaning: "Time in which clients come back after a stop, each at a moment of its own.",
+        at_limit: "",
+        kind: milliseconds(0, DAY, |draft| U32(&mut draft.messaging.spread_ms)),
+    },
+    Setting {
+        name: "messaging.token_warning_ms",
+        flag: None,
+        meaning: "Time before a token expires at which its client is asked for another one, and time after it.",
+        at_limit: "closes with 4203",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.token_warning_ms)),
+    },
+    Setting {
         name: "deflate.mode",
         flag: Some("deflate"),
         meaning: "Compression: off declines it, shared keeps nothing per connection, takeover \
@@ -383,7 +537,9 @@ mod tests {
 
     #[test]
     fn a_default_is_shown_as_it_could_be_written() {
-        for setting in SETTINGS {
+        // "none" would be a file of that name.
+        let written = |setting: &&Setting| !matches!(setting.kind, Kind::TokenKeyFile);
+        for setting in SETTINGS.iter().filter(written) {
             let mut draft = Draft::default();
             let shown = Given::Text(setting.default_value());
             match setting.set(&mut draft, &shown) {
@@ -396,9 +552,13 @@ mod tests {
     fn numbers() -> impl Iterator<Item = (&'static Setting, u64, u64)> {
         SETTINGS.iter().filter_map(|setting| match &setting.kind {
             Kind::Number { allowed, .. } => Some((setting, *allowed.start(), *allowed.end())),
-            Kind::Listen | Kind::Cores | Kind::AllowOrigin | Kind::DeflateMode | Kind::LogLevel => {
-                None
-            }
+            Kind::Listen
+            | Kind::Cores
+            | Kind::AllowOrigin
+            | Kind::Switch(_)
+            | Kind::TokenKeyFile
+            | Kind::DeflateMode
+            | Kind::LogLevel => None,
         })
     }
 

@@ -100,6 +100,21 @@ counters! {
     mail_sent,
     /// Mail that did not fit and was handed back.
     mail_full,
+    /// Messages that topics of this core were given.
+    published,
+    /// Messages of topics sent to subscribers, each counted for each of them.
+    delivered,
+    /// Messages of topics written in a dialect: once for the whole node.
+    messages_encoded,
+    /// Gaps told to subscribers.
+    gaps,
+    /// Messages left out for newer ones with the same key.
+    conflated,
+    /// Messages that another core was not sent because its queue was full. Its subscribers are
+    /// told by gaps.
+    publications_lost,
+    /// Commands of clients refused or not understood.
+    commands_refused,
     /// Panics caught. Anything but 0 is a bug.
     panics,
 }

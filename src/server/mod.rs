@@ -26,7 +26,7 @@ pub use crate::runtime::BindError;
 pub use descriptors::{connections_possible, raise_descriptor_limit};
 pub use options::Options;
 pub use panics::log_panics;
-pub use site::{Site, SiteHandler};
+pub use site::{Site, SiteHandler, SiteSession};
 
 /// Cores that one server can have: a [`CoreId`] is a byte.
 pub const CORES_MAX: usize = 256;
@@ -35,7 +35,7 @@ pub const CORES_MAX: usize = 256;
 ///
 /// ```no_run
 /// # use corewire::{Server, server::Site};
-/// Server::new(Site).listen("127.0.0.1:9001".parse()?).run()?;
+/// Server::new(Site::default()).listen("127.0.0.1:9001".parse()?).run()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -107,6 +107,18 @@ impl std::error::Error for ServerError {
             Self::NoAddress | Self::Cores(_) => None,
         }
     }
+}
+
+/// A number that nobody can know, for what must not be guessed.
+///
+/// # Errors
+///
+/// If the system has no random bytes.
+pub fn random_seed() -> Result<u64, ServerError> {
+    getrandom::u64().map_err(|error| ServerError::System {
+        action: "get random bytes",
+        source: io::Error::other(error.to_string()),
+    })
 }
 
 fn cannot(action: &'static str) -> impl FnOnce(io::Error) -> ServerError {

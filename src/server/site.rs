@@ -1,49 +1,155 @@
-//! What `corewire serve` serves: an echo, a page to try it, health and counters.
+//! What `corewire serve` serves: topics, an echo, a page to try it, health and counters.
 
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use crate::engine::{Context, Core, Handler, Message, Request, Response, Service, UpgradeRequest};
+use crate::engine::{
+    Context, Core, Effects, End, Fill, Handler, Message, Request, Response, Service, UpgradeRequest,
+};
+use crate::ids::CoreId;
+use crate::messaging::{self, ClientKey, Identity, Mail, Messaging, MessagingHandler};
+
+use super::random_seed;
 
 const PAGE: &str = include_str!("page.html");
 
-/// The service of `corewire serve`: a WebSocket echo at `/echo`, a page that tries it at `/`,
-/// `/healthz`, and counters at `/stats` for clients on the same machine.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Site;
+/// The service of `corewire serve`: topics at `/ws`, a WebSocket echo at `/echo`, a page that tries
+/// it at `/`, `/healthz`, and counters at `/stats` for clients on the same machine.
+#[derive(Debug)]
+pub struct Site {
+    messaging: Messaging,
+}
 
 /// The site on one core.
 #[derive(Debug)]
 pub struct SiteHandler {
     core: Core,
+    messaging: MessagingHandler,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy)]
+pub enum SiteSession {
+    /// `/echo`.
+    Echo,
+    /// `/ws`.
+    Client(ClientKey),
+}
+
+impl Site {
+    /// A site with these topics.
+    #[must_use]
+    pub const fn new(messaging: Messaging) -> Self {
+        Self { messaging }
+    }
+}
+
+impl Default for Site {
+    /// A site whose topics are open to everybody who can reach it.
+    fn default() -> Self {
+        let seed = random_seed().expect("the system has random bytes");
+        let options = messaging::Options::default();
+        let message_bytes = corewire_protocol::Limits::default().message_bytes;
+        Self::new(Messaging::new(
+            options,
+            Identity::Anonymous,
+            message_bytes,
+            seed,
+        ))
+    }
 }
 
 impl Service for Site {
     type Handler = SiteHandler;
 
     fn handler(&self, core: &Core) -> SiteHandler {
-        SiteHandler { core: core.clone() }
+        SiteHandler {
+            core: core.clone(),
+            messaging: self.messaging.handler(core),
+        }
     }
 }
 
 impl Handler for SiteHandler {
-    type Session = ();
-    type Mail = ();
+    type Session = SiteSession;
+    type Mail = Mail;
 
-    fn upgrade(&mut self, request: &mut UpgradeRequest<'_>) -> Result<(), Response> {
+    fn begin(&mut self, effects: &mut Effects<Mail>) {
+        self.messaging.begin(effects);
+    }
+
+    fn upgrade(&mut self, request: &mut UpgradeRequest<'_>) -> Result<SiteSession, Response> {
         match request.path() {
-            "/echo" => Ok(()),
-            _ => Err(Response::text(404, "no WebSocket here: connect to /echo")),
+            "/echo" => Ok(SiteSession::Echo),
+            "/ws" => self.messaging.upgrade(request).map(SiteSession::Client),
+            _ => Err(Response::text(
+                404,
+                "no WebSocket here: connect to /ws for topics, or to /echo",
+            )),
         }
     }
 
-    fn message(&mut self, (): &mut (), message: Message<'_>, context: &mut Context<'_, ()>) {
-        // Not sent only if the connection is closing, which the client knows.
-        let _ = context.reply(message);
+    fn open(&mut self, session: &mut SiteSession, context: &mut Context<'_, Mail>) {
+        if let SiteSession::Client(key) = session {
+            self.messaging.open(key, context);
+        }
+    }
+
+    fn message(
+        &mut self,
+        session: &mut SiteSession,
+        message: Message<'_>,
+        context: &mut Context<'_, Mail>,
+    ) {
+        match session {
+            SiteSession::Client(key) => self.messaging.message(key, message, context),
+            // Not sent only if the connection is closing, which the client knows.
+            SiteSession::Echo => drop(context.reply(message)),
+        }
+    }
+
+    fn fill(&mut self, session: &mut SiteSession, context: &mut Context<'_, Mail>) -> Fill {
+        match session {
+            SiteSession::Client(key) => self.messaging.fill(key, context),
+            SiteSession::Echo => Fill::Done,
+        }
+    }
+
+    fn timeout(&mut self, session: &mut SiteSession, context: &mut Context<'_, Mail>) {
+        if let SiteSession::Client(key) = session {
+            self.messaging.timeout(key, context);
+        }
+    }
+
+    fn stop(&mut self, session: &mut SiteSession, context: &mut Context<'_, Mail>) {
+        match session {
+            SiteSession::Client(key) => self.messaging.stop(key, context),
+            SiteSession::Echo => context.close(
+                corewire_protocol::CloseCode::GOING_AWAY,
+                "the server is stopping",
+            ),
+        }
+    }
+
+    fn close(&mut self, session: SiteSession, end: &End, effects: &mut Effects<Mail>) {
+        if let SiteSession::Client(key) = session {
+            self.messaging.close(key, end, effects);
+        }
+    }
+
+    fn mail(&mut self, from: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
+        self.messaging.mail(from, mail, effects);
+    }
+
+    fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
+        self.messaging.undelivered(to, mail, effects);
     }
 
     fn request(&mut self, request: &Request<'_>) -> Response {
-        let known = matches!(request.path(), "/" | "/echo" | "/healthz" | "/stats");
+        let known = matches!(
+            request.path(),
+            "/" | "/ws" | "/echo" | "/healthz" | "/stats"
+        );
         if known && !matches!(request.method(), "GET" | "HEAD") {
             return Response::method_not_allowed("GET, HEAD");
         }
@@ -60,7 +166,7 @@ impl Handler for SiteHandler {
                      worker-src blob:; connect-src 'self'; img-src data:; base-uri 'none'; \
                      form-action 'none'; frame-ancestors 'none'",
                 ),
-            "/echo" => Response::upgrade_required(),
+            "/ws" | "/echo" => Response::upgrade_required(),
             "/healthz" => Response::text(200, "ok").header("Cache-Control", "no-store"),
             "/stats" if is_loopback(request.peer().ip()) => {
                 Response::new(200, "application/json", self.stats().into_bytes())

@@ -1,0 +1,331 @@
+//! What a core knows of one client of the messaging layer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use corewire_protocol::native::{Dialect, ErrorReply, Push, Reply, Subbed};
+use slotmap::{SlotMap, new_key_type};
+
+use crate::engine::Tick;
+use crate::ids::{ConnId, CoreId};
+
+use super::delivery::{DeliveryCredit, List};
+use super::hub::{PatternKey, TopicKey};
+use super::options::Options;
+
+new_key_type! {
+    /// The name of a client on its core.
+    pub struct ClientKey;
+}
+
+/// Warnings and the like that may wait for one client.
+const NOTICES_MAX: usize = 16;
+
+/// The clients of a core.
+pub(super) type Clients = SlotMap<ClientKey, Client>;
+
+/// Who publishes: told to everybody who gets the message.
+#[derive(Debug)]
+pub(super) struct Author {
+    pub(super) user: Box<str>,
+    pub(super) conn: Box<str>,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// `None` until the handshake is sent.
+    pub(super) conn: Option<ConnId>,
+    pub(super) dialect: Dialect,
+    pub(super) stage: Stage,
+    pub(super) subscriptions: Subscriptions,
+    /// All its deliveries, what was used last at the end.
+    pub(super) deliveries: List,
+    /// Those that have something to send.
+    pub(super) behind: List,
+    /// Deliveries that only patterns ask for.
+    pub(super) by_pattern: usize,
+    /// Replies that came from other cores.
+    pub(super) replies: VecDeque<(u64, Reply<'static>)>,
+    pub(super) unanswered: Unanswered,
+    pub(super) bucket: Bucket,
+    /// For all messages of the connection together.
+    pub(super) credit: Option<Box<DeliveryCredit>>,
+    pub(super) heartbeat: Heartbeat,
+    /// When its token expires.
+    pub(super) expires: Option<Expiry>,
+    /// Aliases that it was told once and does not need any more.
+    pub(super) forgotten: Vec<u64>,
+    /// What it is to be told besides, at most [`NOTICES_MAX`].
+    pub(super) notices: VecDeque<Push<'static>>,
+}
+
+/// How far a client has come.
+///
+/// ```text
+///   Greeting ─── hello ───▶ Welcoming ─── its subscriptions are granted ───▶ Ready
+/// ```
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Its `hello` is to come.
+    Greeting,
+    /// Its `hello` asked for subscriptions that other cores have to grant.
+    Welcoming(Box<Welcoming>),
+    /// It is one of us.
+    Ready(Arc<Author>),
+}
+
+/// A `welcome` in the making.
+#[derive(Debug)]
+pub(super) struct Welcoming {
+    pub(super) id: u64,
+    pub(super) author: Arc<Author>,
+    /// The outcome of each subscription, in the order of the `hello`.
+    pub(super) outcomes: Vec<Option<Result<Subbed<'static>, ErrorReply<'static>>>>,
+}
+
+/// When a token expires.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expiry {
+    /// Milliseconds since 1970.
+    pub(super) unix_ms: u64,
+    pub(super) told: Told,
+}
+
+impl Expiry {
+    /// When something is to be done: ask for another token, or end the connection, as long after
+    /// the token's end as was asked before it.
+    pub(super) fn next_ms(self, warning_ms: u32) -> u64 {
+        let warning_ms = u64::from(warning_ms);
+        match self.told {
+            Told::No => self.unix_ms.saturating_sub(warning_ms),
+            Told::Yes => self.unix_ms.saturating_add(warning_ms),
+        }
+    }
+}
+
+/// Whether the client was asked for another token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    No,
+    Yes,
+}
+
+/// Whether the client is there.
+///
+/// ```text
+///              ping_ms without a word from us          half the slack            the other half
+///   Fine ───────────────────────────────────▶ Asked ──────────────────▶ AskedTwice ────────▶ gone
+///     ▲                                         │                           │
+///     └──────────────────── anything from it ───┴───────────────────────────┘
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heartbeat {
+    /// When it was last sent anything.
+    pub(super) said: Tick,
+    pub(super) state: Pulse,
+    pub(super) count: u64,
+}
+
+/// See [`Heartbeat`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pulse {
+    Fine,
+    Asked(Tick),
+    AskedTwice(Tick),
+}
+
+/// What a client has subscribed to, in the order of its numbers.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions(Vec<Subscription>);
+
+/// One subscription.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subscription {
+    pub(super) s: u64,
+    pub(super) to: Subscribed,
+}
+
+/// What it is to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subscribed {
+    /// A topic, and whether its home core has granted it yet.
+    Topic(TopicKey),
+    /// A pattern.
+    Pattern(PatternKey),
+}
+
+/// Requests to other cores without a reply yet, in the order in which they were sent.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered {
+    requests: VecDeque<Sent>,
+    bytes: usize,
+    held: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    to: CoreId,
+    number: u64,
+    id: Option<u64>,
+    bytes: usize,
+}
+
+/// A bucket that fills with time: how many publications are allowed at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bucket {
+    /// Thousandths of a publication.
+    level: u64,
+    filled: Tick,
+}
+
+impl Client {
+    pub(super) fn new(dialect: Dialect, options: &Options) -> Self {
+        Self {
+            conn: None,
+            dialect,
+            stage: Stage::Greeting,
+            subscriptions: Subscriptions::default(),
+            deliveries: List::default(),
+            behind: List::default(),
+            by_pattern: 0,
+            replies: VecDeque::new(),
+            unanswered: Unanswered::default(),
+            bucket: Bucket {
+                level: u64::from(options.publish_burst) * 1000,
+                filled: Tick(0),
+            },
+            credit: None,
+            heartbeat: Heartbeat {
+                said: Tick(0),
+                state: Pulse::Fine,
+                count: 0,
+            },
+            expires: None,
+            forgotten: Vec::new(),
+            notices: VecDeque::new(),
+        }
+    }
+
+    /// Tells the client something of no reply. What is too much is left out: it is the same again.
+    pub(super) fn notice(&mut self, push: Push<'static>) {
+        if self.notices.len() < NOTICES_MAX {
+            self.notices.push_back(push);
+        }
+    }
+
+    /// Who it is, once that is known.
+    pub(super) fn author(&self) -> Option<&Arc<Author>> {
+        match &self.stage {
+            Stage::Greeting => None,
+            Stage::Welcoming(welcoming) => Some(&welcoming.author),
+            Stage::Ready(author) => Some(author),
+        }
+    }
+}
+
+impl From<(u64, Subscribed)> for Subscription {
+    fn from((s, to): (u64, Subscribed)) -> Self {
+        Self { s, to }
+    }
+}
+
+impl Subscriptions {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn get(&self, s: u64) -> Option<Subscription> {
+        let place = self.0.binary_search_by_key(&s, |known| known.s).ok()?;
+        self.0.get(place).copied()
+    }
+
+    /// Adds a subscription with a number that is free.
+    pub(super) fn insert(&mut self, subscription: Subscription) {
+        let place = self.0.partition_point(|known| known.s < subscription.s);
+        self.0.insert(place, subscription);
+    }
+
+    pub(super) fn remove(&mut self, s: u64) -> Option<Subscription> {
+        let place = self.0.binary_search_by_key(&s, |known| known.s).ok()?;
+        Some(self.0.remove(place))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Subscription> {
+        self.0.iter().copied()
+    }
+}
+
+impl Unanswered {
+    /// A request was sent: to which core, and with which number among those of this core.
+    pub(super) fn sent(&mut self, (to, number): (CoreId, u64), id: Option<u64>, bytes: usize) {
+        self.bytes += bytes;
+        self.requests.push_back(Sent {
+            to,
+            number,
+            id,
+            bytes,
+        });
+    }
+
+    /// A reply has come. Returns the `id` of the command, if the reply was waited for.
+    pub(super) fn answered(&mut self, by: CoreId, number: u64) -> Option<Option<u64>> {
+        let is_it = |sent: &Sent| sent.to == by && sent.number == number;
+        self.take(is_it)
+    }
+
+    /// No reply will come from this core. Returns the `id` of one command after the other.
+    pub(super) fn given_up(&mut self, by: CoreId) -> Option<Option<u64>> {
+        self.take(|sent| sent.to == by)
+    }
+
+    fn take(&mut self, is_it: impl Fn(&Sent) -> bool) -> Option<Option<u64>> {
+        let place = self.requests.iter().position(is_it)?;
+        let sent = self.requests.remove(place)?;
+        self.bytes -= sent.bytes;
+        Some(sent.id)
+    }
+
+    /// Whether there are as many as there may be. The connection is to be held then.
+    pub(super) fn hold(&mut self, options: &Options) -> bool {
+        self.held |=
+            self.requests.len() >= options.unanswered_max || self.bytes >= options.unanswered_bytes;
+        self.held
+    }
+
+    /// Whether a connection that was held is to be released.
+    pub(super) fn release(&mut self, options: &Options) -> bool {
+        let few = self.requests.len() <= options.unanswered_max / 2
+            && self.bytes <= options.unanswered_bytes / 2;
+        self.held && few && {
+            self.held = false;
+            true
+        }
+    }
+}
+
+impl Bucket {
+    /// It is filled from here on.
+    pub(super) const fn begin(&mut self, now: Tick) {
+        self.filled = now;
+    }
+
+    /// Takes one out. If it is empty: the milliseconds until there is one.
+    pub(super) fn take(&mut self, now: Tick, options: &Options) -> Result<(), u64> {
+        let rate = u64::from(options.publish_per_s);
+        if rate == 0 {
+            return Ok(());
+        }
+        let full = u64::from(options.publish_burst.max(1)) * 1000;
+        // A publication a millisecond is a thousand a second.
+        let gained = u64::from(now.since(self.filled)) * rate;
+        self.filled = now;
+        self.level = full.min(self.level + gained);
+        if self.level >= 1000 {
+            self.level -= 1000;
+            Ok(())
+        } else {
+            Err((1000 - self.level).div_ceil(rate))
+        }
+    }
+}

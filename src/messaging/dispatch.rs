@@ -1,0 +1,540 @@
+//! What becomes of a client's commands. The one place that looks at which command it is.
+
+use std::sync::Arc;
+
+use corewire_protocol::CloseCode;
+use corewire_protocol::native::{
+    Auth, Bye as Leave, Command, Credit, CreditScope, Data, Done, Echo, ErrorCode, ErrorReply,
+    Extent, Hello, Malformed, Publish, Reply, Request, Subject, Subscribe, Target, TopicName,
+};
+
+use crate::engine::{Context, Message};
+
+use super::client::{Author, ClientKey, Expiry, Stage, Subscribed, Told, Welcoming};
+use super::delivery::{DeliveryCredit, InForce};
+use super::handler::{Bye, MessagingHandler, pubbed, too_many_topics, warn};
+use super::hub::Outgoing;
+use super::identity::User;
+use super::mail::{Letter, Mail, PublishRequest};
+use super::patterns::Asked;
+use super::publication::Draft;
+use super::topic::{Answer, Wanted};
+
+/// Commands in one message.
+const COMMANDS_MAX: usize = 1024;
+/// Bytes that a message may gain on its way to a subscriber, beside its data.
+const ENVELOPE_BYTES: u64 = 2048;
+
+/// Whether the client stays.
+pub(super) enum Next {
+    Command,
+    Bye(Bye),
+    /// It has closed the connection.
+    Left,
+}
+
+/// A command that was refused.
+type Refused = ErrorReply<'static>;
+
+impl MessagingHandler {
+    /// Does what a message says.
+    pub(super) fn commands(
+        &mut self,
+        key: ClientKey,
+        message: &Message<'_>,
+        context: &mut Context<'_, Mail>,
+    ) -> Next {
+        let Some(client) = self.clients.get(key) else {
+            return Next::Left;
+        };
+        let dialect = client.dialect;
+        if message.kind() != dialect.kind() {
+            return Next::Bye(Bye::Unreadable);
+        }
+        let greeting = matches!(client.stage, Stage::Greeting);
+        if greeting && message.len() > self.shared.options.hello_bytes {
+            return Next::Bye(Bye::NotHello);
+        }
+        for (number, request) in dialect.requests(message).enumerate() {
+            if number >= COMMANDS_MAX {
+                return Next::Bye(Bye::TooManyCommands);
+            }
+            let next = match request {
+                Ok(request) => self.command(key, request, context),
+                Err(malformed) => self.malformed(key, malformed, context),
+            };
+            if !matches!(next, Next::Command) {
+                return next;
+            }
+        }
+        Next::Command
+    }
+
+    fn malformed(
+        &mut self,
+        key: ClientKey,
+        malformed: Malformed,
+        context: &mut Context<'_, Mail>,
+    ) -> Next {
+        self.counters().commands_refused.add(1);
+        let greeting = self
+            .clients
+            .get(key)
+            .is_some_and(|client| matches!(client.stage, Stage::Greeting));
+        let error = ErrorReply {
+            code: malformed.code,
+            text: malformed.text,
+            retry_ms: None,
+        };
+        self.answer(key, (malformed.id, "?"), Err(error), context);
+        match malformed.extent {
+            Extent::Message => Next::Bye(Bye::Unreadable),
+            Extent::Command if greeting => Next::Bye(Bye::NotHello),
+            Extent::Command => Next::Command,
+        }
+    }
+
+    fn command(
+        &mut self,
+        key: ClientKey,
+        request: Request<'_>,
+        context: &mut Context<'_, Mail>,
+    ) -> Next {
+        let Some(client) = self.clients.get(key) else {
+            return Next::Left;
+        };
+        let id = request.id;
+        match (&client.stage, request.command) {
+            (Stage::Greeting, Command::Hello(hello)) => {
+                return self.hello(key, id, &hello, context);
+            }
+            (Stage::Greeting, _) => return Next::Bye(Bye::NotHello),
+            (Stage::Welcoming(_) | Stage::Ready(_), command) => match command {
+                Command::Hello(_) => {
+                    let error = refused(ErrorCode::Already, "hello: it was said already");
+                    self.answer(key, (id, "hello"), Err(error), context);
+                }
+                Command::Auth(auth) => {
+                    let result = self.auth(key, &auth, context);
+                    self.answer(key, (id, "auth"), result, context);
+                }
+                Command::Subscribe(subscribe) => {
+                    let answer = Answer::Reply(id);
+                    if let Some(result) = self.subscribe(key, &subscribe, answer) {
+                        self.answer(key, (id, "sub"), result, context);
+                    }
+                }
+                Command::Unsubscribe(unsubscribe) => {
+                    let result = self.unsubscribe(key, unsubscribe.s);
+                    self.answer(key, (id, "unsub"), result, context);
+                }
+                Command::Publish(publish) => {
+                    if let Some(result) = self.publish_command(key, id, publish, context) {
+                        self.answer(key, (id, "pub"), result, context);
+                    }
+                }
+                Command::Credit(credit) => {
+                    let result = self.credit(key, credit);
+                    context.ready();
+                    self.answer(key, (id, "credit"), result, context);
+                }
+                // That it came at all is the answer.
+                Command::Pong(_) => self.answer(key, (id, "pong"), Ok(done()), context),
+                Command::Bye(Leave { .. }) => {
+                    self.answer(key, (id, "bye"), Ok(done()), context);
+                    context.close(CloseCode::NORMAL, "bye");
+                    return Next::Left;
+                }
+            },
+        }
+        Next::Command
+    }
+
+    /// Tells the client what became of a command.
+    fn answer(
+        &mut self,
+        key: ClientKey,
+        (id, command): (Option<u64>, &'static str),
+        result: Result<Reply<'static>, Refused>,
+        context: &mut Context<'_, Mail>,
+    ) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if result.is_err() {
+            self.pen.counters.commands_refused.add(1);
+        }
+        match (id, result) {
+            (Some(id), result) => {
+                let reply = result.unwrap_or_else(Reply::Error);
+                // A connection that is closing needs no answer.
+                let _ = self.pen.reply(client.dialect, (id, &reply), context);
+            }
+            (None, Ok(_)) => {}
+            (None, Err(error)) => {
+                client.notice(warn(command, error));
+                context.ready();
+            }
+        }
+    }
+
+    // ── hello and auth ──
+
+    fn hello(
+        &mut self,
+        key: ClientKey,
+        id: Option<u64>,
+        hello: &Hello<'_>,
+        context: &mut Context<'_, Mail>,
+    ) -> Next {
+        let who = (id, "hello");
+        if hello.version != 1 {
+            let text = format!("hello.v: {}; this server speaks version 1", hello.version);
+            let error = refused(ErrorCode::Unsupported, text);
+            self.answer(key, who, Err(error), context);
+            return Next::Bye(Bye::BadVersion);
+        }
+        let now_ms = context.effects().now().unix_ms;
+        let identity = &self.shared.identity;
+        let user = identity.user(hello.token.as_deref(), hello.user.as_deref(), now_ms / 1000);
+        let user = match user {
+            Ok(user) => user,
+            Err(error) => {
+                let expired = error.code == ErrorCode::TokenExpired;
+                self.answer(key, who, Err(error), context);
+                return Next::Bye(if expired {
+                    Bye::TokenExpired
+                } else {
+                    Bye::BadToken
+                });
+            }
+        };
+        let conn: Box<str> = format!("{}-{}", self.shared.node, context.id()).into();
+        let author = Arc::new(Author {
+            user: user.name.clone().unwrap_or_else(|| conn.clone()),
+            conn,
+        });
+        let Some(client) = self.clients.get_mut(key) else {
+            return Next::Left;
+        };
+        client.expires = expiry(&user);
+        client.stage = Stage::Welcoming(Box::new(Welcoming {
+            id: id.unwrap_or(0),
+            author,
+            outcomes: vec![None; hello.subscribe.len()],
+        }));
+        for (place, subscribe) in hello.subscribe.iter().enumerate() {
+            let Some(result) = self.subscribe(key, subscribe, Answer::Welcome(place)) else {
+                continue;
+            };
+            let outcome = match result {
+                Ok(Reply::Subbed(subbed)) => Ok(subbed),
+                Ok(_) => Err(refused(ErrorCode::Internal, "not a subscription")),
+                Err(error) => Err(error),
+            };
+            if let Some(client) = self.clients.get_mut(key)
+                && let Stage::Welcoming(welcoming) = &mut client.stage
+                && let Some(slot) = welcoming.outcomes.get_mut(place)
+            {
+                *slot = Some(outcome);
+            }
+        }
+        self.tell_homes(context.effects());
+        self.welcome(key, context.effects());
+        self.set_timer(key, context);
+        Next::Command
+    }
+
+    fn auth(
+        &mut self,
+        key: ClientKey,
+        auth: &Auth<'_>,
+        context: &mut Context<'_, Mail>,
+    ) -> Result<Reply<'static>, Refused> {
+        let now_ms = context.effects().now().unix_ms;
+        let identity = &self.shared.identity;
+        let user = identity.user(Some(&auth.token), None, now_ms / 1000)?;
+        let client = self.clients.get_mut(key).ok_or_else(gone)?;
+        let author = client.author().ok_or_else(gone)?;
+        if user.name.as_deref() != Some(&*author.user) {
+            return Err(refused(
+                ErrorCode::Forbidden,
+                "auth.token: it is of another user; open a connection of its own for that",
+            ));
+        }
+        client.expires = expiry(&user);
+        self.set_timer(key, context);
+        Ok(Reply::Ok(Done {
+            expires_ms: user
+                .expires_s
+                .map(|expires_s| (expires_s * 1000).saturating_sub(now_ms)),
+        }))
+    }
+
+    // ── Subscriptions ──
+
+    /// `None`: the client is answered when other cores have answered.
+    fn subscribe(
+        &mut self,
+        key: ClientKey,
+        subscribe: &Subscribe<'_>,
+        answer: Answer,
+    ) -> Option<Result<Reply<'static>, Refused>> {
+        match self.try_subscribe(key, subscribe, answer) {
+            Ok(None) => None,
+            Ok(Some(reply)) => Some(Ok(reply)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn try_subscribe(
+        &mut self,
+        key: ClientKey,
+        subscribe: &Subscribe<'_>,
+        answer: Answer,
+    ) -> Result<Option<Reply<'static>>, Refused> {
+        let options = &self.shared.options;
+        let client = self.clients.get(key).ok_or_else(gone)?;
+        if client.subscriptions.get(subscribe.s).is_some() {
+            let text = format!("sub.s: there is a subscription {} already", subscribe.s);
+            return Err(refused(ErrorCode::Already, text));
+        }
+        if client.subscriptions.len() >= options.subscriptions_max {
+            let text = format!(
+                "a connection has at most {} subscriptions; use a pattern, or another connection",
+                options.subscriptions_max
+            );
+            return Err(refused(ErrorCode::Limit, text));
+        }
+        let subject = Subject::parse(&subscribe.topic)
+            .map_err(|error| refused(ErrorCode::BadRequest, format!("sub.topic: {error}")))?;
+        let policy = subscribe
+            .policy
+            .map(|policy| InForce::of(Some(policy), options.backlog_bytes));
+        let mut wanted = Wanted {
+            s: subscribe.s,
+            policy,
+            credit: subscribe.credit,
+        };
+        let subbed = match subject {
+            Subject::Topic(name) => {
+                let asked = (wanted, answer);
+                let result = self.hub.subscribe(&mut self.clients, key, &name, asked);
+                result.transpose()?
+            }
+            Subject::Pattern(pattern) => {
+                let default = InForce::of(None, options.backlog_bytes);
+                wanted.policy = Some(policy.unwrap_or(default));
+                let asked = (wanted, answer);
+                let patterns = &mut self.hub.patterns;
+                match patterns.subscribe(&mut self.clients, key, &pattern, asked, self.cores) {
+                    Asked::Subscribed(subbed) => Some(subbed),
+                    Asked::Waits => None,
+                    Asked::Ask => {
+                        let pattern = pattern.as_str().into();
+                        self.hub
+                            .outgoing
+                            .push_back(Outgoing::PatternInterest(pattern));
+                        None
+                    }
+                }
+            }
+        };
+        Ok(subbed.map(Reply::Subbed))
+    }
+
+    fn unsubscribe(&mut self, key: ClientKey, s: u64) -> Result<Reply<'static>, Refused> {
+        let client = self.clients.get_mut(key).ok_or_else(gone)?;
+        let Some(subscription) = client.subscriptions.remove(s) else {
+            let text = format!("unsub.s: there is no subscription {s}");
+            return Err(refused(ErrorCode::BadRequest, text));
+        };
+        match subscription.to {
+            Subscribed::Topic(topic) => {
+                self.hub.unsubscribe(&mut self.clients, key, topic, s);
+            }
+            Subscribed::Pattern(pattern) => {
+                self.hub
+                    .unsubscribe_pattern(&mut self.clients, key, pattern, s);
+            }
+        }
+        Ok(done())
+    }
+
+    fn credit(&mut self, key: ClientKey, credit: Credit) -> Result<Reply<'static>, Refused> {
+        let client = self.clients.get_mut(key).ok_or_else(gone)?;
+        let raise = |of: &mut DeliveryCredit| of.raise(credit.messages, credit.bytes);
+        match credit.scope {
+            CreditScope::Connection => {
+                let of_client = client
+                    .credit
+                    .get_or_insert_with(|| Box::new(DeliveryCredit::UNLIMITED));
+                raise(of_client);
+            }
+            CreditScope::Topic(alias) => {
+                let delivery = self
+                    .hub
+                    .topic_of(key, alias)
+                    .and_then(|topic| self.hub.delivery_of(key, topic))
+                    .ok_or_else(|| unknown_alias(alias))?;
+                if let Some(delivery) = self.hub.deliveries.get_mut(delivery) {
+                    raise(delivery.credit_mut());
+                }
+                self.hub.unstall(&mut self.clients, delivery);
+            }
+            CreditScope::Subscription(s) => {
+                if client.subscriptions.get(s).is_none() {
+                    let text = format!("credit.s: there is no subscription {s}");
+                    return Err(refused(ErrorCode::BadRequest, text));
+                }
+                for delivery in self.hub.deliveries_of(&self.clients, key, s) {
+                    if let Some(delivery) = self.hub.deliveries.get_mut(delivery) {
+                        raise(delivery.credit_mut());
+                    }
+                    self.hub.unstall(&mut self.clients, delivery);
+                }
+            }
+        }
+        Ok(done())
+    }
+
+    // ── Publications ──
+
+    /// `None`: the client is answered when the topic's home core has answered.
+    fn publish_command(
+        &mut self,
+        key: ClientKey,
+        id: Option<u64>,
+        publish: Publish<'_>,
+        context: &mut Context<'_, Mail>,
+    ) -> Option<Result<Reply<'static>, Refused>> {
+        match self.try_publish(key, id, publish, context) {
+            Ok(None) => None,
+            Ok(Some(reply)) => Some(Ok(reply)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn try_publish(
+        &mut self,
+        key: ClientKey,
+        id: Option<u64>,
+        publish: Publish<'_>,
+        context: &mut Context<'_, Mail>,
+    ) -> Result<Option<Reply<'static>>, Refused> {
+        let options = &self.shared.options;
+        let topic: Box<str> = match &publish.target {
+            Target::Topic(name) => TopicName::parse(name)
+                .map_err(|error| refused(ErrorCode::BadRequest, format!("pub.topic: {error}")))?
+                .as_str()
+                .into(),
+            Target::Alias(alias) => {
+                let known = self.hub.topic_of(key, *alias);
+                let topic = known.and_then(|topic| self.hub.topics.get(topic));
+                topic.ok_or_else(|| unknown_alias(*alias))?.name.clone()
+            }
+        };
+        let limit = self
+            .shared
+            .limits
+            .message_bytes
+            .saturating_sub(ENVELOPE_BYTES);
+        if carried_bytes(&publish.data) > limit {
+            let text = format!(
+                "pub.data: {} bytes; at most {limit} fit into a message, as JSON or as base64",
+                publish.data.len()
+            );
+            return Err(refused(ErrorCode::TooLarge, text));
+        }
+        let client = self.clients.get_mut(key).ok_or_else(gone)?;
+        let author = Arc::clone(client.author().ok_or_else(gone)?);
+        client
+            .bucket
+            .take(context.now(), options)
+            .map_err(|retry_ms| ErrorReply {
+                code: ErrorCode::RateLimited,
+                text: format!(
+                    "a connection publishes {} messages a second, and {} at once",
+                    options.publish_per_s, options.publish_burst
+                )
+                .into(),
+                retry_ms: Some(retry_ms),
+            })?;
+        let draft = Draft {
+            data: publish.data.into_owned(),
+            key: publish.key.map(|key| key.into_owned().into()),
+            pseq: publish.pseq,
+            author,
+            not_to: (publish.echo == Echo::No).then_some((self.core, key)),
+        };
+        let home = self.home_of(&topic);
+        if home == self.core {
+            let outcome = self.publish(&topic, draft, context.effects());
+            return match (id, outcome) {
+                (None, Err(_)) => Err(too_many_topics()),
+                (_, outcome) => Ok(Some(pubbed(outcome))),
+            };
+        }
+        self.requests += 1;
+        let number = self.requests;
+        let client = self.clients.get_mut(key).ok_or_else(gone)?;
+        client.unanswered.sent((home, number), id, draft.data.len());
+        let request = PublishRequest {
+            life: self.life,
+            client: key,
+            number,
+            topic,
+            draft,
+        };
+        context
+            .effects()
+            .mail(home, Letter::Publish(Box::new(request)).into());
+        Ok(None)
+    }
+}
+
+/// Bytes of the data in the dialect that needs more of them, JSON.
+fn carried_bytes(data: &Data<'_>) -> u64 {
+    let bytes = match data {
+        Data::Json(text) => text.len(),
+        Data::Text(text) => text
+            .bytes()
+            .map(|byte| match byte {
+                b'"' | b'\\' => 2,
+                0..0x20 => 6,
+                _ => 1,
+            })
+            .sum(),
+        Data::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
+    };
+    bytes as u64
+}
+
+fn expiry(user: &User) -> Option<Expiry> {
+    user.expires_s.map(|expires_s| Expiry {
+        unix_ms: expires_s.saturating_mul(1000),
+        told: Told::No,
+    })
+}
+
+const fn done() -> Reply<'static> {
+    Reply::Ok(Done { expires_ms: None })
+}
+
+fn unknown_alias(alias: u64) -> Refused {
+    let text = format!("t: this connection is not sent a topic with the alias {alias}");
+    refused(ErrorCode::UnknownTopic, text)
+}
+
+/// The client has just gone; nobody will read it.
+fn gone() -> Refused {
+    refused(ErrorCode::Internal, "the connection has ended")
+}
+
+fn refused(code: ErrorCode, text: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
+    ErrorReply {
+        code,
+        text: text.into(),
+        retry_ms: None,
+    }
+}

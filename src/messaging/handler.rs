@@ -1,0 +1,744 @@
+//! The messaging layer as an application of the engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use corewire_protocol::CloseCode;
+use corewire_protocol::native::{
+    Closing, Dialect, ErrorCode, ErrorReply, Limits, Ping, Pubbed, Push, Reply, TOPIC_BYTES_MAX,
+    TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, Welcome, closing,
+};
+
+use crate::engine::{
+    Context, Core, Effects, End, Fill, Handler, Message, Response, Service, UpgradeRequest,
+};
+use crate::hash::{Map, Seed};
+use crate::ids::CoreId;
+use crate::metrics::Counters;
+
+use super::client::{Client, ClientKey, Clients, Pulse, Stage, Told};
+use super::dispatch::Next;
+use super::fill::Filling;
+use super::home::{Base36, Home};
+use super::hub::{Hub, Outcome, Outgoing};
+use super::identity::Identity;
+use super::mail::{
+    Granted, InterestRequest, Letter, Mail, PatternGranted, PublishRequest, Published,
+    TooManyTopics,
+};
+use super::options::Options;
+use super::pen::Pen;
+use super::publication::{Draft, Loss, Publication, TopicId};
+use super::topic::Answer;
+
+/// Loss marks before those that have been taken are looked for.
+const LOSSES_MAX: usize = 1024;
+/// The longest that a client's timer sleeps.
+const TIMER_MS_MAX: u64 = 3_600_000;
+
+/// Topics for clients that speak corewire's own protocol ([`corewire_protocol::native`]).
+#[derive(Debug)]
+pub struct Messaging {
+    shared: Arc<Shared>,
+}
+
+/// What all cores know alike.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) identity: Identity,
+    pub(super) limits: Limits,
+    pub(super) node: Box<str>,
+    seed: Seed,
+    /// How many handlers each core has had.
+    lives: [AtomicU32; 256],
+}
+
+/// The messaging layer of one core.
+#[derive(Debug)]
+pub struct MessagingHandler {
+    pub(super) core: CoreId,
+    pub(super) cores: usize,
+    /// Which of this core's handlers this is.
+    pub(super) life: u32,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clients: Clients,
+    pub(super) hub: Hub,
+    pub(super) home: Home,
+    pub(super) pen: Pen,
+    /// Requests to other cores so far.
+    pub(super) requests: u64,
+    losses: Map<(u64, CoreId), Arc<Loss>>,
+}
+
+impl Messaging {
+    /// The messaging layer of a server that takes messages of up to `message_bytes`. `seed` must be
+    /// random: it keeps peers from choosing names that collide, and names the node.
+    #[must_use]
+    pub fn new(options: Options, identity: Identity, message_bytes: usize, seed: u64) -> Self {
+        let limits = Limits {
+            message_bytes: message_bytes as u64,
+            topic_bytes: TOPIC_BYTES_MAX as u64,
+            topic_levels: TOPIC_LEVELS_MAX as u64,
+            subscriptions: options.subscriptions_max as u64,
+            backlog_bytes: u64::from(options.backlog_bytes),
+            publish_per_s: u64::from(options.publish_per_s),
+            publish_burst: u64::from(options.publish_burst),
+            unanswered: options.unanswered_max as u64,
+        };
+        let seed_of_map = Seed::new(seed);
+        let node = format!("{}", Base36(seed_of_map.hash(&"node") % 36u64.pow(6)));
+        Self {
+            shared: Arc::new(Shared {
+                options,
+                identity,
+                limits,
+                node: node.into(),
+                seed: seed_of_map,
+                lives: [const { AtomicU32::new(0) }; 256],
+            }),
+        }
+    }
+}
+
+impl Service for Messaging {
+    type Handler = MessagingHandler;
+
+    fn handler(&self, core: &Core) -> MessagingHandler {
+        MessagingHandler::new(&self.shared, core)
+    }
+}
+
+impl MessagingHandler {
+    fn new(shared: &Arc<Shared>, core: &Core) -> Self {
+        let life = shared.lives[core.id.index()].fetch_add(1, Ordering::Relaxed);
+        let cores = core.counters.len();
+        let counters = core.counters.get(core.id.index()).map(Arc::clone);
+        let options = &shared.options;
+        let node = if life == 0 {
+            shared.node.clone()
+        } else {
+            // Another life has other epochs.
+            format!("{}{}x", shared.node, Base36(u64::from(life))).into()
+        };
+        let topics = (options.topics_max, options.topic_idle_ms);
+        Self {
+            core: core.id,
+            cores,
+            life,
+            clients: Clients::with_key(),
+            hub: Hub::new(options, &shared.seed),
+            home: Home::new(core.id, cores, node, topics, shared.seed.clone()),
+            pen: Pen::new(counters.unwrap_or_default()),
+            requests: 0,
+            losses: Map::with_hasher(shared.seed.clone()),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.pen.counters
+    }
+
+    /// The core that orders a topic.
+    pub(super) fn home_of(&self, topic: &str) -> CoreId {
+        let place = self.shared.seed.hash(topic) % self.cores as u64;
+        CoreId(u8::try_from(place).unwrap_or(0))
+    }
+
+    fn cores(&self) -> impl Iterator<Item = CoreId> + use<> {
+        (0..=u8::MAX).take(self.cores).map(CoreId)
+    }
+
+    /// Puts a message in its place, and on its way to all cores that want it. Only for topics
+    /// whose home is here.
+    pub(super) fn publish(
+        &mut self,
+        topic: &str,
+        draft: Draft,
+        effects: &mut Effects<Mail>,
+    ) -> Result<(Arc<TopicId>, u64), TooManyTopics> {
+        let now = effects.now();
+        self.home.tidy(now.tick);
+        let (publication, cores) = self.home.publish(now, topic, draft)?;
+        self.counters().published.add(1);
+        let place = (Arc::clone(&publication.topic), publication.offset);
+        for core in cores.iter() {
+            if core == self.core {
+                let publication = Arc::clone(&publication);
+                self.hub
+                    .publication(&mut self.clients, publication, effects);
+            } else if !self.is_lost(core, &publication) {
+                effects.mail(core, Letter::Publication(Arc::clone(&publication)).into());
+            }
+        }
+        Ok(place)
+    }
+
+    /// Whether a mark of what did not fit lies in the line to a core, and takes this one in.
+    fn is_lost(&mut self, core: CoreId, publication: &Publication) -> bool {
+        if self.losses.is_empty() {
+            return false;
+        }
+        let key = (publication.topic.alias, core);
+        match self.losses.get(&key) {
+            None => false,
+            Some(loss) if loss.extend(publication.offset) => {
+                self.counters().publications_lost.add(1);
+                true
+            }
+            Some(_) => {
+                self.losses.remove(&key);
+                false
+            }
+        }
+    }
+
+    /// A publication did not fit into the line to a core.
+    fn lose(&mut self, core: CoreId, publication: &Publication, effects: &mut Effects<Mail>) {
+        if self.is_lost(core, publication) {
+            return;
+        }
+        self.counters().publications_lost.add(1);
+        let loss = Arc::new(Loss::new(
+            Arc::clone(&publication.topic),
+            publication.offset,
+        ));
+        if self.losses.len() >= LOSSES_MAX {
+            self.losses.retain(|_, loss| !loss.is_taken());
+        }
+        self.losses
+            .insert((publication.topic.alias, core), Arc::clone(&loss));
+        effects.mail(core, Letter::Lost(loss).into());
+    }
+
+    /// Tells home cores what the hub wants them to know, until it wants no more.
+    pub(super) fn tell_homes(&mut self, effects: &mut Effects<Mail>) {
+        let now = effects.now().tick;
+        while let Some(outgoing) = self.hub.outgoing.pop_front() {
+            match outgoing {
+                Outgoing::Interest(topic) => {
+                    let home = self.home_of(&topic);
+                    if home == self.core {
+                        let outcome = self.home.grant(now, &topic, self.core);
+                        let outcomes = self.hub.granted(&mut self.clients, &topic, &outcome);
+                        self.tell_clients(outcomes, effects);
+                    } else {
+                        effects.mail(home, Letter::Interest(self.interest(topic)).into());
+                    }
+                }
+                Outgoing::NoInterest(id) => {
+                    if id.home == self.core {
+                        self.home.withdraw(now, &id, self.core);
+                    } else {
+                        effects.mail(id.home, Letter::NoInterest(id).into());
+                    }
+                }
+                Outgoing::PatternInterest(pattern) => {
+                    for home in self.cores() {
+                        if home == self.core {
+                            let mark = self.home.grant_pattern(&pattern, self.core);
+                            self.pattern_granted(&pattern, (home, mark), effects);
+                        } else {
+                            let request = self.interest(pattern.clone());
+                            effects.mail(home, Letter::PatternInterest(request).into());
+                        }
+                    }
+                }
+                Outgoing::NoPatternInterest(pattern) => {
+                    for home in self.cores() {
+                        if home == self.core {
+                            self.home.withdraw_pattern(&pattern, self.core);
+                        } else {
+                            effects.mail(home, Letter::NoPatternInterest(pattern.clone()).into());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn interest(&self, subject: Box<str>) -> Box<InterestRequest> {
+        let life = self.life;
+        Box::new(InterestRequest { life, subject })
+    }
+
+    fn pattern_granted(
+        &mut self,
+        pattern: &str,
+        grant: (CoreId, u64),
+        effects: &mut Effects<Mail>,
+    ) {
+        let patterns = &mut self.hub.patterns;
+        let (outcomes, deserted) = patterns.granted(&self.clients, pattern, grant);
+        self.tell_clients(outcomes, effects);
+        if let Some(pattern) = deserted {
+            self.hub
+                .outgoing
+                .push_back(Outgoing::NoPatternInterest(pattern));
+        }
+    }
+
+    /// Tells clients what became of their subscriptions.
+    fn tell_clients(&mut self, outcomes: Vec<Outcome>, effects: &mut Effects<Mail>) {
+        for Outcome {
+            client: key,
+            answer,
+            s,
+            result,
+        } in outcomes
+        {
+            let Some(client) = self.clients.get_mut(key) else {
+                continue;
+            };
+            match (answer, result) {
+                (Answer::Reply(Some(id)), Ok(subbed)) => {
+                    client.replies.push_back((id, Reply::Subbed(subbed)));
+                }
+                (Answer::Reply(Some(id)), Err(error)) => {
+                    client.replies.push_back((id, Reply::Error(error)));
+                }
+                (Answer::Reply(None) | Answer::Reset, Ok(_)) => {}
+                (Answer::Reply(None), Err(error)) => client.notice(warn("sub", error)),
+                (Answer::Reset, Err(error)) => client.notice(Push::Unsubbed(Unsubbed {
+                    s,
+                    code: error.code,
+                    retry_ms: error.retry_ms,
+                })),
+                (Answer::Welcome(place), result) => {
+                    if let Stage::Welcoming(welcoming) = &mut client.stage
+                        && let Some(outcome) = welcoming.outcomes.get_mut(place)
+                    {
+                        *outcome = Some(result);
+                    }
+                    self.welcome(key, effects);
+                }
+            }
+            if let Some(conn) = self.clients.get(key).and_then(|client| client.conn) {
+                effects.ready(conn);
+            }
+        }
+    }
+
+    /// Sends the `welcome` once all its subscriptions are decided.
+    pub(super) fn welcome(&mut self, key: ClientKey, effects: &mut Effects<Mail>) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let Stage::Welcoming(welcoming) = &mut client.stage else {
+            return;
+        };
+        if welcoming.outcomes.iter().any(Option::is_none) {
+            return;
+        }
+        let now_ms = effects.now().unix_ms;
+        let author = Arc::clone(&welcoming.author);
+        let outcomes = std::mem::take(&mut welcoming.outcomes);
+        let options = &self.shared.options;
+        let welcome = Welcome {
+            conn: author.conn.to_string().into(),
+            node: self.shared.node.to_string().into(),
+            user: author.user.to_string().into(),
+            ping_ms: u64::from(options.ping_ms),
+            slack_ms: u64::from(options.slack_ms),
+            limits: self.shared.limits,
+            expires_ms: client
+                .expires
+                .map(|expires| expires.unix_ms.saturating_sub(now_ms)),
+            subscribed: outcomes.into_iter().flatten().collect(),
+            time_ms: now_ms,
+        };
+        let reply = Reply::Welcome(Box::new(welcome));
+        client.replies.push_back((welcoming.id, reply));
+        client.stage = Stage::Ready(author);
+        if let Some(conn) = client.conn {
+            effects.ready(conn);
+        }
+    }
+
+    /// A home core has put a client's message in its place, or not.
+    fn published(&mut self, by: CoreId, published: Published, effects: &mut Effects<Mail>) {
+        if published.life != self.life {
+            return;
+        }
+        let Some(client) = self.clients.get_mut(published.client) else {
+            return;
+        };
+        let Some(id) = client.unanswered.answered(by, published.number) else {
+            return;
+        };
+        match (id, published.outcome) {
+            (Some(id), outcome) => client.replies.push_back((id, pubbed(outcome))),
+            (None, Ok(_)) => {}
+            (None, Err(TooManyTopics)) => client.notice(warn("pub", too_many_topics())),
+        }
+        if let Some(conn) = client.conn {
+            if client.unanswered.release(&self.shared.options) {
+                effects.release(conn);
+            }
+            effects.ready(conn);
+        }
+    }
+
+    /// Another core has lost its memory.
+    fn restarted(&mut self, core: CoreId, effects: &mut Effects<Mail>) {
+        self.home.forget_core(effects.now().tick, core);
+        self.losses.retain(|(_, to), _| *to != core);
+        for client in self.clients.values_mut() {
+            while let Some(id) = client.unanswered.given_up(core) {
+                let error = ErrorReply {
+                    code: ErrorCode::Unavailable,
+                    text: "a part of the server has restarted; the message may have been sent"
+                        .into(),
+                    retry_ms: Some(0),
+                };
+                match id {
+                    Some(id) => client.replies.push_back((id, Reply::Error(error))),
+                    None => client.notice(warn("pub", error)),
+                }
+            }
+            if let Some(conn) = client.conn {
+                if client.unanswered.release(&self.shared.options) {
+                    effects.release(conn);
+                }
+                effects.ready(conn);
+            }
+        }
+        self.hub.home_restarted(&mut self.clients, core, effects);
+        for pattern in self.hub.patterns.texts() {
+            let request = self.interest(pattern);
+            effects.mail(core, Letter::PatternInterest(request).into());
+        }
+    }
+
+    /// When the client's timer is to ring next: what is due is done by [`Handler::timeout`].
+    pub(super) fn set_timer(&self, key: ClientKey, context: &mut Context<'_, Mail>) {
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
+        let options = &self.shared.options;
+        let now = context.now();
+        let left =
+            |since: crate::engine::Tick, ms: u32| u64::from(ms.saturating_sub(now.since(since)));
+        let pulse_ms = match client.heartbeat.state {
+            Pulse::Fine => left(client.heartbeat.said, options.ping_ms),
+            Pulse::Asked(at) | Pulse::AskedTwice(at) => left(at, options.slack_ms / 2),
+        };
+        let expiry_ms = client.expires.map(|expires| {
+            let now_ms = context.effects().now().unix_ms;
+            expires
+                .next_ms(options.token_warning_ms)
+                .saturating_sub(now_ms)
+        });
+        let ms = expiry_ms.map_or(pulse_ms, |ms| ms.min(pulse_ms));
+        context.set_timer(u32::try_from(ms.clamp(1, TIMER_MS_MAX)).unwrap_or(1));
+    }
+
+    /// Asks a silent client whether it is there. Returns the reason if it is to be given up.
+    fn check_pulse(&mut self, key: ClientKey, context: &mut Context<'_, Mail>) -> Option<Bye> {
+        let options = &self.shared.options;
+        let client = self.clients.get_mut(key)?;
+        let now = context.now();
+        let heartbeat = &mut client.heartbeat;
+        heartbeat.state = match heartbeat.state {
+            Pulse::Fine if heartbeat.said.after(options.ping_ms).is_due(now) => Pulse::Asked(now),
+            Pulse::Asked(at) if at.after(options.slack_ms / 2).is_due(now) => {
+                Pulse::AskedTwice(now)
+            }
+            Pulse::AskedTwice(at) if at.after(options.slack_ms / 2).is_due(now) => {
+                self.pen.counters.pong_timeouts.add(1);
+                return Some(Bye::NoPong);
+            }
+            Pulse::Fine | Pulse::Asked(_) | Pulse::AskedTwice(_) => return None,
+        };
+        heartbeat.said = now;
+        heartbeat.count += 1;
+        let ping = Push::Ping(Ping { t: heartbeat.count });
+        // Nothing is to be asked of a connection that is closing.
+        let _ = self.pen.push(client.dialect, &ping, context);
+        None
+    }
+
+    /// Asks for another token, and ends the connection if none has come.
+    fn check_token(&mut self, key: ClientKey, context: &mut Context<'_, Mail>) -> Option<Bye> {
+        let warning_ms = self.shared.options.token_warning_ms;
+        let client = self.clients.get_mut(key)?;
+        let now_ms = context.effects().now().unix_ms;
+        let expires = client.expires.as_mut()?;
+        if expires.next_ms(warning_ms) > now_ms {
+            return None;
+        }
+        if expires.told == Told::Yes {
+            return Some(Bye::TokenExpired);
+        }
+        expires.told = Told::Yes;
+        let in_ms = expires.unix_ms.saturating_sub(now_ms);
+        let push = Push::TokenExpiring(TokenExpiring { in_ms });
+        let _ = self.pen.push(client.dialect, &push, context);
+        None
+    }
+
+    /// Says why, and closes the connection.
+    pub(super) fn bye(&mut self, key: ClientKey, bye: Bye, context: &mut Context<'_, Mail>) {
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
+        let (code, reason, retry_ms) = bye.told();
+        let spread_ms = (bye == Bye::Stopping).then_some(u64::from(self.shared.options.spread_ms));
+        let push = Closing {
+            code: code.0,
+            reason: reason.into(),
+            retry_ms,
+            spread_ms,
+            url: None,
+        };
+        self.pen.close(client.dialect, &push, context);
+    }
+}
+
+/// Why the server ends a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bye {
+    NoHello,
+    NoPong,
+    TokenExpired,
+    Stopping,
+    /// A message that cannot be read at all.
+    Unreadable,
+    /// Something else came first, or a `hello` twice.
+    NotHello,
+    BadVersion,
+    BadToken,
+    TooManyCommands,
+}
+
+impl Bye {
+    const fn told(self) -> (CloseCode, &'static str, Option<u64>) {
+        match self {
+            Self::NoHello => (closing::NO_HELLO, "no hello came in time", None),
+            Self::NoPong => (closing::NO_PONG, "no pong came in time", Some(0)),
+            Self::TokenExpired => (closing::TOKEN_EXPIRED, "the token has expired", None),
+            Self::Stopping => (closing::DRAINING, "the server is stopping", None),
+            Self::Unreadable => (
+                closing::BAD_PROTOCOL,
+                "a message was not in the dialect of the subprotocol",
+                None,
+            ),
+            Self::NotHello => (
+                closing::BAD_PROTOCOL,
+                "the first command must be hello",
+                None,
+            ),
+            Self::BadVersion => (closing::BAD_VERSION, "this server speaks version 1", None),
+            Self::BadToken => (closing::BAD_TOKEN, "the hello was refused", None),
+            Self::TooManyCommands => (closing::POLICY, "too many commands in one message", None),
+        }
+    }
+}
+
+impl Handler for MessagingHandler {
+    type Session = ClientKey;
+    type Mail = Mail;
+
+    fn begin(&mut self, effects: &mut Effects<Mail>) {
+        if self.life > 0 {
+            for core in self.cores().filter(|core| *core != self.core) {
+                effects.mail(core, Letter::Restarted.into());
+            }
+        }
+    }
+
+    fn upgrade(&mut self, request: &mut UpgradeRequest<'_>) -> Result<ClientKey, Response> {
+        let offered = request.subprotocols().find_map(Dialect::from_subprotocol);
+        let Some(dialect) = offered else {
+            return Err(Response::text(
+                400,
+                "offer one of the WebSocket subprotocols corewire.v1.json and corewire.v1.bin",
+            ));
+        };
+        if request.choose_subprotocol(dialect.subprotocol()).is_err() {
+            return Err(Response::text(400, "the subprotocol was not offered"));
+        }
+        let client = Client::new(dialect, &self.shared.options);
+        Ok(self.clients.insert(client))
+    }
+
+    fn open(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
+        context.leave_pings_to_application();
+        context.set_timer(self.shared.options.hello_timeout_ms);
+        if let Some(client) = self.clients.get_mut(*key) {
+            client.conn = Some(context.id());
+            client.heartbeat.said = context.now();
+            client.bucket.begin(context.now());
+        }
+    }
+
+    fn message(
+        &mut self,
+        key: &mut ClientKey,
+        message: Message<'_>,
+        context: &mut Context<'_, Mail>,
+    ) {
+        if let Next::Bye(bye) = self.commands(*key, &message, context) {
+            self.bye(*key, bye, context);
+        }
+        self.tell_homes(context.effects());
+        if let Some(client) = self.clients.get_mut(*key) {
+            client.heartbeat.said = context.now();
+            client.heartbeat.state = Pulse::Fine;
+            if client.unanswered.hold(&self.shared.options) {
+                context.hold();
+            }
+        }
+    }
+
+    fn fill(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) -> Fill {
+        let mut filling = Filling {
+            core: self.core,
+            hub: &mut self.hub,
+            clients: &mut self.clients,
+            pen: &mut self.pen,
+            context,
+        };
+        let fill = filling.fill(*key);
+        self.tell_homes(context.effects());
+        fill
+    }
+
+    fn timeout(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
+        let greeting = match self.clients.get(*key) {
+            Some(client) => matches!(client.stage, Stage::Greeting),
+            None => return,
+        };
+        let bye = if greeting {
+            Some(Bye::NoHello)
+        } else {
+            self.check_pulse(*key, context)
+                .or_else(|| self.check_token(*key, context))
+        };
+        match bye {
+            Some(bye) => self.bye(*key, bye, context),
+            None => self.set_timer(*key, context),
+        }
+    }
+
+    fn stop(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
+        self.bye(*key, Bye::Stopping, context);
+    }
+
+    fn close(&mut self, key: ClientKey, _: &End, effects: &mut Effects<Mail>) {
+        self.hub.leave(&mut self.clients, key);
+        self.clients.remove(key);
+        self.tell_homes(effects);
+    }
+
+    fn mail(&mut self, from: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
+        let now = effects.now().tick;
+        match mail.0 {
+            Letter::Restarted => self.restarted(from, effects),
+            Letter::Publish(request) => {
+                let PublishRequest {
+                    life,
+                    client,
+                    number,
+                    topic,
+                    draft,
+                } = *request;
+                let outcome = self.publish(&topic, draft, effects);
+                let published = Published {
+                    life,
+                    client,
+                    number,
+                    outcome,
+                };
+                effects.mail(from, Letter::Published(Box::new(published)).into());
+            }
+            Letter::Interest(request) => {
+                let InterestRequest { life, subject } = *request;
+                let outcome = self.home.grant(now, &subject, from);
+                let granted = Granted {
+                    life,
+                    subject,
+                    outcome,
+                };
+                effects.mail(from, Letter::Granted(Box::new(granted)).into());
+            }
+            Letter::PatternInterest(request) => {
+                let InterestRequest { life, subject } = *request;
+                let mark = self.home.grant_pattern(&subject, from);
+                let granted = PatternGranted {
+                    life,
+                    pattern: subject,
+                    mark,
+                };
+                effects.mail(from, Letter::PatternGranted(Box::new(granted)).into());
+            }
+            Letter::NoInterest(id) => self.home.withdraw(now, &id, from),
+            Letter::NoPatternInterest(pattern) => self.home.withdraw_pattern(&pattern, from),
+            Letter::Published(published) => self.published(from, *published, effects),
+            Letter::Granted(granted) if granted.life == self.life => {
+                let Granted {
+                    subject, outcome, ..
+                } = *granted;
+                let outcomes = self.hub.granted(&mut self.clients, &subject, &outcome);
+                self.tell_clients(outcomes, effects);
+            }
+            Letter::PatternGranted(granted) if granted.life == self.life => {
+                self.pattern_granted(&granted.pattern, (from, granted.mark), effects);
+            }
+            // They answer what this core's last life has asked.
+            Letter::Granted(_) | Letter::PatternGranted(_) => {}
+            Letter::Publication(publication) => {
+                self.hub
+                    .publication(&mut self.clients, publication, effects);
+            }
+            Letter::Lost(loss) => self.hub.lost(&mut self.clients, &loss, effects),
+        }
+        self.tell_homes(effects);
+    }
+
+    fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
+        match mail.0 {
+            Letter::Publication(publication) => self.lose(to, &publication, effects),
+            letter @ (Letter::Restarted
+            | Letter::Publish(_)
+            | Letter::Interest(_)
+            | Letter::PatternInterest(_)
+            | Letter::NoInterest(_)
+            | Letter::NoPatternInterest(_)
+            | Letter::Published(_)
+            | Letter::Granted(_)
+            | Letter::PatternGranted(_)
+            | Letter::Lost(_)) => effects.mail(to, Mail(letter)),
+        }
+    }
+}
+
+/// The reply to a publication.
+pub(super) fn pubbed(outcome: Result<(Arc<TopicId>, u64), TooManyTopics>) -> Reply<'static> {
+    match outcome {
+        Ok((topic, offset)) => Reply::Pubbed(Pubbed {
+            epoch: topic.epoch.to_string().into(),
+            offset,
+            level: corewire_protocol::native::Level::Memory,
+        }),
+        Err(TooManyTopics) => Reply::Error(too_many_topics()),
+    }
+}
+
+pub(super) fn too_many_topics() -> ErrorReply<'static> {
+    ErrorReply {
+        code: ErrorCode::Overloaded,
+        text: "topic: the server has as many topics as it may; try again later".into(),
+        retry_ms: Some(1000),
+    }
+}
+
+/// What a client is told of a command that has no `id`.
+pub(super) fn warn(command: &'static str, error: ErrorReply<'static>) -> Push<'static> {
+    Push::Warn(Warn {
+        code: error.code,
+        text: error.text,
+        command: Some(command.into()),
+    })
+}

@@ -1,0 +1,112 @@
+//! What cores say to each other about topics.
+//!
+//! There is one line from each core to each other core, first in, first out, for all of it. So
+//! "granted at offset h" is followed by h + 1, and what a publisher sends in order arrives in order.
+//!
+//! - A *request* is answered by exactly one *reply*. How many are under way is bounded where they
+//!   begin: a connection that has asked for too much is not read meanwhile.
+//! - A *publication* is not answered. Where it does not fit, a [`Loss`] takes its place.
+
+use std::sync::Arc;
+
+use super::client::ClientKey;
+use super::publication::{Draft, Loss, Publication, TopicId};
+
+/// One piece of mail: a [`Letter`], which is nobody else's business.
+#[derive(Debug)]
+pub struct Mail(pub(super) Letter);
+
+impl From<Letter> for Mail {
+    fn from(letter: Letter) -> Self {
+        Self(letter)
+    }
+}
+
+/// What a piece of mail says.
+#[derive(Debug)]
+pub(super) enum Letter {
+    /// From a core that has just begun, after its last life has ended in a panic: what it knew is
+    /// gone.
+    Restarted,
+    /// A request: to a topic's home core.
+    Publish(Box<PublishRequest>),
+    /// A request: send me what is published in this topic.
+    Interest(Box<InterestRequest>),
+    /// A request: the same for all topics of a pattern.
+    PatternInterest(Box<InterestRequest>),
+    /// No more of this topic.
+    NoInterest(Arc<TopicId>),
+    /// No more of this pattern.
+    NoPatternInterest(Box<str>),
+    /// The reply to `Publish`.
+    Published(Box<Published>),
+    /// The reply to `Interest`.
+    Granted(Box<Granted>),
+    /// The reply to `PatternInterest`.
+    PatternGranted(Box<PatternGranted>),
+    /// From a home core to those with interest.
+    Publication(Arc<Publication>),
+    /// In the place of publications that did not fit.
+    Lost(Arc<Loss>),
+}
+
+/// See [`Letter::Publish`].
+#[derive(Debug)]
+pub(super) struct PublishRequest {
+    /// Which life of the asking core it is from.
+    pub(super) life: u32,
+    pub(super) client: ClientKey,
+    /// The request's number, among those of its core.
+    pub(super) number: u64,
+    pub(super) topic: Box<str>,
+    pub(super) draft: Draft,
+}
+
+/// See [`Letter::Published`].
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) life: u32,
+    pub(super) client: ClientKey,
+    pub(super) number: u64,
+    pub(super) outcome: Result<(Arc<TopicId>, u64), TooManyTopics>,
+}
+
+/// See [`Letter::Interest`].
+#[derive(Debug)]
+pub(super) struct InterestRequest {
+    pub(super) life: u32,
+    /// The topic's name, or the pattern.
+    pub(super) subject: Box<str>,
+}
+
+/// See [`Letter::Granted`].
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) life: u32,
+    pub(super) subject: Box<str>,
+    /// The topic and the offset of its last message before what is sent from now on.
+    pub(super) outcome: Result<(Arc<TopicId>, u64), TooManyTopics>,
+}
+
+/// See [`Letter::PatternGranted`].
+#[derive(Debug)]
+pub(super) struct PatternGranted {
+    pub(super) life: u32,
+    pub(super) pattern: Box<str>,
+    /// The number of the last publication of this home core, over all its topics.
+    pub(super) mark: u64,
+}
+
+/// A core has as many topics as it may, and none that can be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooManyTopics;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_of_mail_is_small() {
+        assert!(size_of::<Mail>() <= 32);
+    }
+}

@@ -1,0 +1,152 @@
+//! A message on its way from its home core to its subscribers.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use corewire_protocol::PreparedMessage;
+use corewire_protocol::native::{Data, Dialect, Message, Publisher, Push};
+
+use crate::ids::CoreId;
+
+use super::client::{Author, ClientKey};
+
+/// One life of a topic. Its home core makes it with the topic and gives it to whoever asks.
+#[derive(Debug)]
+pub(super) struct TopicId {
+    /// The alias of the topic, which no other topic of this process has had or will have.
+    pub(super) alias: u64,
+    pub(super) name: Box<str>,
+    pub(super) epoch: Box<str>,
+    pub(super) home: CoreId,
+}
+
+/// What a client wants to publish: all that does not depend on the topic's order.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) data: Data<'static>,
+    pub(super) key: Option<Box<str>>,
+    pub(super) pseq: Option<u64>,
+    pub(super) author: Arc<Author>,
+    /// Who does not want it back.
+    pub(super) not_to: Option<(CoreId, ClientKey)>,
+}
+
+/// A message in its place. It crosses a core's border as one reference, and is written in each
+/// dialect at most once for the whole node, by the first core that needs it there; so is its
+/// compressed form. (While one core writes, another that needs the same form waits these
+/// microseconds: the only wait between cores, in exchange for half the work.)
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub(super) topic: Arc<TopicId>,
+    pub(super) offset: u64,
+    pub(super) time_ms: u64,
+    pub(super) draft: Draft,
+    json: OnceLock<PreparedMessage>,
+    binary: OnceLock<PreparedMessage>,
+}
+
+impl Publication {
+    /// Bytes that a message counts for beyond its data.
+    const OVERHEAD_BYTES: usize = 256;
+
+    pub(super) const fn new(topic: Arc<TopicId>, offset: u64, time_ms: u64, draft: Draft) -> Self {
+        Self {
+            topic,
+            offset,
+            time_ms,
+            draft,
+            json: OnceLock::new(),
+            binary: OnceLock::new(),
+        }
+    }
+
+    /// What it counts for where memory is bounded.
+    pub(super) fn bytes(&self) -> usize {
+        self.draft.data.len() + Self::OVERHEAD_BYTES
+    }
+
+    pub(super) fn key(&self) -> &str {
+        self.draft.key.as_deref().unwrap_or("")
+    }
+
+    /// The `msg` push, ready for the wire. `written` is called if it was not before.
+    pub(super) fn message(&self, dialect: Dialect, written: impl FnOnce()) -> &PreparedMessage {
+        let form = match dialect {
+            Dialect::Json => &self.json,
+            Dialect::Binary => &self.binary,
+        };
+        form.get_or_init(|| {
+            written();
+            let author = &self.draft.author;
+            let push = Push::Message(Message {
+                t: self.topic.alias,
+                offset: self.offset,
+                data: borrowed(&self.draft.data),
+                time_ms: self.time_ms,
+                key: self.draft.key.as_deref().map(Cow::Borrowed),
+                publisher: Publisher {
+                    user: Cow::Borrowed(&author.user),
+                    conn: Cow::Borrowed(&author.conn),
+                    pseq: self.draft.pseq,
+                },
+            });
+            let mut bytes = Vec::with_capacity(self.bytes());
+            dialect.write_push(&push, &mut bytes);
+            PreparedMessage::new(dialect.kind(), &bytes)
+        })
+    }
+}
+
+fn borrowed<'a>(data: &'a Data<'static>) -> Data<'a> {
+    match data {
+        Data::Json(text) => Data::Json(Cow::Borrowed(text)),
+        Data::Text(text) => Data::Text(Cow::Borrowed(text)),
+        Data::Bytes(bytes) => Data::Bytes(Cow::Borrowed(bytes)),
+    }
+}
+
+/// Messages of one topic that a core with interest was not sent because its queue was full. One
+/// such mark lies in the line at most for each topic and core: while it has not been taken out,
+/// what else does not fit is added to it.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) topic: Arc<TopicId>,
+    /// The first that is missing.
+    pub(super) from: u64,
+    /// The last that is missing, or [`TAKEN`](Self::TAKEN).
+    to: AtomicU64,
+}
+
+impl Loss {
+    const TAKEN: u64 = u64::MAX;
+
+    pub(super) const fn new(topic: Arc<TopicId>, offset: u64) -> Self {
+        Self {
+            topic,
+            from: offset,
+            to: AtomicU64::new(offset),
+        }
+    }
+
+    /// Adds one more. Returns false if the mark was taken out of the line already: then the message
+    /// goes its own way, behind it.
+    pub(super) fn extend(&self, offset: u64) -> bool {
+        let extended = self
+            .to
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |to| {
+                (to != Self::TAKEN).then_some(offset)
+            });
+        extended.is_ok()
+    }
+
+    /// Whether the mark was taken out of the line.
+    pub(super) fn is_taken(&self) -> bool {
+        self.to.load(Ordering::Acquire) == Self::TAKEN
+    }
+
+    /// Takes the mark out of the line. Returns the last that is missing.
+    pub(super) fn take(&self) -> u64 {
+        self.to.swap(Self::TAKEN, Ordering::AcqRel)
+    }
+}
