@@ -16,6 +16,7 @@ pub mod bare;
 pub mod floods;
 pub mod frames;
 pub mod material;
+pub mod native;
 pub mod peer;
 pub mod process;
 pub mod random;
@@ -26,6 +27,7 @@ pub mod system;
 use std::time::{Duration, Instant};
 
 pub use bare::Bare;
+pub use native::NativeClient;
 pub use peer::{Ended, Frame, Peer, Reply};
 pub use process::{Process, Serve};
 pub use random::Random;

@@ -1,0 +1,107 @@
+//! Who may come in, and for how long.
+
+use corewire::messaging::{Identity, Options, TokenKey};
+use corewire::protocol::native::Dialect;
+use corewire_testkit::served::options;
+use corewire_testkit::{NativeClient, Peer, Served};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+
+use crate::{one_core, serve};
+
+const KEY: [u8; 32] = [9; 32];
+
+fn with_tokens(messaging: Options) -> Served {
+    let identity = Identity::Token(TokenKey::new(&KEY).unwrap());
+    serve(messaging, identity, options())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a token has a date")]
+fn token(user: &str, seconds: u64) -> String {
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({ "sub": user, "exp": now + seconds });
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(&KEY)).unwrap()
+}
+
+#[test]
+fn a_client_without_a_dialect_is_told_which_there_are() {
+    let server = one_core();
+    let mut peer = Peer::connect(server.address());
+    peer.send(corewire_testkit::peer::upgrade_request("/ws", &[]));
+    let reply = peer.expect_reply(400);
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    assert!(
+        text.contains("corewire.v1.json") && text.contains("corewire.v1.bin"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_token_says_who_publishes() {
+    let server = with_tokens(Options::default());
+    let mut ada = NativeClient::open(server.address(), Dialect::Json);
+    let hello = format!(r#"{{"hello":{{"v":1,"token":"{}"}}}}"#, token("ada", 60));
+    let welcome = ada.ask(&hello);
+    assert_eq!(welcome["welcome"]["user"], "ada");
+    assert!(welcome["welcome"]["expires_ms"].as_u64().unwrap() <= 60_000);
+    ada.ask(r#"{"sub":{"s":1,"topic":"x"}}"#);
+    ada.ask(r#"{"pub":{"topic":"x","data":1}}"#);
+    assert_eq!(ada.expect_push("msg")["pub"]["user"], "ada");
+    let other = ada.ask(&format!(r#"{{"auth":{{"token":"{}"}}}}"#, token("eve", 60)));
+    assert_eq!(other["err"]["code"], 102);
+    let longer = ada.ask(&format!(
+        r#"{{"auth":{{"token":"{}"}}}}"#,
+        token("ada", 600)
+    ));
+    assert!(longer["ok"]["expires_ms"].as_u64().unwrap() > 60_000);
+}
+
+#[test]
+fn whoever_has_no_good_token_is_turned_away() {
+    let server = with_tokens(Options::default());
+    for (hello, code, close) in [
+        (r#"{"hello":{"v":1}}"#.to_owned(), 101, 4001),
+        (r#"{"hello":{"v":1,"token":"x.y.z"}}"#.to_owned(), 101, 4001),
+        (
+            format!(r#"{{"hello":{{"v":1,"token":"{}"}}}}"#, token("ada", 0)),
+            109,
+            4203,
+        ),
+    ] {
+        let mut client = NativeClient::open(server.address(), Dialect::Json);
+        let refused = client.ask(&hello);
+        assert_eq!(refused["err"]["code"], code, "{refused}");
+        assert_eq!(client.expect_push("closing")["code"], close);
+        assert_eq!(client.expect()["close"], close);
+    }
+}
+
+#[test]
+fn a_token_that_ends_is_asked_for_again_and_then_the_connection_ends() {
+    let server = with_tokens(Options {
+        token_warning_ms: 1000,
+        ..Options::default()
+    });
+    let mut ada = NativeClient::open(server.address(), Dialect::Binary);
+    let hello = format!(r#"{{"hello":{{"v":1,"token":"{}"}}}}"#, token("ada", 2));
+    ada.ask(&hello);
+    let expiring = ada.expect_push("token_expiring");
+    assert!(expiring["in_ms"].as_u64().unwrap() <= 1000, "{expiring}");
+    assert_eq!(ada.expect_push("closing")["code"], 4203);
+}
+
+#[test]
+fn whoever_says_nothing_is_closed() {
+    let server = serve(
+        Options {
+            hello_timeout_ms: 50,
+            ..Options::default()
+        },
+        Identity::Anonymous,
+        options(),
+    );
+    let mut silent = NativeClient::open(server.address(), Dialect::Json);
+    assert_eq!(silent.expect_push("closing")["code"], 4007);
+    assert_eq!(silent.expect()["close"], 4007);
+}

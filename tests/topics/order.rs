@@ -1,0 +1,141 @@
+//! Order, and one encoding for all.
+
+use corewire::protocol::native::Dialect;
+use corewire_testkit::{NativeClient, eventually};
+use serde_json::Value;
+
+use crate::{cores, unlimited};
+
+/// P1 and P2: with a thousand on their way, on two cores, to subscribers on both.
+#[test]
+fn what_one_publisher_sends_arrives_in_its_order_everywhere() {
+    let server = cores(2, unlimited());
+    // Enough of them that both cores have some, of topics and of clients.
+    let mut subscribers: Vec<NativeClient> = Dialect::ALL
+        .into_iter()
+        .cycle()
+        .take(8)
+        .map(|dialect| NativeClient::connect(server.address(), dialect))
+        .collect();
+    for subscriber in &mut subscribers {
+        let subbed = subscriber.ask(r#"{"sub":{"s":1,"topic":"order.>"}}"#);
+        assert!(subbed.get("subbed").is_some(), "{subbed}");
+    }
+    let mut publisher = NativeClient::connect(server.address(), Dialect::Json);
+    let total: u64 = 1000;
+    let commands: Vec<String> = (1..=total)
+        .map(|n| {
+            let topic = n % 4;
+            let pseq = n.div_ceil(4);
+            format!(r#"{{"id":{n},"pub":{{"topic":"order.t{topic}","data":{n},"pseq":{pseq}}}}}"#)
+        })
+        .collect();
+    publisher.say_all(&commands);
+    for n in 1..=total {
+        let reply = publisher.reply(n);
+        assert_eq!(reply["pubbed"]["offset"], n.div_ceil(4), "{reply}");
+    }
+    for subscriber in &mut subscribers {
+        let mut last: [u64; 4] = [0; 4];
+        let mut heard = 0;
+        while heard < total {
+            let word = subscriber.expect();
+            let Some(message) = word.get("msg") else {
+                assert!(word.get("topic").is_some(), "{word}");
+                continue;
+            };
+            let n = message["data"].as_u64().unwrap();
+            let topic = usize::try_from(n % 4).unwrap();
+            let offset = message["o"].as_u64().unwrap();
+            assert_eq!(offset, last[topic] + 1, "{word}");
+            assert_eq!(message["pub"]["pseq"], offset, "the publisher's order");
+            last[topic] = offset;
+            heard += 1;
+        }
+    }
+}
+
+/// Complaint 45: one buffer for each message and encoding, whoever gets it.
+#[test]
+fn a_message_is_written_once_in_each_dialect() {
+    let server = cores(2, unlimited());
+    let mut subscribers: Vec<NativeClient> = Dialect::ALL
+        .into_iter()
+        .cycle()
+        .take(200)
+        .map(|dialect| NativeClient::connect(server.address(), dialect))
+        .collect();
+    for subscriber in &mut subscribers {
+        subscriber.ask(r#"{"sub":{"s":1,"topic":"news"}}"#);
+    }
+    let mut publisher = NativeClient::connect(server.address(), Dialect::Binary);
+    for _ in 0..10 {
+        publisher.ask(r#"{"pub":{"topic":"news","data":"hello"}}"#);
+    }
+    for subscriber in &mut subscribers {
+        for offset in 1..=10 {
+            assert_eq!(subscriber.expect_push("msg")["o"], offset);
+        }
+    }
+    assert_eq!(server.count("published"), 10);
+    assert_eq!(server.count("delivered"), 2000);
+    assert_eq!(server.count("messages_encoded"), 20);
+}
+
+/// Whoever leaves is forgotten: with its last subscriber a topic costs nothing.
+#[test]
+fn topics_and_patterns_come_and_go() {
+    let server = cores(2, unlimited());
+    let mut publisher = NativeClient::connect(server.address(), Dialect::Json);
+    for round in 1..=50 {
+        let mut subscriber = NativeClient::connect(server.address(), Dialect::Binary);
+        subscriber.ask(r#"{"sub":{"s":1,"topic":"a.b"}}"#);
+        subscriber.ask(r#"{"sub":{"s":2,"topic":"a.*"}}"#);
+        subscriber.ask(r#"{"sub":{"s":3,"topic":">"}}"#);
+        let pubbed = publisher.ask(r#"{"pub":{"topic":"a.b","data":1}}"#);
+        let offset = pubbed["pubbed"]["offset"].as_u64().unwrap();
+        assert_eq!(offset, round, "the epoch goes on while the topic is used");
+        let topic = subscriber.expect_push("topic");
+        let mut subscriptions: Vec<u64> = serde_json::from_value(topic["s"].clone()).unwrap();
+        subscriptions.sort_unstable();
+        assert_eq!(subscriptions, [1, 2, 3]);
+        assert_eq!(subscriber.expect_push("msg")["o"], offset);
+        if round % 2 == 0 {
+            for s in 1..=3 {
+                subscriber.ask(&format!(r#"{{"unsub":{{"s":{s}}}}}"#));
+            }
+            publisher.ask(r#"{"pub":{"topic":"a.c","data":1}}"#);
+            let quiet = subscriber.ask(r#"{"pong":{"t":0}}"#);
+            assert_eq!(quiet["ok"], Value::Object(serde_json::Map::new()));
+        }
+        subscriber.peer().hang_up();
+    }
+    eventually("all subscribers are gone", || server.connections() == 1);
+    assert_eq!(server.count("panics"), 0);
+}
+
+/// A subscription that is ended before another core has granted it is answered all the same.
+#[test]
+fn every_command_has_one_reply_however_fast_the_next_one_comes() {
+    let server = cores(4, unlimited());
+    let mut client = NativeClient::connect(server.address(), Dialect::Json);
+    let mut commands = Vec::new();
+    let mut id = 0;
+    for round in 0..100 {
+        for command in [
+            format!(r#""sub":{{"s":1,"topic":"t{round}"}}"#),
+            format!(r#""sub":{{"s":2,"topic":"t{}.>"}}"#, round % 3),
+            r#""unsub":{"s":1}"#.to_owned(),
+            r#""unsub":{"s":2}"#.to_owned(),
+        ] {
+            id += 1;
+            commands.push(format!(r#"{{"id":{id},{command}}}"#));
+        }
+    }
+    client.say_all(&commands);
+    let mut replies: Vec<u64> = (0..id)
+        .map(|_| client.expect()["id"].as_u64().unwrap())
+        .collect();
+    replies.sort_unstable();
+    assert_eq!(replies, (1..=id).collect::<Vec<_>>());
+}

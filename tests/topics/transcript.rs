@@ -1,0 +1,84 @@
+//! The transcripts of docs/native-protocol.md, replayed in both dialects.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use corewire::protocol::native::Dialect;
+use corewire_testkit::NativeClient;
+use serde_json::Value;
+
+use crate::one_core;
+
+#[test]
+fn every_transcript_of_the_document_is_what_happens() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/native-protocol.md");
+    let text = fs::read_to_string(path).unwrap();
+    let transcripts: Vec<&str> = text
+        .split("```transcript\n")
+        .skip(1)
+        .map(|rest| rest.split_once("```").unwrap().0)
+        .collect();
+    assert!(transcripts.len() >= 8, "{} transcripts", transcripts.len());
+    for transcript in transcripts {
+        for dialect in Dialect::ALL {
+            // A server of its own: aliases count from 1.
+            let server = one_core();
+            replay(transcript, server.address(), dialect);
+        }
+    }
+}
+
+fn replay(transcript: &str, address: SocketAddr, dialect: Dialect) {
+    let mut clients = BTreeMap::new();
+    for line in transcript.lines() {
+        let (name, direction, words) = parts(line);
+        let client: &mut NativeClient = clients
+            .entry(name)
+            .or_insert_with(|| NativeClient::open(address, dialect));
+        if direction == '→' {
+            client.say(words);
+            continue;
+        }
+        let heard = client.expect();
+        let expected = match words.strip_prefix("close ") {
+            Some(code) => serde_json::json!({ "close": code.parse::<u16>().unwrap() }),
+            None => serde_json::from_str(words).unwrap(),
+        };
+        assert!(
+            is_like(&expected, &heard),
+            "in {dialect:?}\nexpected {expected}\nheard    {heard}\nin\n{transcript}"
+        );
+    }
+}
+
+fn parts(line: &str) -> (&str, char, &str) {
+    let (at, arrow) = line
+        .char_indices()
+        .find(|(_, character)| matches!(character, '→' | '←'))
+        .unwrap();
+    let words = line[at + arrow.len_utf8()..].trim();
+    (line[..at].trim(), arrow, words)
+}
+
+/// "…" is like everything.
+fn is_like(expected: &Value, heard: &Value) -> bool {
+    match (expected, heard) {
+        (Value::String(any), _) if any == "…" => true,
+        (Value::Object(expected), Value::Object(heard)) => {
+            expected.len() == heard.len()
+                && expected
+                    .iter()
+                    .all(|(key, value)| heard.get(key).is_some_and(|other| is_like(value, other)))
+        }
+        (Value::Array(expected), Value::Array(heard)) => {
+            expected.len() == heard.len()
+                && expected
+                    .iter()
+                    .zip(heard)
+                    .all(|(expected, heard)| is_like(expected, heard))
+        }
+        (expected, heard) => expected == heard,
+    }
+}

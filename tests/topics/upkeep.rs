@@ -1,0 +1,102 @@
+//! Pings, limits and the stop.
+
+use corewire::messaging::Options;
+use corewire::protocol::native::Dialect;
+use corewire_testkit::NativeClient;
+
+use crate::{cores, one_core};
+
+fn impatient() -> Options {
+    Options {
+        ping_ms: 100,
+        slack_ms: 200,
+        ..Options::default()
+    }
+}
+
+/// Complaints 60 and 61: the server asks, and nobody stays who does not answer.
+#[test]
+fn a_client_that_answers_no_ping_is_closed() {
+    let server = cores(1, impatient());
+    let mut dead = NativeClient::connect(server.address(), Dialect::Json);
+    assert_eq!(dead.expect_push("ping")["t"], 1);
+    assert_eq!(dead.expect_push("ping")["t"], 2);
+    assert_eq!(dead.expect_push("closing")["code"], 4103);
+    assert_eq!(dead.expect()["close"], 4103);
+}
+
+#[test]
+fn a_client_that_answers_stays() {
+    let server = cores(1, impatient());
+    let mut alive = NativeClient::connect(server.address(), Dialect::Binary);
+    for _ in 0..5 {
+        let ping = alive.expect_push("ping");
+        alive.say(&format!(r#"{{"pong":{{"t":{}}}}}"#, ping["t"]));
+    }
+    assert!(alive.ask(r#"{"pong":{"t":0}}"#).get("ok").is_some());
+}
+
+/// Complaints 52 and 53: a stop says so, and when to come back.
+#[test]
+fn a_stop_tells_clients_to_come_back_each_at_its_own_moment() {
+    let server = cores(2, Options::default());
+    let mut clients: Vec<NativeClient> = (0..10)
+        .map(|_| NativeClient::connect(server.address(), Dialect::Json))
+        .collect();
+    server.stop();
+    for client in &mut clients {
+        let closing = client.expect_push("closing");
+        assert_eq!(closing["code"], 4200);
+        assert_eq!(closing["spread_ms"], 5000);
+        assert_eq!(client.expect()["close"], 4200);
+    }
+}
+
+#[test]
+fn limits_are_told_and_kept() {
+    let server = cores(
+        1,
+        Options {
+            subscriptions_max: 3,
+            publish_per_s: 1,
+            publish_burst: 2,
+            ..Options::default()
+        },
+    );
+    let mut client = NativeClient::connect(server.address(), Dialect::Json);
+    for s in 1..=3 {
+        let topic = format!(r#"{{"sub":{{"s":{s},"topic":"t{s}"}}}}"#);
+        assert!(client.ask(&topic).get("subbed").is_some());
+    }
+    let fourth = client.ask(r#"{"sub":{"s":4,"topic":"t4"}}"#);
+    assert_eq!(fourth["err"]["code"], 107);
+    let publish = r#"{"pub":{"topic":"t1","data":1}}"#;
+    assert!(client.ask(publish).get("pubbed").is_some());
+    assert!(client.ask(publish).get("pubbed").is_some());
+    let third = client.ask(publish);
+    assert_eq!(third["err"]["code"], 108);
+    assert!(third["err"]["retry_ms"].as_u64().unwrap() <= 1000);
+}
+
+#[test]
+fn a_message_that_could_not_be_sent_on_is_refused() {
+    let server = one_core();
+    let mut client = NativeClient::connect(server.address(), Dialect::Binary);
+    let data = "A".repeat((1 << 20) - 1000);
+    let refused = client.ask(&format!(r#"{{"pub":{{"topic":"t","data":"{data}"}}}}"#));
+    assert_eq!(refused["err"]["code"], 114);
+    // Twice as long as JSON, and larger as base64.
+    let bytes = "A".repeat(((1 << 20) - 2048) / 4 * 4);
+    let fits = client.ask(&format!(r#"{{"pub":{{"topic":"t","b64":"{bytes}"}}}}"#));
+    assert!(fits.get("pubbed").is_some(), "{fits}");
+}
+
+#[test]
+fn a_message_in_the_other_dialect_is_the_end() {
+    let server = one_core();
+    let mut client = NativeClient::connect(server.address(), Dialect::Json);
+    client
+        .peer()
+        .send(corewire_testkit::frames::binary(b"\x07\x02\x01\x00"));
+    assert_eq!(client.expect_push("closing")["code"], 4003);
+}
