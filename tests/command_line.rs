@@ -92,7 +92,8 @@ fn help_and_version_end_well() {
     let help = String::from_utf8(output.stdout).unwrap();
     for setting in SETTINGS {
         if let (Some(flag), Some(variable)) = (setting.flag, setting.variable()) {
-            assert!(help.contains(&format!("--{flag} <")), "{flag}");
+            let value = if setting.is_switch() { "[=" } else { " <" };
+            assert!(help.contains(&format!("--{flag}{value}")), "{flag}");
             assert!(help.contains(&variable), "{variable}");
         }
     }
