@@ -105,6 +105,41 @@ mod precedence {
     }
 }
 
+/// Who may publish and subscribe: what reaches other machines says so.
+mod access {
+    use super::*;
+
+    #[test]
+    fn topics_for_other_machines_need_a_key_or_the_word_that_they_need_none() {
+        let public = ("listen", "0.0.0.0:9001");
+        let refused = |flags: &[(&str, &str)]| load(None, &[], flags).unwrap_err();
+        let problem = refused(&[public]);
+        assert!(problem.contains("--token-key-file") && problem.contains("--anonymous"));
+        let problem = refused(&[public, ("anonymous", "true"), ("anonymous-names", "true")]);
+        assert!(problem.contains("messaging.anonymous_names"), "{problem}");
+        for accepted in [
+            &[public, ("anonymous", "true")][..],
+            &[public, ("token-key-file", "Cargo.toml")],
+            &[("anonymous-names", "true")],
+        ] {
+            load(None, &[], accepted).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_refused_with_what_is_wrong() {
+        let short = write("short-key", "too short\n");
+        let short = short.to_str().unwrap();
+        let refused = |flags: &[(&str, &str)]| load(None, &[], flags).unwrap_err();
+        let problem = refused(&[("token-key-file", short)]);
+        assert!(problem.contains("has 9 bytes; HS256 needs 32"), "{problem}");
+        let problem = refused(&[("token-key-file", "no such file")]);
+        assert!(problem.contains("cannot be read"), "{problem}");
+        let problem = refused(&[("token-key-file", "Cargo.toml"), ("anonymous", "true")]);
+        assert!(problem.contains("leave one of the two out"), "{problem}");
+    }
+}
+
 mod files {
     use super::*;
 
@@ -372,6 +407,9 @@ fn other_value(setting: &Setting) -> &'static str {
         "server.listen" => "127.0.0.1:9002",
         "server.cores" => "3",
         "server.allow_origin" => "https://example.com",
+        "messaging.anonymous" | "messaging.anonymous_names" => "true",
+        // Any file of more than 32 bytes is a key.
+        "messaging.token_key_file" => "Cargo.toml",
         "deflate.mode" => "takeover",
         "deflate.window_bits" => "11",
         "log.level" => "debug",

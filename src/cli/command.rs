@@ -36,7 +36,7 @@ Examples:
 const SERVE_EXAMPLES: &str = "\
 Examples:
   corewire serve
-  corewire serve --listen 0.0.0.0:9001 --listen '[::1]:9001' --cores 4
+  corewire serve --listen 0.0.0.0:9001 --cores 4 --token-key-file token.key
   corewire serve --max-message-size 64KiB --idle-timeout 2m
   corewire serve --allow-origin https://example.com --allow-origin 'https://*.example.com'
 
