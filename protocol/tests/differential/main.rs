@@ -1,59 +1,48 @@
-//! The same bytes into tungstenite and into ours: the same messages come out, or we refuse
-//! something that tungstenite takes, and say which rule it breaks.
+//! The same bytes into other implementations and into ours: the same messages come out, or we
+//! refuse something that the other takes, and say which rule it breaks. What each of them is known
+//! to take stands in its [`Rival`], with an example that is tried.
 #![expect(
     clippy::unwrap_used,
     reason = "what a test cannot go on without fails it"
 )]
 
+mod fastwebsockets;
+#[path = "../support/mod.rs"]
 mod support;
+mod tungstenite;
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::mem::discriminant;
 
 use corewire_protocol::{Error, Limits, Role, State};
 use proptest::prelude::*;
-use tungstenite::protocol::WebSocketConfig;
-use tungstenite::{Message, WebSocket};
 
-use support::{Frame, Length, Said, Us, cases, flip, flips, frame, session};
+use support::{Frame, Length, Said, Us, cases, close, flip, flips, frame, session};
+
+const RIVALS: [&Rival; 2] = [&fastwebsockets::RIVAL, &tungstenite::RIVAL];
 
 const MESSAGE_BYTES_MAX: usize = 50_000;
 
-/// Why it is right that we refuse what tungstenite does not refuse, or not yet.
-enum Difference {
-    /// It never looks, or later. What it goes on to say, we do not.
-    Stricter(&'static str),
-    /// It judges a frame when the payload is there, we judge it by its header.
-    Earlier,
-    /// There is no reason.
-    None,
+/// Another implementation.
+struct Rival {
+    name: &'static str,
+    hear: fn(Role, &[u8]) -> Heard,
+    lenient: &'static [Lenience],
+    /// Close codes that IANA has registered and that it takes for invalid.
+    close_codes_unknown: &'static [u16],
 }
 
-const fn difference(error: Error) -> Difference {
-    match error {
-        Error::LengthNotMinimal => Difference::Stricter("5.2: a MUST of senders"),
-        Error::ControlTooLong => {
-            Difference::Stricter("5.5: it takes up to 125 bytes in a long form")
-        }
-        Error::CloseCodeInvalid(_) => Difference::Stricter("7.4: it answers 1002 and goes on"),
-        Error::TextNotUtf8 => Difference::Stricter("8.1: it looks when the message has ended"),
-        Error::ReservedBits
-        | Error::ReservedOpcode(_)
-        | Error::MaskMissing
-        | Error::MaskUnexpected
-        | Error::LengthTopBit
-        | Error::ControlFragmented
-        | Error::ContinuationUnexpected
-        | Error::ContinuationExpected
-        | Error::MessageTooLarge => Difference::Earlier,
-        Error::EmptyFragments
-        | Error::CloseBodyTooShort
-        | Error::CloseReasonNotUtf8
-        | Error::DeflateCorrupt
-        | Error::InflateRatio
-        | Error::InflateBudget
-        | Error::MessageTimeout
-        | Error::PongTimeout => Difference::None,
-    }
+/// What came out, up to the peer's Close frame or the first error.
+struct Heard {
+    said: Vec<Said>,
+    verdict: Result<(), String>,
+}
+
+/// Something that it takes, or refuses later than we do, so that it says more than we.
+struct Lenience {
+    /// Ours, of this kind.
+    error: Error,
+    why: &'static str,
+    example: fn() -> (Role, Vec<Frame>),
 }
 
 proptest! {
@@ -64,21 +53,49 @@ proptest! {
         for role in [Role::Server, Role::Client] {
             let mut wire = Us::new(role).wire(frames.clone());
             flip(&mut wire, &flips);
-            compare(role, &wire)?;
+            compare_with_all(role, &wire)?;
         }
     }
 
     #[test]
     fn any_frames_in_any_order(frames in prop::collection::vec(any_frame(), 0..12)) {
         for role in [Role::Server, Role::Client] {
-            compare(role, &Us::new(role).wire(frames.clone()))?;
+            compare_with_all(role, &Us::new(role).wire(frames.clone()))?;
         }
     }
 
     #[test]
     fn arbitrary_bytes(wire in prop::collection::vec(any::<u8>(), 0..100)) {
         for role in [Role::Server, Role::Client] {
-            compare(role, &wire)?;
+            compare_with_all(role, &wire)?;
+        }
+    }
+}
+
+#[test]
+fn every_close_code() {
+    for code in 0..=u16::MAX {
+        let wire = Us::new(Role::Server).wire([close(code, "so")]);
+        compare_with_all(Role::Server, &wire).unwrap();
+    }
+}
+
+/// Otherwise the list would excuse more than there is.
+#[test]
+fn each_is_as_lenient_as_its_list_says() {
+    for rival in RIVALS {
+        for lenience in rival.lenient {
+            let (role, frames) = (lenience.example)();
+            let wire = Us::new(role).wire(frames);
+            let (name, why) = (rival.name, lenience.why);
+            let (our_said, our_verdict) = ours(role, &wire);
+            let their_said = (rival.hear)(role, &wire).said;
+            let error = our_verdict.expect_err("an example that is wrong");
+            assert_eq!(error, lenience.error, "{name}: {why}");
+            assert!(
+                their_said.len() > our_said.len() && their_said.starts_with(&our_said),
+                "{name} is not so lenient: {why}"
+            );
         }
     }
 }
@@ -115,32 +132,54 @@ fn any_frame() -> impl Strategy<Value = Frame> {
     )
 }
 
-fn compare(role: Role, wire: &[u8]) -> Result<(), TestCaseError> {
-    let (our_said, our_verdict) = ours(role, wire);
-    let (their_said, their_verdict) = theirs(role, wire);
-    let Err(error) = our_verdict else {
-        prop_assert_eq!(our_said, their_said);
-        prop_assert!(their_verdict.is_ok(), "only they refuse: {their_verdict:?}");
-        return Ok(());
-    };
-    match difference(error) {
-        Difference::Stricter(section) => {
-            prop_assert!(error.section().contains(section.split(':').next().unwrap()));
-            prop_assert!(
-                their_said.starts_with(&our_said),
-                "{our_said:?} {their_said:?}"
-            );
-        }
-        Difference::Earlier => prop_assert_eq!(our_said, their_said),
-        Difference::None => {
-            prop_assert!(their_verdict.is_err(), "only we refuse: {error}");
-            prop_assert_eq!(our_said, their_said);
-        }
+fn compare_with_all(role: Role, wire: &[u8]) -> Result<(), TestCaseError> {
+    for rival in RIVALS {
+        compare(rival, role, wire)
+            .map_err(|error| TestCaseError::fail(format!("{}, {role:?}: {error}", rival.name)))?;
     }
     Ok(())
 }
 
-/// Up to the peer's Close frame, behind which tungstenite does not look either.
+fn compare(rival: &Rival, role: Role, wire: &[u8]) -> Result<(), TestCaseError> {
+    let (our_said, our_verdict) = ours(role, wire);
+    let theirs = (rival.hear)(role, wire);
+    let Err(error) = our_verdict else {
+        if let Some((Said::Close(Some(code), _), before)) = our_said.split_last()
+            && rival.close_codes_unknown.contains(code)
+        {
+            prop_assert!(theirs.said.starts_with(before));
+            prop_assert_ne!(&our_said, &theirs.said, "it knows {}", code);
+            return Ok(());
+        }
+        prop_assert_eq!(our_said, theirs.said);
+        prop_assert_eq!(theirs.verdict, Ok(()));
+        return Ok(());
+    };
+    prop_assert!(error.section().starts_with("RFC "));
+    let lenience = rival
+        .lenient
+        .iter()
+        .find(|lenience| discriminant(&lenience.error) == discriminant(&error));
+    if lenience.is_some() {
+        prop_assert!(
+            theirs.said.starts_with(&our_said),
+            "{our_said:?} {:?}",
+            theirs.said
+        );
+        return Ok(());
+    }
+    prop_assert_eq!(&our_said, &theirs.said);
+    if theirs.verdict.is_ok() {
+        // We judge by the first byte that breaks a rule, they a frame that is whole.
+        let whole = [wire, &[0; MESSAGE_BYTES_MAX]].concat();
+        let theirs = (rival.hear)(role, &whole);
+        prop_assert!(theirs.verdict.is_err(), "only we refuse: {error}");
+        prop_assert_eq!(our_said, theirs.said);
+    }
+    Ok(())
+}
+
+/// Up to the peer's Close frame, behind which the others do not look either.
 fn ours(role: Role, wire: &[u8]) -> (Vec<Said>, Result<(), Error>) {
     let limits = Limits {
         message_bytes: MESSAGE_BYTES_MAX,
@@ -152,58 +191,4 @@ fn ours(role: Role, wire: &[u8]) -> (Vec<Said>, Result<(), Error>) {
     let failed = matches!(us.websocket.state(), State::Failed(_));
     assert_eq!(heard.1.is_err(), failed);
     heard
-}
-
-fn theirs(role: Role, wire: &[u8]) -> (Vec<Said>, Result<(), tungstenite::Error>) {
-    let role = match role {
-        Role::Server => tungstenite::protocol::Role::Server,
-        Role::Client => tungstenite::protocol::Role::Client,
-    };
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let mut them = WebSocket::from_raw_socket(Pipe(wire), role, Some(config));
-    let mut said = Vec::new();
-    loop {
-        said.push(match them.read() {
-            Ok(Message::Text(text)) => Said::Text(text.as_str().to_owned()),
-            Ok(Message::Binary(bytes)) => Said::Binary(bytes.to_vec()),
-            Ok(Message::Ping(bytes)) => Said::Ping(bytes.to_vec()),
-            Ok(Message::Pong(bytes)) => Said::Pong(bytes.to_vec()),
-            Ok(Message::Frame(_)) => unreachable!("read gives no raw frames"),
-            Ok(Message::Close(close)) => {
-                said.push(match close {
-                    Some(close) => Said::Close(Some(close.code.into()), close.reason.to_string()),
-                    None => Said::Close(None, String::new()),
-                });
-                return (said, Ok(()));
-            }
-            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                return (said, Ok(()));
-            }
-            Err(error) => return (said, Err(error)),
-        });
-    }
-}
-
-/// A peer that has sent these bytes and sends no more, and to whom anything can be said.
-struct Pipe<'a>(&'a [u8]);
-
-impl Read for Pipe<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self.0.read(into)? {
-            0 => Err(ErrorKind::WouldBlock.into()),
-            count => Ok(count),
-        }
-    }
-}
-
-impl Write for Pipe<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
