@@ -3,10 +3,10 @@
 
 export RUSTDOCFLAGS = -Dwarnings
 
-.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn bench-echo bench-idle fuzz fuzz-replay bench-micro \
+.PHONY: test tools fmt lint doc unit loom interop release autobahn-ci autobahn bench-echo bench-idle fuzz fuzz-replay bench-micro \
         icount icount-build icount-baseline planted planted-apply soak
 
-test: tools fmt lint doc unit planted-apply fuzz-replay interop icount autobahn-ci
+test: tools fmt lint doc unit loom planted-apply fuzz-replay interop icount autobahn-ci
 	@echo "make test: all steps passed"
 
 # What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
@@ -25,6 +25,12 @@ doc:
 
 unit:
 	cargo test --workspace --locked
+
+# The wake-up between cores in every order of its steps; seconds.
+loom:
+	cargo fmt --manifest-path tests/loom/Cargo.toml --check
+	cargo clippy --manifest-path tests/loom/Cargo.toml --target-dir target/loom --all-targets --locked -- -D warnings
+	cargo test --manifest-path tests/loom/Cargo.toml --target-dir target/loom --locked
 
 # Clients that people use: Python's websockets, Node's ws, curl.
 interop: release

@@ -55,6 +55,7 @@ mod mailbox;
 pub mod metrics;
 mod runtime;
 pub mod server;
+mod sync;
 mod timers;
 
 pub use corewire_protocol as protocol;

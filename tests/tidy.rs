@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, &[&str])] = &[
     // Floor 1: parts.
     ("ids", &[]),
-    ("mailbox", &["ids"]),
+    ("mailbox", &["ids", "sync"]),
     ("metrics", &[]),
+    ("sync", &[]),
     ("timers", &[]),
     // Floor 2: one core without system calls.
     ("engine", &["ids", "mailbox", "metrics", "timers"]),
     // Floor 3: the only system calls.
     (
         "runtime",
-        &["ids", "mailbox", "metrics", "timers", "engine"],
+        &["ids", "mailbox", "metrics", "sync", "timers", "engine"],
     ),
     // Floor 5: the roof.
     ("server", ANY),
