@@ -4,7 +4,7 @@
 export RUSTDOCFLAGS = -Dwarnings
 
 .PHONY: test tools fmt lint doc unit loom interop release autobahn-ci autobahn bench-echo bench-idle fuzz fuzz-ci fuzz-replay bench-micro \
-        icount icount-build icount-baseline planted planted-apply soak
+        icount icount-build icount-baseline planted planted-apply soak sanitize
 
 test: tools fmt lint doc unit loom planted-apply fuzz-replay fuzz-ci interop icount autobahn-ci
 	@echo "make test: all steps passed"
@@ -31,6 +31,11 @@ loom:
 	cargo fmt --manifest-path tests/loom/Cargo.toml --check
 	cargo clippy --manifest-path tests/loom/Cargo.toml --target-dir target/loom --all-targets --locked -- -D warnings
 	cargo test --manifest-path tests/loom/Cargo.toml --target-dir target/loom --locked
+
+# Every test under AddressSanitizer, and a server that echoes under valgrind: what is unsafe in the
+# crates below. ThreadSanitizer needs a nightly compiler with the source of std.
+sanitize:
+	tests/sanitize/run
 
 # Clients that people use: Python's websockets, Node's ws, curl.
 interop: release
