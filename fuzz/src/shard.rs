@@ -359,7 +359,8 @@ impl World {
     fn check(&self) {
         assert!(
             self.idle_rounds < IDLE_ROUNDS_MAX,
-            "it turns and turns, and nothing happens"
+            "it turns and turns, and nothing happens: {:?}",
+            self.sockets
         );
         if self.wait_ms == Some(0) {
             return;
