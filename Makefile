@@ -4,10 +4,10 @@
 export RUSTDOCFLAGS = -Dwarnings
 export UWS_DIR
 
-.PHONY: test tools fmt lint doc unit interop release autobahn-ci autobahn rivals benchmarks fuzz fuzz-replay bench-micro \
-        icount icount-build icount-baseline planted planted-apply soak
+.PHONY: test tools fmt lint doc unit loom interop release autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
+        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize
 
-test: tools fmt lint doc unit benchmarks planted-apply fuzz-replay interop icount autobahn-ci
+test: tools fmt lint doc unit loom benchmarks planted-apply fuzz-replay fuzz-ci interop icount autobahn-ci
 	@echo "make test: all steps passed"
 
 # What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
@@ -26,6 +26,17 @@ doc:
 
 unit:
 	cargo test --workspace --locked
+
+# The wake-up between cores in every order of its steps; seconds.
+loom:
+	cargo fmt --manifest-path tests/loom/Cargo.toml --check
+	cargo clippy --manifest-path tests/loom/Cargo.toml --target-dir target/loom --all-targets --locked -- -D warnings
+	cargo test --manifest-path tests/loom/Cargo.toml --target-dir target/loom --locked
+
+# Every test under AddressSanitizer, and a server that echoes under valgrind: what is unsafe in the
+# crates below. ThreadSanitizer needs a nightly compiler with the source of std.
+sanitize:
+	tests/sanitize/run
 
 # Clients that people use: Python's websockets, Node's ws, curl.
 interop: release
@@ -96,11 +107,15 @@ MINUTES = 30
 soak:
 	MINUTES=$(MINUTES) cargo test --release --locked --test soak -- --ignored --nocapture
 
-# Each fuzz target in turn, for so many seconds each. What it finds goes into the target folder,
-# beside the committed corpus. Needs cargo-fuzz, a C++ compiler, and no nightly.
+# Each fuzz target for so many seconds, as many at a time as there are cores. Needs a C++ compiler,
+# and no nightly.
 fuzz: SECONDS = 60
 fuzz:
 	fuzz/run $(SECONDS)
+
+# What CI runs, from a corpus that reaches most of the code at once.
+fuzz-ci:
+	fuzz/run 10
 
 # The committed corpus through every target, without a fuzzer. CI runs it.
 fuzz-replay:

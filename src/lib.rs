@@ -57,6 +57,7 @@ pub mod messaging;
 pub mod metrics;
 mod runtime;
 pub mod server;
+mod sync;
 mod timers;
 
 pub use corewire_protocol as protocol;

@@ -13,15 +13,13 @@
 //! ```
 //!
 //! The two fences make sure that at least one of them sees what the other wrote: the sleeper the
-//! mail, or the sender the flag. So no mail lies in a queue while its core sleeps.
+//! mail, or the sender the flag. So no mail lies in a queue while its core sleeps. `tests/loom`
+//! tries this file in every order, and without either fence.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-
-use crossbeam::queue::ArrayQueue;
-use crossbeam::utils::CachePadded;
 
 use crate::ids::CoreId;
+use crate::sync::{ArrayQueue, AtomicBool, CachePadded, Ordering, fence};
 
 /// Mail of one sender that a core takes before it looks at its sockets again.
 pub(crate) const MAIL_PER_TURN: usize = 1024;
@@ -156,6 +154,7 @@ impl<M> std::fmt::Debug for Mailbox<M> {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::sync::atomic::AtomicU32;
     use std::sync::mpsc;
@@ -250,5 +249,183 @@ mod tests {
             }
         }
         sender.join().unwrap();
+    }
+
+    #[test]
+    fn what_was_not_received_goes_with_the_last_mailbox() {
+        let letter = Arc::new(());
+        let mut boxes = mailboxes(vec![Box::new(Bell(mpsc::channel().0))]);
+        for _ in 0..3 {
+            boxes[0].send(CoreId(0), Arc::clone(&letter)).unwrap();
+        }
+        assert!(boxes[0].receive(CoreId(0)).is_some());
+        assert_eq!(Arc::strong_count(&letter), 3);
+        drop(boxes);
+        assert_eq!(Arc::strong_count(&letter), 1);
+    }
+
+    /// The real queues under load: a lost wake-up would leave a core asleep for ever.
+    #[test]
+    fn cores_that_write_to_each_other_get_everything_in_order() {
+        let (bells, rung): (Vec<_>, Vec<_>) = (0..CORES).map(|_| mpsc::channel()).unzip();
+        let wakers = bells.into_iter().map(|bell| Box::new(Bell(bell)) as _);
+        let boxes = mailboxes(wakers.collect());
+        let cores: Vec<_> = boxes
+            .into_iter()
+            .zip(rung)
+            .map(Correspondent::new)
+            .collect();
+        let cores: Vec<_> = std::thread::scope(|scope| {
+            let running = cores.into_iter().map(|core| scope.spawn(|| core.run()));
+            let running: Vec<_> = running.collect();
+            running
+                .into_iter()
+                .map(|core| core.join().unwrap())
+                .collect()
+        });
+        let sum = |count: fn(&Correspondent) -> usize| cores.iter().map(count).sum::<usize>();
+        assert!(sum(|core| core.slept) > 500, "nobody had to be woken");
+        assert!(sum(|core| core.full) > 10, "no queue was ever full");
+    }
+
+    const CORES: usize = 4;
+    /// From each core to each other.
+    const LETTERS: u32 = 100_000;
+
+    /// On the heap, so that a letter that is lost, or taken twice, is noticed by tools too.
+    type Post = Box<Letter>;
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Letter {
+        Question(u32),
+        Answer(u32),
+    }
+
+    /// A core that writes letters, and answers those of others.
+    struct Correspondent {
+        mailbox: Mailbox<Post>,
+        rung: mpsc::Receiver<()>,
+        /// With each core.
+        letters: [Correspondence; CORES],
+        slept: usize,
+        full: usize,
+        /// Of xorshift32.
+        seed: u32,
+    }
+
+    #[derive(Default)]
+    struct Correspondence {
+        /// How far the questions may be ahead of the answers.
+        ahead: u32,
+        asked: u32,
+        answers: u32,
+        questions: u32,
+        answered: u32,
+    }
+
+    impl Correspondent {
+        fn new((mailbox, rung): (Mailbox<Post>, mpsc::Receiver<()>)) -> Self {
+            let mut letters: [Correspondence; CORES] = Default::default();
+            letters[mailbox.core.index()] = Correspondence::OVER;
+            Self {
+                seed: 1 + u32::from(mailbox.core.0),
+                mailbox,
+                rung,
+                letters,
+                slept: 0,
+                full: 0,
+            }
+        }
+
+        fn run(mut self) -> Self {
+            while !self.letters.iter().all(Correspondence::is_over) {
+                self.receive();
+                let all_fit = self.write();
+                self.mailbox.post();
+                // Nothing is left to do but what others will write.
+                let waits = all_fit && !self.letters.iter().all(Correspondence::is_over);
+                if waits && self.mailbox.may_sleep() {
+                    let patience = std::time::Duration::from_secs(60);
+                    self.rung.recv_timeout(patience).expect("a lost wake-up");
+                    self.mailbox.woke();
+                    self.slept += 1;
+                }
+            }
+            self
+        }
+
+        fn receive(&mut self) {
+            for from in self.mailbox.senders() {
+                let letters = &mut self.letters[from.index()];
+                while let Some(letter) = self.mailbox.receive(from) {
+                    let (expected, count) = match *letter {
+                        Letter::Question(_) => {
+                            (Letter::Question(letters.questions), &mut letters.questions)
+                        }
+                        Letter::Answer(_) => {
+                            (Letter::Answer(letters.answers), &mut letters.answers)
+                        }
+                    };
+                    assert_eq!(*letter, expected, "from {from}");
+                    *count += 1;
+                }
+            }
+        }
+
+        /// Answers all questions, and asks a few or many ahead of the answers. Returns false if
+        /// not all of it fit.
+        fn write(&mut self) -> bool {
+            for to in self.mailbox.senders() {
+                let ahead = self.ahead();
+                let letters = &mut self.letters[to.index()];
+                if letters.asked == letters.answers {
+                    letters.ahead = ahead;
+                }
+                while let Some((letter, count)) = letters.next() {
+                    if let Err(Full(back)) = self.mailbox.send(to, Box::new(letter)) {
+                        drop(back);
+                        std::thread::yield_now();
+                        self.full += 1;
+                        return false;
+                    }
+                    *count += 1;
+                }
+            }
+            true
+        }
+
+        fn ahead(&mut self) -> u32 {
+            self.seed ^= self.seed << 13;
+            self.seed ^= self.seed >> 17;
+            self.seed ^= self.seed << 5;
+            match self.seed % 32 {
+                0 => 1500,
+                1 => 100,
+                few => 1 + few % 3,
+            }
+        }
+    }
+
+    impl Correspondence {
+        const OVER: Self = Self {
+            asked: LETTERS,
+            answers: LETTERS,
+            questions: LETTERS,
+            answered: LETTERS,
+            ahead: 0,
+        };
+
+        fn next(&mut self) -> Option<(Letter, &mut u32)> {
+            if self.answered < self.questions {
+                return Some((Letter::Answer(self.answered), &mut self.answered));
+            }
+            let may_ask = self.asked < LETTERS && self.asked - self.answers < self.ahead;
+            may_ask.then_some((Letter::Question(self.asked), &mut self.asked))
+        }
+
+        fn is_over(&self) -> bool {
+            let counts = [self.asked, self.answers, self.questions, self.answered];
+            counts == [LETTERS; 4]
+        }
     }
 }

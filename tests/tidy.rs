@@ -12,8 +12,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     // Floor 1: parts.
     ("hash", &[]),
     ("ids", &[]),
-    ("mailbox", &["ids"]),
+    ("mailbox", &["ids", "sync"]),
     ("metrics", &[]),
+    ("sync", &[]),
     ("timers", &[]),
     // Floor 2: one core without system calls.
     ("engine", &["ids", "mailbox", "metrics", "timers"]),
@@ -22,7 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     // Floor 3: the only system calls.
     (
         "runtime",
-        &["ids", "mailbox", "metrics", "timers", "engine"],
+        &["ids", "mailbox", "metrics", "sync", "timers", "engine"],
     ),
     // Floor 5: the roof.
     ("server", ANY),

@@ -81,18 +81,13 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The pieces of `bytes` in reads of these sizes.
-pub(crate) fn pieces<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
-    let mut pieces = Vec::new();
-    for &cut in cuts.iter().cycle() {
-        if bytes.is_empty() {
-            break;
-        }
+/// The pieces of `bytes` in reads of these sizes. They take no heap, which some targets bound.
+pub(crate) fn pieces<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> impl Iterator<Item = &'a [u8]> {
+    cuts.iter().cycle().map_while(move |&cut| {
         let (piece, rest) = bytes.split_at(cut.min(bytes.len()));
-        pieces.push(piece);
         bytes = rest;
-    }
-    pieces
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 fn repeat(unit: &[u8], len: usize) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! One core's connections: a driver without sockets that does anything in any order.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -111,6 +112,7 @@ enum MailQueue {
 
 impl World {
     fn new(input: &mut Input<'_>) -> Self {
+        HELD.take();
         // The tick wraps soon.
         let now = Now {
             tick: Tick(u32::MAX - 2000),
@@ -357,7 +359,8 @@ impl World {
     fn check(&self) {
         assert!(
             self.idle_rounds < IDLE_ROUNDS_MAX,
-            "it turns and turns, and nothing happens"
+            "it turns and turns, and nothing happens: {:?}",
+            self.sockets
         );
         if self.wait_ms == Some(0) {
             return;
@@ -566,9 +569,10 @@ impl Socket {
     }
 
     /// Whether there is something to do for the server that it should not wait with. What is
-    /// blocked is up to the peer; what was not told is not known.
+    /// blocked is up to the peer, what is held to the application; what was not told is not known.
     fn is_neglected(&self) -> bool {
-        let input = !self.inbox.is_empty() || self.inbound != Inbound::Open;
+        let held = HELD.with_borrow(|held| held.contains(&self.id));
+        let input = !held && (!self.inbox.is_empty() || self.inbound != Inbound::Open);
         let flows = self.outbound == Outward::Flowing;
         self.told == Told::Yes && input && flows || self.owed == Owed::Write
     }
@@ -747,9 +751,25 @@ const WORDS: &[&str] = &[
     "prepared",
     "twice",
     "flood",
-    "echo",
+    "hold",
 ];
+/// Milliseconds until the application goes on with what it holds, if mail does not come first.
+const HOLD_MS: u32 = 20;
 const PART_BYTES: usize = 700;
+
+thread_local! {
+    /// Connections that the application holds.
+    static HELD: RefCell<Vec<ConnId>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Whether it was held before.
+fn released(conn: ConnId) -> bool {
+    HELD.with_borrow_mut(|held| {
+        let before = held.len();
+        held.retain(|id| *id != conn);
+        held.len() < before
+    })
+}
 
 /// The application.
 #[derive(Default)]
@@ -761,10 +781,12 @@ struct Echo {
 #[derive(Debug)]
 struct Mail(ConnId);
 
-/// Parts of a stream that are to be sent.
 #[derive(Default)]
 struct Stream {
+    /// That are to be sent.
     parts: usize,
+    /// While it is held.
+    held: Option<ConnId>,
 }
 
 impl Handler for Echo {
@@ -793,6 +815,7 @@ impl Handler for Echo {
         context: &mut Context<'_, Mail>,
     ) {
         let id = context.id();
+        assert!(HELD.with_borrow(|held| !held.contains(&id)), "it is held");
         match message.as_text() {
             Some("stream") => {
                 stream.parts += 20;
@@ -814,6 +837,12 @@ impl Handler for Echo {
             Some("flood") => {
                 let part = [b'!'; PART_BYTES];
                 while context.binary(&part).is_ok() {}
+            }
+            Some("hold") => {
+                context.hold();
+                context.set_timer(HOLD_MS);
+                stream.held = Some(id);
+                HELD.with_borrow_mut(|held| held.push(id));
             }
             Some("twice") => {
                 let _ = context.text("once");
@@ -838,14 +867,25 @@ impl Handler for Echo {
 
     fn timeout(&mut self, _: &mut Stream, context: &mut Context<'_, Mail>) {
         let _ = context.text("tick");
+        let id = context.id();
+        released(id);
+        context.effects().release(id);
     }
 
-    fn close(&mut self, _: Stream, _: &End, _: &mut Effects<Mail>) {
+    fn close(&mut self, stream: Stream, _: &End, _: &mut Effects<Mail>) {
         self.sessions -= 1;
+        if let Some(id) = stream.held {
+            released(id);
+        }
     }
 
     fn mail(&mut self, _: CoreId, Mail(id): Mail, effects: &mut Effects<Mail>) {
-        effects.ready(id);
+        // Each of the two must do by itself.
+        if released(id) {
+            effects.release(id);
+        } else {
+            effects.ready(id);
+        }
     }
 
     fn undelivered(&mut self, _: CoreId, Mail(id): Mail, effects: &mut Effects<Mail>) {

@@ -83,7 +83,7 @@ impl<H: Handler> OpenConn<'_, H> {
                 self.commons.counters.turns_cut.add(1);
                 return Received::Yield { left: input.len() };
             }
-            if *self.hold == Hold::Held {
+            if *self.hold == Hold::Held && self.websocket.is_open() {
                 return Received::Yield { left: input.len() };
             }
         }

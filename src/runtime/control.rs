@@ -1,8 +1,7 @@
 //! How a server is told to stop, and its cores find out.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use crate::mailbox::Wake;
+use crate::sync::{AtomicBool, Ordering};
 
 /// The switch that all cores look at once a turn.
 pub(crate) struct Control {
@@ -11,7 +10,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) const fn new(wakers: Vec<Box<dyn Wake>>) -> Self {
+    pub(crate) fn new(wakers: Vec<Box<dyn Wake>>) -> Self {
         Self {
             stopping: AtomicBool::new(false),
             wakers,
