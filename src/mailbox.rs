@@ -21,8 +21,6 @@ use std::sync::Arc;
 use crate::ids::CoreId;
 use crate::sync::{ArrayQueue, AtomicBool, CachePadded, Ordering, fence};
 
-/// Mail of one sender that a core takes before it looks at its sockets again.
-pub(crate) const MAIL_PER_TURN: usize = 1024;
 /// Mail that fits into all the queues to one core together.
 const ENTRIES_OF_A_CORE: usize = 1 << 16;
 
@@ -111,8 +109,7 @@ impl<M> Mailbox<M> {
         }
     }
 
-    /// The next mail for this core, taking the senders in turn: at most [`MAIL_PER_TURN`] from
-    /// each before the caller has to come back.
+    /// The next mail from a core to this one.
     pub fn receive(&self, from: CoreId) -> Option<M> {
         self.office
             .queues

@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::engine::{Accepted, Handler, NearEnd, Now, ReadResult, Shard, Step, Tick, WriteResult};
 use crate::ids::{ConnId, CoreId};
-use crate::mailbox::{Full, MAIL_PER_TURN, Mailbox, Wake};
+use crate::mailbox::{Full, Mailbox, Wake};
 
 use super::clock::Clock;
 use super::control::Control;
@@ -18,6 +18,8 @@ use super::transport::Transport;
 
 /// Events taken from the system at once.
 const EVENTS_MAX: usize = 1024;
+/// Mail of one sender that is taken before the sockets are looked at again.
+const MAIL_PER_TURN: usize = 1024;
 const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners count down from here; those of connections are below.
 const FIRST_LISTENER: usize = usize::MAX - 1;
