@@ -83,19 +83,9 @@ impl<M> Commons<M> {
             id,
             websocket,
             out,
-            env: Env {
-                now: self.now.tick,
-                limits: &self.options.limits,
-                codec: &mut self.codec,
-                deflate_min_bytes: DEFLATE_THRESHOLD_BYTES,
-                scratch: &mut self.scratch,
-                mask_keys: MaskKeys::None,
-            },
-            limits: &self.options.outbound,
             timer,
             hold,
-            effects: &mut self.effects,
-            counters: &self.counters,
+            commons: self,
         }
     }
 

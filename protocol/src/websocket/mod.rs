@@ -13,12 +13,14 @@
 
 mod control_rate;
 mod event;
+mod in_place;
 mod keepalive;
 mod partial;
 mod receive;
 mod send;
 
 pub use event::Event;
+pub use in_place::{Inbound, Whole};
 
 use crate::Role;
 use crate::close::CloseCode;
@@ -278,7 +280,7 @@ impl WebSocket {
     }
 
     /// Fails the connection (RFC 6455, 7.1.7): tells the peer which rule it broke.
-    fn fail(&mut self, error: Error, env: &mut Env<'_>, out: &mut Vec<u8>) {
+    pub fn fail(&mut self, error: Error, env: &mut Env<'_>, out: &mut Vec<u8>) {
         if self.is_open() {
             self.close_frame(Some(error.close_code()), error.reason(), env, out);
         }
