@@ -74,10 +74,13 @@ impl<H: Handler> OpenConn<'_, H> {
             }
             *self.work += FRAME_WORK;
             *self.work += std::mem::take(&mut self.commons.scratch.deflated_plain_bytes);
+            if input.unread_bytes() == 0 {
+                return Received::All;
+            }
             let options = &self.commons.options;
             let enough = *self.work > options.turn_work
                 || self.out.queued_bytes() > options.outbound.high_bytes;
-            if enough && input.unread_bytes() > 0 {
+            if enough {
                 self.commons.counters.turns_cut.add(1);
                 return Received::Yield {
                     left: input.unread_bytes(),

@@ -110,8 +110,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 }
                 Phase::Fill => {
                     turn.phase = Phase::Flush;
-                    self.guarded(Self::fill);
-                    self.apply_effects();
+                    if conn.has_more_to_say() {
+                        self.guarded(Self::fill);
+                        self.apply_effects();
+                    }
                 }
                 Phase::Flush => {
                     turn.phase = Phase::Settle;
