@@ -109,6 +109,14 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        name: "engine.pool_bytes",
+        flag: None,
+        meaning: "Buffers that a core keeps from large messages for the next ones: memory whose \
+                  pages are there already.",
+        at_limit: "frees the buffer",
+        kind: bytes(0, GIB, |draft| Usize(&mut draft.engine().pool_bytes)),
+    },
+    Setting {
         name: "engine.turn_work",
         flag: None,
         meaning: "Work of one connection's turn: bytes read, bytes inflated and 256 a frame.",

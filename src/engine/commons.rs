@@ -44,6 +44,7 @@ impl<M> Commons<M> {
         counters: Arc<Counters>,
         now: Now,
     ) -> Self {
+        let scratch = Scratch::new(options.pool_bytes);
         Self {
             upgrade: UpgradeOptions {
                 origins: options.origins.clone(),
@@ -52,7 +53,7 @@ impl<M> Commons<M> {
             options,
             now,
             codec: Codec::new(DEFLATE_LEVEL, budget),
-            scratch: Scratch::default(),
+            scratch,
             effects: Effects::new(now),
             counters,
             running: Running::Ours,

@@ -177,8 +177,13 @@ impl<H: Handler> OpenConn<'_, H> {
                     Payload::Buffer(mut buffer) => {
                         *self.work += buffer.len();
                         self.message(Message::new(kind, Bytes::Buffer(&mut buffer)));
-                        if buffer.capacity() <= SCRATCH_BYTES_MAX {
-                            self.commons.scratch.inflated = buffer;
+                        let scratch = &mut self.commons.scratch;
+                        if buffer.capacity() <= SCRATCH_BYTES_MAX
+                            && scratch.inflated.capacity() == 0
+                        {
+                            scratch.inflated = buffer;
+                        } else {
+                            scratch.pool.put(buffer);
                         }
                     }
                 }

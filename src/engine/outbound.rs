@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use corewire_protocol::message::{Form, PreparedMessage};
+use corewire_protocol::message::{BufferPool, Form, PreparedMessage};
 
 /// Bytes from which a payload is kept by reference. Below, copying it beside its neighbours is
 /// cheaper than one more part of a gathered write.
@@ -249,10 +249,11 @@ impl Outbound {
         count
     }
 
-    /// Takes note that the first `bytes` bytes were written.
-    pub(crate) fn advance(&mut self, mut bytes: usize) {
+    /// Takes note that the first `bytes` bytes were written. Payloads that are gone leave their
+    /// buffers to the pool.
+    pub(crate) fn advance(&mut self, mut bytes: usize, pool: &mut BufferPool) {
         if bytes == self.queued_bytes() {
-            self.clear();
+            self.clear(pool);
             return;
         }
         let of_replies = bytes.min(self.replies.bytes);
@@ -278,7 +279,9 @@ impl Outbound {
                 self.urgent = Urgent::None;
             }
             self.first_sent = 0;
-            self.parts.pop_front();
+            if let Some(Part::Payload(buffer)) = self.parts.pop_front() {
+                pool.put(buffer);
+            }
         }
     }
 
@@ -291,9 +294,13 @@ impl Outbound {
     }
 
     /// Throws everything away, but for the receive buffer if it is held.
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, pool: &mut BufferPool) {
         self.replies.bytes = 0;
-        self.parts.clear();
+        while let Some(part) = self.parts.pop_front() {
+            if let Part::Payload(buffer) = part {
+                pool.put(buffer);
+            }
+        }
         self.parts_bytes = 0;
         self.first_sent = 0;
         if self.gathered.capacity() > KEPT_BYTES_MAX {
@@ -386,6 +393,7 @@ mod tests {
         #[test]
         fn frames_leave_whole_and_in_order(ops in prop::collection::vec(op(), 1..60)) {
             let mut outbound = Outbound::default();
+            let mut pool = BufferPool::default();
             let mut wire = Vec::new();
             let mut number = 0_u8;
             let mut queued: usize = 0;
@@ -446,7 +454,7 @@ mod tests {
                         let some = all(&outbound);
                         let bytes = some.len() / 3;
                         wire.extend_from_slice(&some[..bytes]);
-                        outbound.advance(bytes);
+                        outbound.advance(bytes, &mut pool);
                         queued -= bytes;
                         outbound.give_back();
                     }
@@ -459,7 +467,7 @@ mod tests {
                         let some = all(&outbound);
                         let bytes = bytes.min(some.len());
                         wire.extend_from_slice(&some[..bytes]);
-                        outbound.advance(bytes);
+                        outbound.advance(bytes, &mut pool);
                         queued -= bytes;
                     }
                     Op::Shrink => outbound.shrink(),
@@ -469,7 +477,7 @@ mod tests {
             while !outbound.is_empty() {
                 let some = all(&outbound);
                 wire.extend_from_slice(&some);
-                outbound.advance(some.len());
+                outbound.advance(some.len(), &mut pool);
             }
             let mut at = 0;
             let mut last = None;

@@ -205,7 +205,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         match result {
             WriteResult::All(bytes) => {
                 self.commons.counters.bytes_out.add(bytes);
-                turn.out.advance(bytes);
+                turn.out.advance(bytes, &mut self.commons.scratch.pool);
                 conn.waits_since = self.commons.now.tick;
                 if !turn.out.is_empty() {
                     // There are more parts than fit into one write.
@@ -217,7 +217,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             WriteResult::Part(bytes) => {
                 self.commons.counters.bytes_out.add(bytes);
-                turn.out.advance(bytes);
+                turn.out.advance(bytes, &mut self.commons.scratch.pool);
                 conn.waits_since = self.commons.now.tick;
                 conn.write = WriteSide::Blocked;
                 self.blocked();
@@ -420,7 +420,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         if let Some(turn) = &mut self.turn
             && let Some(conn) = self.conns.get_mut(turn.id)
         {
-            turn.out.clear();
+            turn.out.clear(&mut self.commons.scratch.pool);
             conn.stage = Stage::Closing(CloseHow::Close);
         }
         self.apply_effects();
@@ -524,7 +524,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         if let Some(turn) = &mut self.turn
             && let Some(conn) = self.conns.get_mut(turn.id)
         {
-            turn.out.clear();
+            turn.out.clear(&mut self.commons.scratch.pool);
             conn.stage = Stage::Closing(CloseHow::Reset);
         }
     }
@@ -643,7 +643,12 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     }
 
     fn recycle(&mut self, mut out: Box<Outbound>) {
-        out.clear();
+        let pool = &mut self.commons.scratch.pool;
+        out.clear(pool);
+        self.commons
+            .counters
+            .buffers_freed
+            .add(std::mem::take(&mut pool.freed));
         self.spare = Some(out);
     }
 }

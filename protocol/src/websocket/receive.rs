@@ -249,7 +249,7 @@ impl WebSocket {
             OpCode::Binary => MessageKind::Binary,
             OpCode::Continuation | OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(()),
         };
-        let mut message = Assembler::begin(kind, header, env.now, env.codec, env.limits)?;
+        let mut message = Assembler::begin(kind, header, env)?;
         message.admit(header, env.limits)?;
         self.partial.get_or_insert_default().message = Some(message);
         Ok(())
