@@ -119,16 +119,21 @@ impl<M> Mailbox<M> {
         (0..self.sent_to.len()).filter_map(|core| u8::try_from(core).ok().map(CoreId))
     }
 
+    /// Whether there is mail for this core.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.senders().any(|from| !self.queue_from(from).is_empty())
+    }
+
     /// Announces that this core is about to wait. Returns false if it must not, because there is
     /// mail.
     pub fn may_sleep(&self) -> bool {
         self.office.sleepers[self.core.index()].store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let empty = self.senders().all(|from| self.queue_from(from).is_empty());
-        if !empty {
+        let has_mail = self.has_mail();
+        if has_mail {
             self.woke();
         }
-        empty
+        !has_mail
     }
 
     /// Announces that this core is awake.

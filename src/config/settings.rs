@@ -58,6 +58,14 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        name: "server.spin_us",
+        flag: Some("spin-us"),
+        meaning: "Microseconds that an event loop looks for events before it sleeps, while they \
+                  come in quick succession; 0 is never. See below.",
+        at_limit: "sleeps",
+        kind: count(0, 10_000, |draft| U32(&mut draft.server.spin_us)),
+    },
+    Setting {
         name: "server.shutdown_timeout_ms",
         flag: None,
         meaning: "Time that connections have to end after SIGTERM or SIGINT.",
