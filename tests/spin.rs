@@ -1,9 +1,5 @@
 //! An event loop that spins before it sleeps: it serves, it stops, and it does not spin for ever.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests have clocks and threads, and a failed unwrap is a failed test"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests have clocks and threads")]
 
 use std::thread;
 use std::time::Duration;

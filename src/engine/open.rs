@@ -74,7 +74,8 @@ impl<H: Handler> OpenConn<'_, H> {
             }
             *self.work += FRAME_WORK;
             *self.work += std::mem::take(&mut self.commons.scratch.deflated_plain_bytes);
-            if input.unread_bytes() == 0 {
+            let left = input.unread_bytes();
+            if left == 0 {
                 return Received::All;
             }
             let options = &self.commons.options;
@@ -82,14 +83,10 @@ impl<H: Handler> OpenConn<'_, H> {
                 || self.out.queued_bytes() > options.outbound.high_bytes;
             if enough {
                 self.commons.counters.turns_cut.add(1);
-                return Received::Yield {
-                    left: input.unread_bytes(),
-                };
+                return Received::Yield { left };
             }
             if *self.hold == Hold::Held {
-                return Received::Yield {
-                    left: input.unread_bytes(),
-                };
+                return Received::Yield { left };
             }
         }
     }
