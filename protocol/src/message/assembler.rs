@@ -61,13 +61,15 @@ impl Assembler {
             MessageKind::Binary => Content::Binary,
         };
         let wire_bytes_left = wire_bytes_max(header.compressed, env.limits);
+        let pool = &mut env.scratch.pool;
         let data = match usize::try_from(header.payload_bytes.min(wire_bytes_left)) {
-            Ok(bytes) if !header.compressed => env.scratch.pool.take(bytes),
-            Ok(_) | Err(_) => None,
+            _ if header.compressed => pool.take_any(),
+            Ok(bytes) => pool.take(bytes).unwrap_or_default(),
+            Err(_) => Vec::new(),
         };
         Ok(Self {
             kind,
-            data: data.unwrap_or_default(),
+            data,
             content,
             wire_bytes_left,
             empty_fragments: 0,

@@ -211,6 +211,9 @@ impl WebSocket {
         };
         self.keepalive.active(env.now);
         if header.compressed {
+            if env.scratch.inflated.capacity() == 0 {
+                env.scratch.inflated = env.scratch.pool.take_any();
+            }
             env.scratch.inflated.clear();
             let history = self
                 .history
