@@ -175,7 +175,7 @@ impl WebSocket {
     }
 }
 
-/// What the front of a frame says that is a whole message by itself, as [`FrameHeader::parse`]
+/// What the front of a frame says that is a whole message by itself, as `FrameHeader::parse`
 /// would: only about such frames, and therefore in a few instructions.
 struct Front {
     kind: MessageKind,
