@@ -58,10 +58,15 @@ pub struct Full<M>(pub M);
 
 /// Makes the mailboxes of as many cores as there are wakers.
 pub fn mailboxes<M>(wakers: Vec<Box<dyn Wake>>) -> Vec<Mailbox<M>> {
+    let entries = queue_entries(wakers.len());
+    mailboxes_of(wakers, entries)
+}
+
+fn mailboxes_of<M>(wakers: Vec<Box<dyn Wake>>, queue_entries: usize) -> Vec<Mailbox<M>> {
     let cores = wakers.len();
     let office = Arc::new(Office {
         queues: (0..cores * cores)
-            .map(|_| ArrayQueue::new(queue_entries(cores)))
+            .map(|_| ArrayQueue::new(queue_entries))
             .collect(),
         sleepers: (0..cores)
             .map(|_| CachePadded::new(AtomicBool::new(false)))
@@ -122,16 +127,21 @@ impl<M> Mailbox<M> {
         (0..self.sent_to.len()).filter_map(|core| u8::try_from(core).ok().map(CoreId))
     }
 
+    /// Whether there is mail for this core.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.senders().any(|from| !self.queue_from(from).is_empty())
+    }
+
     /// Announces that this core is about to wait. Returns false if it must not, because there is
     /// mail.
     pub fn may_sleep(&self) -> bool {
         self.office.sleepers[self.core.index()].store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let empty = self.senders().all(|from| self.queue_from(from).is_empty());
-        if !empty {
+        let has_mail = self.has_mail();
+        if has_mail {
             self.woke();
         }
-        empty
+        !has_mail
     }
 
     /// Announces that this core is awake.
@@ -266,7 +276,8 @@ mod tests {
     fn cores_that_write_to_each_other_get_everything_in_order() {
         let (bells, rung): (Vec<_>, Vec<_>) = (0..CORES).map(|_| mpsc::channel()).unzip();
         let wakers = bells.into_iter().map(|bell| Box::new(Bell(bell)) as _);
-        let boxes = mailboxes(wakers.collect());
+        // Small ones, so that they are full at times.
+        let boxes = mailboxes_of(wakers.collect(), 1024);
         let cores: Vec<_> = boxes
             .into_iter()
             .zip(rung)

@@ -6,9 +6,10 @@ use corewire_protocol::deflate::{
     Agreement, Codec, DEFLATE_LEVEL, Direction, InflateBudget, SCRATCH_BYTES, Takeover,
 };
 use corewire_protocol::frame::{FrameHeader, OpCode, Reserved};
-use corewire_protocol::websocket::Scratch;
+use corewire_protocol::message::Form;
+use corewire_protocol::websocket::{Inbound, Scratch};
 use corewire_protocol::{
-    CloseCode, Env, Error, Event, Flow, Limits, MaskKeys, MessageKind, NotOpen, Output,
+    CloseCode, Env, Error, Event, Flow, Limits, MaskKeys, MessageKind, NotOpen, Output, Payload,
     PreparedMessage, Role, State, Tick, WebSocket,
 };
 
@@ -35,7 +36,11 @@ pub fn websocket(data: &[u8]) {
     let sent_bytes: usize = script.iter().map(Act::bytes).sum();
     let allowed = HEAP_BYTES + 4 * setup.limits.message_bytes + 8 * sent_bytes;
     let whole = heap::at_most(allowed, || Run::new(&setup).play(&script, &Reading::Whole));
-    for reading in [Reading::Cut(&cuts), Reading::InPlace(&cuts)] {
+    for reading in [
+        Reading::Cut(&cuts),
+        Reading::Answering(&cuts),
+        Reading::InPlace(&cuts),
+    ] {
         let cut = heap::at_most(allowed, || Run::new(&setup).play(&script, &reading));
         for (number, (whole, cut)) in whole.seen.iter().zip(&cut.seen).enumerate() {
             assert_eq!(
@@ -243,6 +248,8 @@ impl Peer {
 enum Reading<'a> {
     Whole,
     Cut(&'a [usize]),
+    /// Whole messages the short way, and replies where they were received.
+    Answering(&'a [usize]),
     /// Straight into the message where there is room.
     InPlace(&'a [usize]),
 }
@@ -456,8 +463,54 @@ impl<'a> Run<'a> {
                     }
                 }
             }
+            Reading::Answering(cuts) => {
+                for piece in pieces(bytes, cuts) {
+                    if self.read_answering(piece).is_err() {
+                        return;
+                    }
+                }
+            }
             Reading::InPlace(cuts) => self.read_in_place(bytes, cuts),
         }
+    }
+
+    /// One read as a server's, of whole messages and what is between them. Every other message is
+    /// sent back from where it was received.
+    fn read_answering(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let mut bytes = bytes.to_vec();
+        let mut inbound = Inbound::new(&mut bytes);
+        let mut replies = Vec::new();
+        let mut messages = 0;
+        self.websocket.heard(self.core.now);
+        let verdict = loop {
+            let (now, limits) = (self.core.now, &self.core.limits);
+            match self.websocket.next_whole(&mut inbound, now, limits) {
+                Ok(Some((kind, whole))) => {
+                    let payload = whole.to_vec();
+                    messages += 1;
+                    if messages % 2 == 0 {
+                        let message = PreparedMessage::new(kind, &payload);
+                        let frame = message.frame(Form::Plain);
+                        assert_eq!(self.websocket.send_whole(whole, now), Ok(frame.len()));
+                        replies.extend_from_slice(frame);
+                    }
+                    self.see(&Event::Message(kind, Payload::Buffer(payload)));
+                }
+                Ok(None) => match inbound.take(|unread| self.next_event(unread)) {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(()),
+                    Err(error) => break Err(error),
+                },
+                Err(error) => {
+                    let (websocket, sent) = (&mut self.websocket, &mut self.sent);
+                    self.core.lent(|env| websocket.fail(error, env, sent));
+                    self.seen.push(Seen::Failed(error));
+                    break Err(error);
+                }
+            }
+        };
+        assert_eq!(inbound.replies(), replies);
+        verdict
     }
 
     /// One read through the receive buffer.
@@ -465,26 +518,31 @@ impl<'a> Run<'a> {
         let mut bytes = bytes.to_vec();
         let mut rest = &mut bytes[..];
         self.websocket.heard(self.core.now);
-        loop {
-            let before = rest.len();
-            let (websocket, flow, sent) = (&mut self.websocket, self.flow, &mut self.sent);
-            let event = self.core.lent(|env| {
-                let mut out = Output { bytes: sent, flow };
-                websocket.next_event(&mut rest, env, &mut out)
-            });
-            match event {
-                Ok(Some(event)) => {
-                    assert!(rest.len() < before, "an event of nothing");
-                    self.see(&event);
-                }
-                Ok(None) => {
-                    assert!(rest.is_empty(), "bytes were left without an event");
-                    return Ok(());
-                }
-                Err(error) => {
-                    self.seen.push(Seen::Failed(error));
-                    return Err(error);
-                }
+        while self.next_event(&mut rest)? {}
+        Ok(())
+    }
+
+    /// The next event of what was read. Returns whether there was one.
+    fn next_event(&mut self, rest: &mut &mut [u8]) -> Result<bool, Error> {
+        let before = rest.len();
+        let (websocket, flow, sent) = (&mut self.websocket, self.flow, &mut self.sent);
+        let event = self.core.lent(|env| {
+            let mut out = Output { bytes: sent, flow };
+            websocket.next_event(rest, env, &mut out)
+        });
+        match event {
+            Ok(Some(event)) => {
+                self.see(&event);
+                assert!(rest.len() < before, "an event of nothing");
+                Ok(true)
+            }
+            Ok(None) => {
+                assert!(rest.is_empty(), "bytes were left without an event");
+                Ok(false)
+            }
+            Err(error) => {
+                self.seen.push(Seen::Failed(error));
+                Err(error)
             }
         }
     }

@@ -124,7 +124,7 @@ fn check(
         &[wire.len().max(1)],
         Reading::Ordinary,
     );
-    for reading in [Reading::Ordinary, Reading::InPlace] {
+    for reading in [Reading::Ordinary, Reading::Answering, Reading::InPlace] {
         prop_assert_eq!(&see(role, agreement, wire, cuts, reading), &whole);
     }
     Ok(())
@@ -133,6 +133,8 @@ fn check(
 #[derive(Clone, Copy)]
 enum Reading {
     Ordinary,
+    /// Whole messages the short way, and replies where they were received.
+    Answering,
     /// Straight into the message where there is room.
     InPlace,
 }
@@ -161,7 +163,7 @@ fn see(
             break;
         }
         let filled = match reading {
-            Reading::Ordinary => None,
+            Reading::Ordinary | Reading::Answering => None,
             Reading::InPlace => us.fill_room(&mut wire, cut),
         };
         match filled {
@@ -169,7 +171,10 @@ fn see(
             Some(Err(error)) => verdict = Err(error),
             None => {
                 let (now, later) = wire.split_at(cut.min(wire.len()));
-                let heard = us.receive_bytes(now);
+                let heard = match reading {
+                    Reading::Ordinary | Reading::InPlace => us.receive_bytes(now),
+                    Reading::Answering => us.receive_in_place(now),
+                };
                 said.extend(heard.0);
                 (wire, verdict) = (later, heard.1);
             }

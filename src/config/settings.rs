@@ -58,6 +58,14 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        name: "server.spin_us",
+        flag: Some("spin-us"),
+        meaning: "Microseconds that an event loop looks for events before it sleeps, while they \
+                  come in quick succession; 0 is never. See below.",
+        at_limit: "sleeps",
+        kind: count(0, 10_000, |draft| U32(&mut draft.server.spin_us)),
+    },
+    Setting {
         name: "server.shutdown_timeout_ms",
         flag: None,
         meaning: "Time that connections have to end after SIGTERM or SIGINT.",
@@ -107,6 +115,14 @@ pub static SETTINGS: &[Setting] = &[
         kind: bytes(4 * KIB, MIB, |draft| {
             Usize(&mut draft.engine().receive_buffer_bytes)
         }),
+    },
+    Setting {
+        name: "engine.pool_bytes",
+        flag: None,
+        meaning: "Buffers that a core keeps from large messages for the next ones: memory whose \
+                  pages are there already.",
+        at_limit: "frees the buffer",
+        kind: bytes(0, GIB, |draft| Usize(&mut draft.engine().pool_bytes)),
     },
     Setting {
         name: "engine.turn_work",

@@ -44,6 +44,7 @@ impl<M> Commons<M> {
         counters: Arc<Counters>,
         now: Now,
     ) -> Self {
+        let scratch = Scratch::new(options.pool_bytes);
         Self {
             upgrade: UpgradeOptions {
                 origins: options.origins.clone(),
@@ -52,7 +53,7 @@ impl<M> Commons<M> {
             options,
             now,
             codec: Codec::new(DEFLATE_LEVEL, budget),
-            scratch: Scratch::default(),
+            scratch,
             effects: Effects::new(now),
             counters,
             running: Running::Ours,
@@ -83,19 +84,9 @@ impl<M> Commons<M> {
             id,
             websocket,
             out,
-            env: Env {
-                now: self.now.tick,
-                limits: &self.options.limits,
-                codec: &mut self.codec,
-                deflate_min_bytes: DEFLATE_THRESHOLD_BYTES,
-                scratch: &mut self.scratch,
-                mask_keys: MaskKeys::None,
-            },
-            limits: &self.options.outbound,
             timer,
             hold,
-            effects: &mut self.effects,
-            counters: &self.counters,
+            commons: self,
         }
     }
 

@@ -184,6 +184,19 @@ impl<S> Conn<S> {
         }
     }
 
+    /// Whether there is output that was not made yet: the application's, or a pong.
+    pub(super) const fn has_more_to_say(&self) -> bool {
+        match &self.stage {
+            Stage::Open(websocket, _) => {
+                matches!(self.wish, Wish::Fill) || websocket.has_late_pong()
+            }
+            Stage::Http(_)
+            | Stage::Flushing { .. }
+            | Stage::Lingering { .. }
+            | Stage::Closing(_) => false,
+        }
+    }
+
     /// Whether there is input to handle now.
     pub(super) fn has_input(&self) -> bool {
         self.unread.is_some() || matches!(self.read, ReadSide::Ready | ReadSide::ReadyToEnd)
@@ -191,11 +204,6 @@ impl<S> Conn<S> {
 
     /// The next moment at which something is due.
     pub(super) fn deadline(&self, options: &Options, now: Tick) -> Option<Tick> {
-        let asks = (self.queued_bytes() > 0).then(|| {
-            let interval_ms = ask_interval_ms(options);
-            let asked = now.since(self.waits_since) / interval_ms;
-            self.waits_since.after((asked + 1) * interval_ms)
-        });
         let stage = match &self.stage {
             // Requests that wait for their turn are not the peer's delay.
             Stage::Http(http) if self.unread.is_none() && self.takes_input(options) => {
@@ -213,10 +221,20 @@ impl<S> Conn<S> {
             Stage::Lingering { until, .. } | Stage::Flushing { until, .. } => Some(*until),
             Stage::Http(_) | Stage::Closing(_) => None,
         };
-        [asks, stage, self.timer]
-            .into_iter()
-            .flatten()
-            .reduce(Tick::earlier)
+        let own = earlier(stage, self.timer);
+        if self.queued_bytes() == 0 {
+            return own;
+        }
+        let interval_ms = ask_interval_ms(options);
+        let asked = now.since(self.waits_since) / interval_ms;
+        earlier(own, Some(self.waits_since.after((asked + 1) * interval_ms)))
+    }
+}
+
+fn earlier(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.earlier(other)),
+        (one, other) => one.or(other),
     }
 }
 

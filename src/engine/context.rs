@@ -1,32 +1,29 @@
 //! What a handler can do to its connection, and what it can record for others.
 
-use corewire_protocol::{CloseCode, Env, MessageKind, NotOpen, PreparedMessage, Tick, WebSocket};
+use corewire_protocol::deflate::DEFLATE_THRESHOLD_BYTES;
+use corewire_protocol::{CloseCode, MessageKind, NotOpen, PreparedMessage, Tick, WebSocket};
 
 use crate::ids::{ConnId, CoreId};
-use crate::metrics::Counters;
 
+use super::commons::Commons;
 use super::conn::Hold;
-use super::message::Message;
-use super::options::OutboundLimits;
+use super::message::{Bytes, Message};
 use super::outbound::{BY_REFERENCE_BYTES_MIN, Outbound};
 use super::shard::Now;
 
 /// The connection that a handler is called for.
 ///
 /// What is sent here leaves when the input that caused it is handled, in one write. A handler
-/// that appends more than [`OutboundLimits::cap_bytes`] before the peer takes some closes the
+/// that appends more than [`OutboundLimits::cap_bytes`](super::OutboundLimits::cap_bytes) before the peer takes some closes the
 /// connection with 1013; a handler that has much to send should be [filled](super::Handler::fill).
 #[derive(Debug)]
 pub struct Context<'a, M> {
     pub(super) id: ConnId,
     pub(super) websocket: &'a mut WebSocket,
     pub(super) out: &'a mut Outbound,
-    pub(super) env: Env<'a>,
-    pub(super) limits: &'a OutboundLimits,
     pub(super) timer: &'a mut Option<Tick>,
     pub(super) hold: &'a mut Hold,
-    pub(super) effects: &'a mut Effects<M>,
-    pub(super) counters: &'a Counters,
+    pub(super) commons: &'a mut Commons<M>,
 }
 
 impl<M> Context<'_, M> {
@@ -39,10 +36,11 @@ impl<M> Context<'_, M> {
     /// The moment of the call.
     #[must_use]
     pub const fn now(&self) -> Tick {
-        self.env.now
+        self.commons.now.tick
     }
 
-    /// Sends a received message back, or on: its buffer is used if it has one.
+    /// Sends a received message back, or on: where it was received if it is there whole, in its
+    /// own buffer if it has one.
     ///
     /// # Errors
     ///
@@ -51,22 +49,26 @@ impl<M> Context<'_, M> {
         let kind = message.kind();
         self.admit()?;
         let compresses =
-            self.websocket.agreement().is_some() && message.len() >= self.env.deflate_min_bytes;
-        if compresses {
-            return self.append(kind, &message);
-        }
-        match message.into_buffer(BY_REFERENCE_BYTES_MIN) {
-            Ok(payload) => {
+            self.websocket.agreement().is_some() && message.len() >= DEFLATE_THRESHOLD_BYTES;
+        match message.into_bytes() {
+            Bytes::Whole(whole) if !compresses && self.out.takes_replies() => {
+                let bytes = self.websocket.send_whole(whole, self.now())?;
+                self.out.reply(bytes);
+            }
+            Bytes::Buffer(buffer) if !compresses && buffer.len() >= BY_REFERENCE_BYTES_MIN => {
+                let payload = std::mem::take(buffer);
                 let len = payload.len();
-                let (websocket, env) = (&mut *self.websocket, &mut self.env);
+                let (websocket, env) = (&mut *self.websocket, &mut self.commons.env());
                 self.out.lend(payload, |header| {
                     websocket.send_header(kind, len, env, header)
                 })?;
-                self.counters.messages_out.add(1);
-                Ok(())
             }
-            Err(message) => self.append(kind, &message),
+            bytes @ (Bytes::Whole(_) | Bytes::Received(_) | Bytes::Buffer(_)) => {
+                return self.append(kind, &bytes);
+            }
         }
+        self.commons.counters.messages_out.add(1);
+        Ok(())
     }
 
     /// Sends a text message.
@@ -104,22 +106,25 @@ impl<M> Context<'_, M> {
     /// [`NotOpen`] if the connection is closing. Nothing is sent.
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), NotOpen> {
         self.admit()?;
-        let form = self.websocket.send_prepared(message, &mut self.env)?;
+        let form = self
+            .websocket
+            .send_prepared(message, &mut self.commons.env())?;
         self.out.prepared(message, form);
-        self.counters.messages_out.add(1);
+        self.commons.counters.messages_out.add(1);
         Ok(())
     }
 
     /// Whether [`fill`](super::Handler::fill) should go on: less waits than the high watermark.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.websocket.is_open() && self.out.queued_bytes() < self.limits.high_bytes
+        self.websocket.is_open()
+            && self.out.queued_bytes() < self.commons.options.outbound.high_bytes
     }
 
     /// Closes the connection with a code and a reason of at most 123 bytes, after what was sent
     /// before. Messages that the peer sends from now on are thrown away.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
-        let (websocket, env) = (&mut *self.websocket, &mut self.env);
+        let (websocket, env) = (&mut *self.websocket, &mut self.commons.env());
         self.out
             .gather(|bytes| websocket.close(code, reason, env, bytes));
     }
@@ -127,7 +132,7 @@ impl<M> Context<'_, M> {
     /// Has [`timeout`](super::Handler::timeout) called after `ms` milliseconds, to the next 8, and
     /// never in the same turn. A connection has one timer: setting it again replaces it.
     pub fn set_timer(&mut self, ms: u32) {
-        *self.timer = Some(self.env.now.after(ms.max(1)));
+        *self.timer = Some(self.now().after(ms.max(1)));
     }
 
     /// Sends no WebSocket pings to this peer: the application has messages of its own to find out
@@ -144,29 +149,29 @@ impl<M> Context<'_, M> {
 
     /// Marks this connection as ready to be [filled](super::Handler::fill).
     pub fn ready(&mut self) {
-        self.effects.ready(self.id);
+        self.commons.effects.ready(self.id);
     }
 
     /// What can be recorded for other connections and cores.
     pub const fn effects(&mut self) -> &mut Effects<M> {
-        self.effects
+        &mut self.commons.effects
     }
 
     fn append(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), NotOpen> {
-        let (websocket, env) = (&mut *self.websocket, &mut self.env);
+        let (websocket, env) = (&mut *self.websocket, &mut self.commons.env());
         self.out
             .gather(|bytes| websocket.send(kind, payload, env, bytes))?;
-        self.counters.messages_out.add(1);
+        self.commons.counters.messages_out.add(1);
         Ok(())
     }
 
     /// The bound on what waits for one connection.
     fn admit(&mut self) -> Result<(), NotOpen> {
-        if self.out.queued_bytes() <= self.limits.cap_bytes {
+        if self.out.queued_bytes() <= self.commons.options.outbound.cap_bytes {
             return Ok(());
         }
         if self.websocket.is_open() {
-            self.counters.over_outbound_cap.add(1);
+            self.commons.counters.over_outbound_cap.add(1);
             self.close(CloseCode::TRY_AGAIN_LATER, "reads too slowly");
         }
         Err(NotOpen)

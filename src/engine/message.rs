@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use corewire_protocol::websocket::Whole;
 use corewire_protocol::{MessageKind, PreparedMessage};
 
 /// One whole message of a peer. Derefs to its bytes, which lie where they were received; it is
@@ -13,15 +14,17 @@ pub struct Message<'a> {
 }
 
 #[derive(Debug)]
-pub(crate) enum Bytes<'a> {
-    /// In the core's receive buffer.
+pub(super) enum Bytes<'a> {
+    /// In what was read, with room for the header of a reply in front of it.
+    Whole(Whole<'a>),
+    /// In what was read.
     Received(&'a mut [u8]),
     /// In a buffer that can be taken.
     Buffer(&'a mut Vec<u8>),
 }
 
 impl<'a> Message<'a> {
-    pub(crate) const fn new(kind: MessageKind, bytes: Bytes<'a>) -> Self {
+    pub(super) const fn new(kind: MessageKind, bytes: Bytes<'a>) -> Self {
         Self { kind, bytes }
     }
 
@@ -47,12 +50,9 @@ impl<'a> Message<'a> {
         PreparedMessage::new(self.kind, &self)
     }
 
-    /// The buffer of a large message, to be sent by reference.
-    pub(crate) fn into_buffer(self, bytes_min: usize) -> Result<Vec<u8>, Self> {
-        match self.bytes {
-            Bytes::Buffer(buffer) if buffer.len() >= bytes_min => Ok(std::mem::take(buffer)),
-            Bytes::Buffer(_) | Bytes::Received(_) => Err(self),
-        }
+    /// Where its bytes are, which are the receiver's now.
+    pub(super) fn into_bytes(self) -> Bytes<'a> {
+        self.bytes
     }
 }
 
@@ -60,9 +60,18 @@ impl Deref for Message<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Received(bytes) => bytes,
-            Bytes::Buffer(bytes) => bytes,
+        &self.bytes
+    }
+}
+
+impl Deref for Bytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Received(bytes) => bytes,
+            Self::Buffer(bytes) => bytes,
         }
     }
 }

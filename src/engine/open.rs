@@ -1,6 +1,6 @@
 //! The WebSocket stage of a connection: frames in, the handler's calls, frames out.
 
-use corewire_protocol::websocket::{Flow, Output};
+use corewire_protocol::websocket::{Flow, Inbound, Output};
 use corewire_protocol::{Error, Event, Payload, Tick, WebSocket};
 
 use crate::ids::ConnId;
@@ -56,37 +56,62 @@ impl<H: Handler> OpenConn<'_, H> {
     }
 
     /// Handles received frames until the input is used up or the connection has had its turn.
-    pub(super) fn receive(&mut self, mut input: &mut [u8]) -> Received {
+    pub(super) fn receive(&mut self, input: &mut Inbound<'_>) -> Received {
         loop {
-            let input = &mut input;
-            let (websocket, flow) = (&mut *self.websocket, self.flow);
-            let commons = &mut *self.commons;
-            let event = self.out.gather(|bytes| {
-                let mut out = Output { bytes, flow };
-                websocket.next_event(input, &mut commons.env(), &mut out)
-            });
-            match event {
-                Ok(Some(event)) => {
-                    if let Some(end) = self.event(event) {
-                        return Received::Ended(end);
-                    }
+            // Most input is whole messages one after the other. What is not takes the longer way.
+            let (now, limits) = (self.commons.now.tick, &self.commons.options.limits);
+            let end = match self.websocket.next_whole(input, now, limits) {
+                Ok(Some((kind, whole))) => {
+                    self.commons.counters.messages_in.add(1);
+                    self.message(Message::new(kind, Bytes::Whole(whole)));
+                    None
                 }
-                Ok(None) => return Received::All,
-                Err(error) => return Received::Ended(self.failed(error)),
+                Ok(None) => input.take(|unread| self.next_event(unread)),
+                Err(error) => Some(self.refuse(error)),
+            };
+            if let Some(received) = end {
+                return received;
             }
             *self.work += FRAME_WORK;
             *self.work += std::mem::take(&mut self.commons.scratch.deflated_plain_bytes);
+            let left = input.unread_bytes();
+            if left == 0 {
+                return Received::All;
+            }
             let options = &self.commons.options;
             let enough = *self.work > options.turn_work
                 || self.out.queued_bytes() > options.outbound.high_bytes;
-            if enough && !input.is_empty() {
+            if enough {
                 self.commons.counters.turns_cut.add(1);
-                return Received::Yield { left: input.len() };
+                return Received::Yield { left };
             }
             if *self.hold == Hold::Held && self.websocket.is_open() {
-                return Received::Yield { left: input.len() };
+                return Received::Yield { left };
             }
         }
+    }
+
+    /// Handles the next event, whatever it is. Returns what became of the input if that was all.
+    fn next_event(&mut self, input: &mut &mut [u8]) -> Option<Received> {
+        let (websocket, flow) = (&mut *self.websocket, self.flow);
+        let commons = &mut *self.commons;
+        let event = self.out.gather(|bytes| {
+            let mut out = Output { bytes, flow };
+            websocket.next_event(input, &mut commons.env(), &mut out)
+        });
+        match event {
+            Ok(Some(event)) => self.event(event).map(Received::Ended),
+            Ok(None) => Some(Received::All),
+            Err(error) => Some(Received::Ended(self.failed(error))),
+        }
+    }
+
+    /// The peer has broken a rule and is not told yet.
+    fn refuse(&mut self, error: Error) -> Received {
+        let (websocket, commons) = (&mut *self.websocket, &mut *self.commons);
+        self.out
+            .gather(|bytes| websocket.fail(error, &mut commons.env(), bytes));
+        Received::Ended(self.failed(error))
     }
 
     /// Handles bytes that were read straight into the message's buffer.
@@ -149,8 +174,13 @@ impl<H: Handler> OpenConn<'_, H> {
                     Payload::Buffer(mut buffer) => {
                         *self.work += buffer.len();
                         self.message(Message::new(kind, Bytes::Buffer(&mut buffer)));
-                        if buffer.capacity() <= SCRATCH_BYTES_MAX {
-                            self.commons.scratch.inflated = buffer;
+                        let scratch = &mut self.commons.scratch;
+                        if buffer.capacity() <= SCRATCH_BYTES_MAX
+                            && scratch.inflated.capacity() == 0
+                        {
+                            scratch.inflated = buffer;
+                        } else {
+                            scratch.pool.put(buffer);
                         }
                     }
                 }

@@ -28,6 +28,8 @@ pub struct Options {
     pub connections_max: usize,
     /// Bytes of the receive buffer of a core, which also bound one read.
     pub receive_buffer_bytes: usize,
+    /// Bytes of buffers that a core keeps from large messages for the next ones.
+    pub pool_bytes: usize,
     /// The work of one connection's turn: bytes read, bytes inflated and 256 a frame. What is
     /// left is done after the other connections had theirs.
     pub turn_work: usize,
@@ -79,6 +81,7 @@ impl Default for Options {
             linger_bytes: 64 << 10,
             connections_max: 10_000_000,
             receive_buffer_bytes: 64 << 10,
+            pool_bytes: 16 << 20,
             turn_work: 256 << 10,
             accepts_per_turn: 64,
         }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use corewire_protocol::message::{Form, PreparedMessage};
+use corewire_protocol::message::{BufferPool, Form, PreparedMessage};
 
 /// Bytes from which a payload is kept by reference. Below, copying it beside its neighbours is
 /// cheaper than one more part of a gathered write.
@@ -27,6 +27,7 @@ pub const SLICES_MAX: usize = 16;
 /// never makes one.
 #[derive(Debug, Default)]
 pub struct Outbound {
+    replies: Replies,
     parts: VecDeque<Part>,
     /// Bytes of all parts that wait.
     parts_bytes: usize,
@@ -39,6 +40,27 @@ pub struct Outbound {
     urgent: Urgent,
 }
 
+/// What stands in the core's receive buffer.
+#[derive(Debug, Default)]
+struct Replies {
+    /// Bytes that wait.
+    bytes: usize,
+    /// Whether there may be any: whether the receive buffer can be had.
+    place: Place,
+}
+
+/// Where replies are while they wait.
+#[derive(Debug, Default)]
+enum Place {
+    /// There are none.
+    #[default]
+    Nowhere,
+    /// In front of the input that is being handled.
+    Input,
+    /// In the receive buffer, which is held here. So many bytes were written.
+    Held { buffer: Vec<u8>, sent: usize },
+}
+
 #[derive(Debug)]
 enum Part {
     /// Whole frames, or a header whose payload is the next part, in the gathering buffer.
@@ -49,6 +71,9 @@ enum Part {
     /// The payload of the header before it.
     Payload(Vec<u8>),
     Prepared(PreparedMessage, Form),
+    /// What is left of the replies in the receive buffer: whole frames, of which the first one's
+    /// front may have been written.
+    Replies(Vec<u8>),
     /// Control frames that go before what was queued earlier.
     Urgent(Vec<u8>),
 }
@@ -79,11 +104,55 @@ impl Outbound {
     /// Bytes that wait, those kept by reference included.
     #[must_use]
     pub const fn queued_bytes(&self) -> usize {
-        self.parts_bytes + self.tail_bytes()
+        self.replies.bytes + self.parts_bytes + self.tail_bytes()
     }
 
     const fn tail_bytes(&self) -> usize {
         self.gathered.len() - self.tail_start
+    }
+
+    /// The receive buffer is about to be handled, and replies may stand in it: nothing waits that
+    /// they would overtake.
+    pub(crate) fn begin_replies(&mut self) {
+        if self.is_empty() {
+            self.replies.place = Place::Input;
+        }
+    }
+
+    /// Whether a reply may still be built in the receive buffer: not after anything was gathered,
+    /// which it would overtake.
+    pub(crate) const fn takes_replies(&self) -> bool {
+        matches!(self.replies.place, Place::Input) && self.parts_bytes + self.tail_bytes() == 0
+    }
+
+    /// A reply of so many bytes was built in the receive buffer, behind the others.
+    pub(crate) const fn reply(&mut self, bytes: usize) {
+        self.replies.bytes += bytes;
+    }
+
+    /// The receive buffer was handled. It is held if replies stand in it, and handed back
+    /// otherwise.
+    pub(crate) fn end_replies(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
+        if self.replies.bytes == 0 {
+            self.replies.place = Place::Nowhere;
+            return Some(buffer);
+        }
+        self.replies.place = Place::Held { buffer, sent: 0 };
+        None
+    }
+
+    /// Hands the receive buffer back, if it is held. Replies that still wait are copied.
+    pub(crate) fn give_back(&mut self) -> Option<Vec<u8>> {
+        let Place::Held { buffer, sent } = std::mem::take(&mut self.replies.place) else {
+            return None;
+        };
+        let bytes = std::mem::take(&mut self.replies.bytes);
+        if bytes > 0 {
+            self.parts_bytes += bytes;
+            let left = Part::Replies(buffer[sent..sent + bytes].to_vec());
+            self.parts.push_front(left);
+        }
+        Some(buffer)
     }
 
     /// Lets `write` append whole frames to the gathering buffer.
@@ -128,7 +197,12 @@ impl Outbound {
         write(&mut frame);
         self.end_tail(Ends::Frame);
         // A part that is partly written is finished first, and so is a frame of several parts.
-        let begun = self.first_sent > 0 || matches!(self.parts.front(), Some(Part::Payload(_)));
+        let begun = match self.parts.front() {
+            Some(Part::Payload(_) | Part::Replies(_)) => true,
+            Some(Part::Gathered { .. } | Part::Prepared(..) | Part::Urgent(_)) | None => {
+                self.first_sent > 0
+            }
+        };
         let mut place = usize::from(begun);
         while place > 0 && !self.parts.get(place - 1).is_none_or(Part::ends_frame) {
             place += 1;
@@ -145,18 +219,23 @@ impl Outbound {
         let mut gathered = &self.gathered[self.gathered_start..];
         let mut skip = self.first_sent;
         let mut count = 0;
-        for (part, slice) in self.parts.iter().zip(slices.iter_mut()) {
+        if let Place::Held { buffer, sent } = &self.replies.place
+            && self.replies.bytes > 0
+        {
+            slices[0] = IoSlice::new(&buffer[*sent..sent + self.replies.bytes]);
+            count = 1;
+        }
+        for (part, slice) in self.parts.iter().zip(slices[count..].iter_mut()) {
+            let skip = std::mem::take(&mut skip);
             let bytes = match part {
                 Part::Gathered { bytes, .. } => {
                     // What was written of the first part is gone from the front already.
-                    let left = if count == 0 { bytes - skip } else { *bytes };
-                    skip = 0;
-                    let (bytes, rest) = gathered.split_at(left);
+                    let (bytes, rest) = gathered.split_at(bytes - skip);
                     gathered = rest;
                     bytes
                 }
-                Part::Payload(bytes) | Part::Urgent(bytes) => &bytes[std::mem::take(&mut skip)..],
-                Part::Prepared(message, form) => &message.frame(*form)[std::mem::take(&mut skip)..],
+                Part::Payload(bytes) | Part::Replies(bytes) | Part::Urgent(bytes) => &bytes[skip..],
+                Part::Prepared(message, form) => &message.frame(*form)[skip..],
             };
             *slice = IoSlice::new(bytes);
             count += 1;
@@ -170,12 +249,19 @@ impl Outbound {
         count
     }
 
-    /// Takes note that the first `bytes` bytes were written.
-    pub(crate) fn advance(&mut self, mut bytes: usize) {
+    /// Takes note that the first `bytes` bytes were written. Payloads that are gone leave their
+    /// buffers to the pool.
+    pub(crate) fn advance(&mut self, mut bytes: usize, pool: &mut BufferPool) {
         if bytes == self.queued_bytes() {
-            self.clear();
+            self.clear(pool);
             return;
         }
+        let of_replies = bytes.min(self.replies.bytes);
+        if let Place::Held { sent, .. } = &mut self.replies.place {
+            *sent += of_replies;
+        }
+        self.replies.bytes -= of_replies;
+        bytes -= of_replies;
         self.end_tail(Ends::Frame);
         self.parts_bytes -= bytes;
         while let Some(first) = self.parts.front() {
@@ -193,7 +279,9 @@ impl Outbound {
                 self.urgent = Urgent::None;
             }
             self.first_sent = 0;
-            self.parts.pop_front();
+            if let Some(Part::Payload(buffer)) = self.parts.pop_front() {
+                pool.put(buffer);
+            }
         }
     }
 
@@ -205,9 +293,14 @@ impl Outbound {
         self.gathered.shrink_to_fit();
     }
 
-    /// Throws everything away.
-    pub(crate) fn clear(&mut self) {
-        self.parts.clear();
+    /// Throws everything away, but for the receive buffer if it is held.
+    pub(crate) fn clear(&mut self, pool: &mut BufferPool) {
+        self.replies.bytes = 0;
+        while let Some(part) = self.parts.pop_front() {
+            if let Part::Payload(buffer) = part {
+                pool.put(buffer);
+            }
+        }
         self.parts_bytes = 0;
         self.first_sent = 0;
         if self.gathered.capacity() > KEPT_BYTES_MAX {
@@ -239,7 +332,7 @@ impl Part {
     fn bytes(&self) -> usize {
         match self {
             Self::Gathered { bytes, .. } => *bytes,
-            Self::Payload(bytes) | Self::Urgent(bytes) => bytes.len(),
+            Self::Payload(bytes) | Self::Replies(bytes) | Self::Urgent(bytes) => bytes.len(),
             Self::Prepared(message, form) => message.frame(*form).len(),
         }
     }
@@ -247,7 +340,7 @@ impl Part {
     const fn ends_frame(&self) -> bool {
         match self {
             Self::Gathered { ends, .. } => matches!(ends, Ends::Frame),
-            Self::Payload(_) | Self::Prepared(..) | Self::Urgent(_) => true,
+            Self::Payload(_) | Self::Prepared(..) | Self::Replies(_) | Self::Urgent(_) => true,
         }
     }
 }
@@ -273,7 +366,10 @@ mod tests {
         Gather(usize),
         Lend(usize),
         Prepared(usize),
+        /// A read whose messages are answered in the receive buffer, and what is gathered then.
+        Replies(Vec<usize>, usize),
         Overtake,
+        /// One write, after which the receive buffer goes back if it was held.
         Write(usize),
         Shrink,
     }
@@ -283,6 +379,8 @@ mod tests {
             (1_usize..40_000).prop_map(Op::Gather),
             (1_usize..40_000).prop_map(Op::Lend),
             (0_usize..9000).prop_map(Op::Prepared),
+            (prop::collection::vec(1_usize..9000, 0..5), 0_usize..9000)
+                .prop_map(|(replies, more)| Op::Replies(replies, more)),
             Just(Op::Overtake),
             (0_usize..60_000).prop_map(Op::Write),
             Just(Op::Shrink),
@@ -295,6 +393,7 @@ mod tests {
         #[test]
         fn frames_leave_whole_and_in_order(ops in prop::collection::vec(op(), 1..60)) {
             let mut outbound = Outbound::default();
+            let mut pool = BufferPool::default();
             let mut wire = Vec::new();
             let mut number = 0_u8;
             let mut queued: usize = 0;
@@ -329,6 +428,36 @@ mod tests {
                         outbound.prepared(&message, Form::Plain);
                         queued += message.frame(Form::Plain).len();
                     }
+                    Op::Replies(lens, more) => {
+                        outbound.begin_replies();
+                        let mut buffer = Vec::new();
+                        for len in lens {
+                            number = number % 200 + 1;
+                            queued += len + 4;
+                            let frame = frame(number, len);
+                            if outbound.takes_replies() {
+                                buffer.extend_from_slice(&frame);
+                                outbound.reply(frame.len());
+                            } else {
+                                outbound.gather(|bytes| bytes.extend_from_slice(&frame));
+                            }
+                        }
+                        if more > 0 {
+                            number = number % 200 + 1;
+                            queued += more + 4;
+                            outbound.gather(|bytes| bytes.extend_from_slice(&frame(number, more)));
+                        }
+                        // What was not answered in place, and is nobody's.
+                        buffer.extend_from_slice(&[0xee; 100]);
+                        prop_assert!(outbound.end_replies(buffer).is_none_or(|b| b.len() == 100));
+                        // One write may come while the buffer is held.
+                        let some = all(&outbound);
+                        let bytes = some.len() / 3;
+                        wire.extend_from_slice(&some[..bytes]);
+                        outbound.advance(bytes, &mut pool);
+                        queued -= bytes;
+                        outbound.give_back();
+                    }
                     Op::Overtake => {
                         if outbound.overtake(|bytes| bytes.extend_from_slice(&frame(255, 2))) {
                             queued += 6;
@@ -338,7 +467,7 @@ mod tests {
                         let some = all(&outbound);
                         let bytes = bytes.min(some.len());
                         wire.extend_from_slice(&some[..bytes]);
-                        outbound.advance(bytes);
+                        outbound.advance(bytes, &mut pool);
                         queued -= bytes;
                     }
                     Op::Shrink => outbound.shrink(),
@@ -348,7 +477,7 @@ mod tests {
             while !outbound.is_empty() {
                 let some = all(&outbound);
                 wire.extend_from_slice(&some);
-                outbound.advance(some.len());
+                outbound.advance(some.len(), &mut pool);
             }
             let mut at = 0;
             let mut last = None;

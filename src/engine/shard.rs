@@ -554,10 +554,14 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     }
 
     /// Does what handlers have recorded.
+    #[inline]
     pub(super) fn apply_effects(&mut self) {
-        if self.commons.effects.recorded.is_empty() {
-            return;
+        if !self.commons.effects.recorded.is_empty() {
+            self.apply_recorded();
         }
+    }
+
+    fn apply_recorded(&mut self) {
         let mut recorded = std::mem::take(&mut self.commons.effects.recorded);
         for effect in recorded.drain(..) {
             match effect {

@@ -10,7 +10,7 @@
 //! What a connection's own input produced leaves in the same turn, in one write; the budget of
 //! work bounds how long the others wait.
 
-use corewire_protocol::websocket::Flow;
+use corewire_protocol::websocket::{Flow, Inbound};
 use corewire_protocol::{State, Tick, WebSocket};
 
 use crate::ids::ConnId;
@@ -110,8 +110,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 }
                 Phase::Fill => {
                     turn.phase = Phase::Flush;
-                    self.guarded(Self::fill);
-                    self.apply_effects();
+                    if conn.has_more_to_say() {
+                        self.guarded(Self::fill);
+                        self.apply_effects();
+                    }
                 }
                 Phase::Flush => {
                     turn.phase = Phase::Settle;
@@ -172,9 +174,15 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                     self.guarded(|shard| shard.filled(before));
                     self.apply_effects();
                 } else {
+                    turn.out.begin_replies();
                     let mut buffer = std::mem::take(&mut self.receive_buffer);
                     self.handle(&mut buffer[..bytes]);
-                    self.receive_buffer = buffer;
+                    // Replies may stand in it, which are written from there.
+                    if let Some(turn) = &mut self.turn
+                        && let Some(buffer) = turn.out.end_replies(buffer)
+                    {
+                        self.receive_buffer = buffer;
+                    }
                 }
             }
             ReadResult::WouldBlock => conn.read = ReadSide::Drained,
@@ -197,7 +205,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         match result {
             WriteResult::All(bytes) => {
                 self.commons.counters.bytes_out.add(bytes);
-                turn.out.advance(bytes);
+                turn.out.advance(bytes, &mut self.commons.scratch.pool);
                 conn.waits_since = self.commons.now.tick;
                 if !turn.out.is_empty() {
                     // There are more parts than fit into one write.
@@ -209,17 +217,17 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             WriteResult::Part(bytes) => {
                 self.commons.counters.bytes_out.add(bytes);
-                turn.out.advance(bytes);
+                turn.out.advance(bytes, &mut self.commons.scratch.pool);
                 conn.waits_since = self.commons.now.tick;
                 conn.write = WriteSide::Blocked;
-                self.overtaking_pong();
+                self.blocked();
             }
             WriteResult::WouldBlock => {
                 conn.write = WriteSide::Blocked;
                 if conn.has_stalled(&self.commons.options, self.commons.now.tick) {
                     self.stalled();
                 } else {
-                    self.overtaking_pong();
+                    self.blocked();
                 }
             }
             WriteResult::Broken => self.broken(),
@@ -230,6 +238,15 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     fn handle(&mut self, input: &mut [u8]) {
         self.guarded(|shard| shard.receive(input));
         self.apply_effects();
+    }
+
+    /// Takes the receive buffer back from the connection whose replies stood in it.
+    fn reclaim(&mut self) {
+        if let Some(turn) = &mut self.turn
+            && let Some(buffer) = turn.out.give_back()
+        {
+            self.receive_buffer = buffer;
+        }
     }
 
     fn receive(&mut self, input: &mut [u8]) {
@@ -260,7 +277,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             Stage::Open(..) => {
                 let len = input.len();
-                let received = self.open_conn().map(|mut open| open.receive(input));
+                let mut inbound = Inbound::new(input);
+                let received = self.open_conn().map(|mut open| open.receive(&mut inbound));
                 match received {
                     Some(Received::Yield { left }) => self.keep_unread(&input[len - left..]),
                     Some(Received::Ended(end)) => self.conclude(&end),
@@ -402,7 +420,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         if let Some(turn) = &mut self.turn
             && let Some(conn) = self.conns.get_mut(turn.id)
         {
-            turn.out.clear();
+            turn.out.clear(&mut self.commons.scratch.pool);
             conn.stage = Stage::Closing(CloseHow::Close);
         }
         self.apply_effects();
@@ -416,8 +434,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         self.apply_effects();
     }
 
-    /// Output is blocked: the newest ping is answered before the data that waits.
-    fn overtaking_pong(&mut self) {
+    /// Output is blocked: it leaves the receive buffer, and the newest ping is answered before the
+    /// data that waits.
+    fn blocked(&mut self) {
+        self.reclaim();
         let Some(turn) = &mut self.turn else {
             return;
         };
@@ -504,7 +524,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         if let Some(turn) = &mut self.turn
             && let Some(conn) = self.conns.get_mut(turn.id)
         {
-            turn.out.clear();
+            turn.out.clear(&mut self.commons.scratch.pool);
             conn.stage = Stage::Closing(CloseHow::Reset);
         }
     }
@@ -555,6 +575,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
 
     /// Ends the turn: decides what becomes of the connection.
     fn settle(&mut self) -> Option<Next<H::Mail>> {
+        self.reclaim();
         let turn = self.turn.as_mut()?;
         let id = turn.id;
         let conn = self.conns.get_mut(id)?;
@@ -622,7 +643,12 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     }
 
     fn recycle(&mut self, mut out: Box<Outbound>) {
-        out.clear();
+        let pool = &mut self.commons.scratch.pool;
+        out.clear(pool);
+        self.commons
+            .counters
+            .buffers_freed
+            .add(std::mem::take(&mut pool.freed));
         self.spare = Some(out);
     }
 }

@@ -96,6 +96,8 @@ counters! {
     /// Turns that ended before the input did, because the connection had done its share or more
     /// waited to be sent to it than the high watermark.
     turns_cut,
+    /// Buffers of large messages that were freed, because the core keeps `pool_bytes` already.
+    buffers_freed,
     /// Mail to other cores.
     mail_sent,
     /// Mail that did not fit and was handed back.

@@ -21,6 +21,11 @@ impl Clock {
         }
     }
 
+    /// Microseconds since its making.
+    pub(super) fn now_us(self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn now(self) -> Now {
         let ms = self.start.elapsed().as_millis() & u128::from(u32::MAX);
         Now {

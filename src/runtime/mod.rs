@@ -8,10 +8,11 @@ mod clock;
 mod control;
 mod listener;
 mod reactor;
+mod spin;
 mod transport;
 
 pub(crate) use clock::Clock;
 pub(crate) use control::Control;
 pub use listener::BindError;
 pub(crate) use listener::{Listener, bind_group};
-pub(crate) use reactor::{Reactor, new_poll};
+pub(crate) use reactor::{Reactor, ReactorOptions, new_poll};

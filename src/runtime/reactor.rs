@@ -14,6 +14,7 @@ use crate::mailbox::{Full, Mailbox, Wake};
 use super::clock::Clock;
 use super::control::Control;
 use super::listener::Listener;
+use super::spin::Spin;
 use super::transport::Transport;
 
 /// Events taken from the system at once.
@@ -57,7 +58,17 @@ pub(crate) struct Reactor<H: Handler, F> {
     clock: Clock,
     control: Arc<Control>,
     life: Life,
+    spin: Spin,
     shutdown_timeout_ms: u32,
+}
+
+/// What of a server's options steers its event loops.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReactorOptions {
+    /// As [`Options::spin_us`](crate::server::Options::spin_us).
+    pub(crate) spin_us: u32,
+    /// As [`Options::shutdown_timeout_ms`](crate::server::Options::shutdown_timeout_ms).
+    pub(crate) shutdown_timeout_ms: u32,
 }
 
 /// How far the core has come.
@@ -81,7 +92,7 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
         shard: Shard<H, F>,
         mailbox: Mailbox<H::Mail>,
         mut listeners: Vec<Listener>,
-        (clock, control, shutdown_timeout_ms): (Clock, Arc<Control>, u32),
+        (clock, control, options): (Clock, Arc<Control>, ReactorOptions),
     ) -> io::Result<Self> {
         for (listener, token) in listeners.iter_mut().zip((0..=FIRST_LISTENER).rev()) {
             poll.registry()
@@ -97,7 +108,8 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
             clock,
             control,
             life: Life::Running,
-            shutdown_timeout_ms,
+            spin: Spin::new(options.spin_us),
+            shutdown_timeout_ms: options.shutdown_timeout_ms,
         })
     }
 
@@ -122,16 +134,53 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
         }
     }
 
-    /// Waits for events. A core that has mail does not sleep.
+    /// Waits for events, perhaps spinning first. A core that has mail does not sleep.
     fn wait(&mut self, events: &mut Events, wait_ms: Option<u32>) -> io::Result<()> {
+        if self.spin.is_off() || wait_ms == Some(0) {
+            return self.sleep(events, wait_ms);
+        }
+        if self.spin_until_event(events, wait_ms)? {
+            return Ok(());
+        }
+        let asleep_us = self.clock.now_us();
+        self.sleep(events, wait_ms)?;
+        self.spin.slept(self.clock.now_us() - asleep_us);
+        Ok(())
+    }
+
+    /// Looks for events and mail again and again, for as long as that is worth it. Returns whether
+    /// some came. Meanwhile nobody needs to wake this core, which is not announced as asleep.
+    fn spin_until_event(&mut self, events: &mut Events, wait_ms: Option<u32>) -> io::Result<bool> {
+        let time_us = self.spin.time_us(wait_ms);
+        if time_us == 0 {
+            return Ok(false);
+        }
+        let until_us = self.clock.now_us() + time_us;
+        loop {
+            self.poll(events, Some(0))?;
+            if !events.is_empty() || self.mailbox.has_mail() {
+                self.spin.met();
+                return Ok(true);
+            }
+            if self.clock.now_us() >= until_us {
+                self.spin.missed();
+                return Ok(false);
+            }
+        }
+    }
+
+    fn sleep(&mut self, events: &mut Events, wait_ms: Option<u32>) -> io::Result<()> {
         let sleeps = wait_ms != Some(0) && self.mailbox.may_sleep();
-        let wait_ms = if sleeps { wait_ms } else { Some(0) };
-        let timeout = wait_ms.map(|ms| Duration::from_millis(u64::from(ms)));
-        let result = self.poll.poll(events, timeout);
+        let result = self.poll(events, if sleeps { wait_ms } else { Some(0) });
         if sleeps {
             self.mailbox.woke();
         }
-        match result {
+        result
+    }
+
+    fn poll(&mut self, events: &mut Events, wait_ms: Option<u32>) -> io::Result<()> {
+        let timeout = wait_ms.map(|ms| Duration::from_millis(u64::from(ms)));
+        match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             result => result,
         }

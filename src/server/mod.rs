@@ -8,6 +8,7 @@ mod site;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -20,7 +21,7 @@ use crate::engine::{Core, Service, Shard, Shared};
 use crate::ids::CoreId;
 use crate::mailbox::{Wake, mailboxes};
 use crate::metrics::Counters;
-use crate::runtime::{Clock, Control, Listener, Reactor, bind_group, new_poll};
+use crate::runtime::{Clock, Control, Listener, Reactor, ReactorOptions, bind_group, new_poll};
 
 pub use crate::runtime::BindError;
 pub use descriptors::{connections_possible, raise_descriptor_limit};
@@ -77,6 +78,13 @@ pub enum ServerError {
     NoAddress,
     /// More cores than [`CORES_MAX`], or none.
     Cores(usize),
+    /// More event loops are to spin than there are processors for this process.
+    Spin {
+        /// The loops.
+        cores: usize,
+        /// The processors.
+        processors: usize,
+    },
     /// The system refused something else.
     System {
         /// What was tried.
@@ -94,6 +102,12 @@ impl fmt::Display for ServerError {
             Self::Cores(cores) => {
                 write!(f, "{cores} cores: a server has from 1 to {CORES_MAX}")
             }
+            Self::Spin { cores, processors } => write!(
+                f,
+                "{cores} event loops cannot spin on {processors} processor{}: one would keep another \
+                 from running; set --cores {processors} or --spin-us 0",
+                if *processors == 1 { "" } else { "s" },
+            ),
             Self::System { action, source } => write!(f, "cannot {action}: {source}"),
         }
     }
@@ -104,7 +118,7 @@ impl std::error::Error for ServerError {
         match self {
             Self::Bind(error) => Some(error),
             Self::System { source, .. } => Some(source),
-            Self::NoAddress | Self::Cores(_) => None,
+            Self::NoAddress | Self::Cores(_) | Self::Spin { .. } => None,
         }
     }
 }
@@ -165,10 +179,11 @@ impl<S: Service> Server<S> {
         } = self;
         let connections_max = &mut options.engine.connections_max;
         *connections_max = connections_possible().min(*connections_max);
-        let cores = match options.cores {
-            Some(cores) => cores,
-            None => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64)),
-        };
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let cores = options.cores.unwrap_or_else(|| processors.min(64));
+        if options.spin_us > 0 && cores > processors {
+            return Err(ServerError::Spin { cores, processors });
+        }
         if cores == 0 || cores > CORES_MAX {
             return Err(ServerError::Cores(cores));
         }
@@ -251,7 +266,10 @@ impl<S: Service> BoundServer<S> {
             };
             let (service, shared) = (Arc::clone(&service), shared.clone());
             let control = Arc::clone(&control);
-            let shutdown_timeout_ms = self.options.shutdown_timeout_ms;
+            let options = ReactorOptions {
+                spin_us: self.options.spin_us,
+                shutdown_timeout_ms: self.options.shutdown_timeout_ms,
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("core-{id}"))
                 .spawn(move || {
@@ -259,7 +277,7 @@ impl<S: Service> BoundServer<S> {
                     let own = Arc::clone(&core.counters[id.index()]);
                     let factory = || service.handler(&core);
                     let shard = Shard::new(id, shared, own, listeners.len(), clock.now(), factory);
-                    let rest = (clock, control, shutdown_timeout_ms);
+                    let rest = (clock, control, options);
                     Reactor::new(id, poll, shard, mailbox, listeners, rest)?.run()
                 })
                 .map_err(cannot("start a thread"))?;

@@ -16,6 +16,10 @@ pub struct Options {
     /// Bytes that the inflated messages of all connections together may hold while they are not
     /// finished.
     pub inflate_budget_bytes: usize,
+    /// Microseconds that an event loop goes on looking for events before it sleeps, while they come
+    /// in quick succession. It answers sooner and takes its processor whole while it does; 0 is
+    /// never.
+    pub spin_us: u32,
     /// Milliseconds that connections have to end after the server was told to stop.
     pub shutdown_timeout_ms: u32,
     /// What steers each core.
@@ -29,6 +33,7 @@ impl Default for Options {
             cores: None,
             backlog: 4096,
             inflate_budget_bytes: 64 << 20,
+            spin_us: 0,
             shutdown_timeout_ms: 10_000,
             engine: engine::Options::default(),
         }

@@ -5,9 +5,7 @@
 ///
 /// Written over blocks of fixed size, which the compiler turns into vector instructions.
 pub fn mask(bytes: &mut [u8], key: [u8; 4], phase: u64) {
-    let key = turn(key, phase);
-    let [a, b, c, d] = key;
-    let words = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let words = twice(turn(key, phase));
     let (blocks, rest) = bytes.as_chunks_mut::<64>();
     for block in blocks {
         let (lanes, _) = block.as_chunks_mut::<8>();
@@ -19,9 +17,50 @@ pub fn mask(bytes: &mut [u8], key: [u8; 4], phase: u64) {
     for lane in lanes {
         *lane = (u64::from_ne_bytes(*lane) ^ words).to_ne_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
+    for (byte, key) in rest.iter_mut().zip(words.to_ne_bytes()) {
         *byte ^= key;
     }
+}
+
+/// Unmasks `bytes[distance..]`, the whole payload of a frame, and moves it to the front of `bytes`.
+/// What was there is lost, and what is behind the payload then is nothing.
+///
+/// A block is read whole before it is written, and what is written was read: so blocks may overlap.
+#[inline]
+pub fn unmask_to_front(mut bytes: &mut [u8], distance: usize, key: [u8; 4]) {
+    let words = twice(key);
+    while let Some((mut block, rest)) = block_behind::<64>(&mut bytes, distance) {
+        for lane in block.as_chunks_mut::<8>().0 {
+            *lane = (u64::from_ne_bytes(*lane) ^ words).to_ne_bytes();
+        }
+        *rest = block;
+    }
+    while let Some((lane, rest)) = block_behind::<8>(&mut bytes, distance) {
+        *rest = (u64::from_ne_bytes(lane) ^ words).to_ne_bytes();
+    }
+    for key in words.to_ne_bytes() {
+        let Some(([byte], rest)) = block_behind::<1>(&mut bytes, distance) else {
+            return;
+        };
+        *rest = [byte ^ key];
+    }
+}
+
+/// The block that is `distance` behind the front, and the place at the front, which is taken off.
+fn block_behind<'a, const N: usize>(
+    bytes: &mut &'a mut [u8],
+    distance: usize,
+) -> Option<([u8; N], &'a mut [u8; N])> {
+    let block = *bytes.get(distance..)?.first_chunk::<N>()?;
+    let (front, rest) = std::mem::take(bytes).split_first_chunk_mut::<N>()?;
+    *bytes = rest;
+    Some((block, front))
+}
+
+/// The key and the key again.
+fn twice(key: [u8; 4]) -> u64 {
+    let key = u64::from(u32::from_ne_bytes(key));
+    key << 32 | key
 }
 
 /// The key as it stands at `phase`.
@@ -36,7 +75,7 @@ fn turn([a, b, c, d]: [u8; 4], phase: u64) -> [u8; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::mask;
+    use super::{mask, unmask_to_front};
 
     /// The RFC's own words: octet i of the output is octet i of the input xor octet i mod 4 of
     /// the key.
@@ -60,6 +99,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_moved_payload_is_the_unmasked_one() {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        for len in 0..300 {
+            for distance in [0, 1, 4, 8, 12, 63, 64, 65, 500] {
+                let masked: Vec<u8> = (0..=255).cycle().skip(7).take(len).collect();
+                let mut moved = [vec![0xee; distance], masked.clone()].concat();
+                let mut plain = masked;
+                unmask_to_front(&mut moved, distance, key);
+                mask(&mut plain, key, 0);
+                assert_eq!(moved[..len], plain, "length {len}, distance {distance}");
+            }
+        }
+        unmask_to_front(&mut [1, 2, 3], 4, key);
     }
 
     #[test]

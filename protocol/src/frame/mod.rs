@@ -12,7 +12,7 @@ mod header;
 mod mask;
 
 pub use header::{EncodedHeader, FrameHeader, HEADER_BYTES_MAX, OpCode, Reserved};
-pub use mask::mask;
+pub use mask::{mask, unmask_to_front};
 
 /// Bytes that the payload of a control frame may have (RFC 6455, 5.5).
 pub const CONTROL_BYTES_MAX: usize = 125;

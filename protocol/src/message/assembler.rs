@@ -6,6 +6,7 @@ use crate::frame::FrameHeader;
 use crate::limits::Limits;
 use crate::tick::Tick;
 use crate::utf8::Utf8Validator;
+use crate::websocket::Env;
 
 use super::MessageKind;
 
@@ -17,7 +18,7 @@ const ROOM_BYTES_MIN: usize = 64 << 10;
 const GROWTH: usize = 16;
 /// A payload with less than this to come goes through the receive buffer of the core, which may
 /// hold the next frames, too.
-const IN_PLACE_BYTES_MIN: u64 = 16 << 10;
+const IN_PLACE_BYTES_MIN: usize = 16 << 10;
 
 /// Joins the fragments of a message. A fragment costs its bytes, however many there are; empty
 /// ones are counted.
@@ -49,25 +50,30 @@ impl Assembler {
     pub(crate) fn begin(
         kind: MessageKind,
         header: &FrameHeader,
-        now: Tick,
-        codec: &mut Codec,
-        limits: &Limits,
+        env: &mut Env<'_>,
     ) -> Result<Self, Error> {
         let content = match kind {
             _ if header.compressed => {
-                Content::Compressed(codec.begin(InflateBounds::from(limits))?)
+                let bounds = InflateBounds::from(env.limits);
+                Content::Compressed(env.codec.begin(bounds)?)
             }
             MessageKind::Text => Content::Text(Utf8Validator::default()),
             MessageKind::Binary => Content::Binary,
         };
-        let wire_bytes_left = wire_bytes_max(header.compressed, limits);
+        let wire_bytes_left = wire_bytes_max(header.compressed, env.limits);
+        let pool = &mut env.scratch.pool;
+        let data = match usize::try_from(header.payload_bytes.min(wire_bytes_left)) {
+            _ if header.compressed => pool.take_any(),
+            Ok(bytes) => pool.take(bytes).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
         Ok(Self {
             kind,
-            data: Vec::new(),
+            data,
             content,
             wire_bytes_left,
             empty_fragments: 0,
-            began: now,
+            began: env.now,
             received_bytes: 0,
         })
     }
@@ -113,13 +119,16 @@ impl Assembler {
             Content::Binary | Content::Text(_) => {}
             Content::Compressed(_) => return None,
         }
-        if payload_bytes_left < IN_PLACE_BYTES_MIN {
+        let left = usize::try_from(payload_bytes_left).ok()?;
+        if left < IN_PLACE_BYTES_MIN {
             return None;
         }
-        let left = usize::try_from(payload_bytes_left).ok()?;
         if self.data.len() == self.data.capacity() {
             let more = self.data.len().saturating_mul(GROWTH - 1);
-            self.data.reserve_exact(more.max(ROOM_BYTES_MIN).min(left));
+            let more = more.max(ROOM_BYTES_MIN);
+            // Up to the end if that is near, so that the last bytes do not move all the others.
+            let near = left < more.saturating_add(IN_PLACE_BYTES_MIN);
+            self.data.reserve_exact(if near { left } else { more });
         }
         let room = self.data.capacity() - self.data.len();
         (room <= left).then_some(&mut self.data)

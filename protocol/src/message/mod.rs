@@ -1,9 +1,11 @@
 //! Messages: what one or more frames add up to (RFC 6455, 5.4 and 5.6).
 
 mod assembler;
+mod pool;
 mod prepared;
 
 pub(crate) use assembler::{Assembler, wire_bytes_max};
+pub use pool::BufferPool;
 pub use prepared::{Form, PreparedMessage};
 
 use std::ops::{Deref, DerefMut};

@@ -13,12 +13,14 @@
 
 mod control_rate;
 mod event;
+mod in_place;
 mod keepalive;
 mod partial;
 mod receive;
 mod send;
 
 pub use event::Event;
+pub use in_place::{Inbound, Whole};
 
 use crate::Role;
 use crate::close::CloseCode;
@@ -26,6 +28,7 @@ use crate::deflate::{Agreement, Codec, Window};
 use crate::error::Error;
 use crate::frame::OpCode;
 use crate::limits::Limits;
+use crate::message::BufferPool;
 use crate::tick::Tick;
 
 use control_rate::ControlRate;
@@ -56,9 +59,23 @@ pub struct Scratch {
     /// The [`Payload::Buffer`](crate::Payload::Buffer) of an inflated message is this buffer; a
     /// driver that has no other use for it puts it back.
     pub inflated: Vec<u8>,
+    /// Where the buffers of large messages come from, and where a driver puts them back. A default
+    /// one keeps none.
+    pub pool: BufferPool,
     deflated: Vec<u8>,
     /// Plain bytes that were compressed, counted up: a driver that budgets work takes it.
     pub deflated_plain_bytes: usize,
+}
+
+impl Scratch {
+    /// Buffers, and a pool of at most `pool_bytes` more for large messages.
+    #[must_use]
+    pub fn new(pool_bytes: usize) -> Self {
+        Self {
+            pool: BufferPool::new(pool_bytes),
+            ..Self::default()
+        }
+    }
 }
 
 /// A source of masking keys, which must not be predictable (RFC 6455, 10.3).
@@ -278,7 +295,7 @@ impl WebSocket {
     }
 
     /// Fails the connection (RFC 6455, 7.1.7): tells the peer which rule it broke.
-    fn fail(&mut self, error: Error, env: &mut Env<'_>, out: &mut Vec<u8>) {
+    pub fn fail(&mut self, error: Error, env: &mut Env<'_>, out: &mut Vec<u8>) {
         if self.is_open() {
             self.close_frame(Some(error.close_code()), error.reason(), env, out);
         }

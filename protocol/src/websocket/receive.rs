@@ -211,6 +211,9 @@ impl WebSocket {
         };
         self.keepalive.active(env.now);
         if header.compressed {
+            if env.scratch.inflated.capacity() == 0 {
+                env.scratch.inflated = env.scratch.pool.take_any();
+            }
             env.scratch.inflated.clear();
             let history = self
                 .history
@@ -249,7 +252,7 @@ impl WebSocket {
             OpCode::Binary => MessageKind::Binary,
             OpCode::Continuation | OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(()),
         };
-        let mut message = Assembler::begin(kind, header, env.now, env.codec, env.limits)?;
+        let mut message = Assembler::begin(kind, header, env)?;
         message.admit(header, env.limits)?;
         self.partial.get_or_insert_default().message = Some(message);
         Ok(())

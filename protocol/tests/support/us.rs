@@ -1,10 +1,10 @@
 //! Our end: a [`WebSocket`] with what it borrows from its core.
 
 use corewire_protocol::deflate::{Agreement, Codec, DEFLATE_LEVEL, InflateBudget};
-use corewire_protocol::websocket::{Env, Scratch};
+use corewire_protocol::websocket::{Env, Inbound, Scratch};
 use corewire_protocol::{
-    CloseCode, Error, Event, Flow, Limits, MaskKeys, MessageKind, NotOpen, Output, PreparedMessage,
-    Role, State, Tick, WebSocket,
+    CloseCode, Error, Event, Flow, Limits, MaskKeys, MessageKind, NotOpen, Output, Payload,
+    PreparedMessage, Role, State, Tick, WebSocket,
 };
 
 use super::{Frame, binary, close, ping, text};
@@ -209,6 +209,54 @@ impl Us {
         if verdict.is_ok() {
             assert!(input.is_empty(), "bytes were left without an event");
         }
+        (said, verdict)
+    }
+
+    /// Bytes as one read, as a server takes them: whole messages the short way, every other one
+    /// sent back from where it was received.
+    pub(crate) fn receive_in_place(&mut self, bytes: &[u8]) -> (Vec<Said>, Result<(), Error>) {
+        let mut bytes = bytes.to_vec();
+        let mut inbound = Inbound::new(&mut bytes);
+        let (mut said, mut replies) = (Vec::new(), Vec::new());
+        self.websocket.heard(self.core.now);
+        let verdict = loop {
+            let (now, limits) = (self.core.now, &self.core.limits);
+            match self.websocket.next_whole(&mut inbound, now, limits) {
+                Ok(Some((kind, whole))) => {
+                    let payload = whole.to_vec();
+                    if said.len() % 2 == 0 {
+                        let reply = message(kind, &payload).wire(self.role);
+                        assert_eq!(self.websocket.send_whole(whole, now), Ok(reply.len()));
+                        replies.extend(reply);
+                    }
+                    let event = Event::Message(kind, Payload::Buffer(payload));
+                    said.push(owned(event));
+                }
+                Ok(None) => {
+                    let next = inbound.take(|unread| {
+                        let output = &mut Output {
+                            bytes: &mut self.output,
+                            flow: self.flow,
+                        };
+                        let event =
+                            self.websocket
+                                .next_event(unread, &mut self.core.env(), output)?;
+                        Ok(event.map(owned))
+                    });
+                    match next {
+                        Ok(Some(event)) => said.push(event),
+                        Ok(None) => break Ok(()),
+                        Err(error) => break Err(error),
+                    }
+                }
+                Err(error) => {
+                    let (env, out) = (&mut self.core.env(), &mut self.output);
+                    self.websocket.fail(error, env, out);
+                    break Err(error);
+                }
+            }
+        };
+        assert_eq!(inbound.replies(), replies);
         (said, verdict)
     }
 
