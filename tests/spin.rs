@@ -21,7 +21,7 @@ fn spinning(spin_us: u32) -> Options {
 
 #[test]
 fn a_spinning_server_serves_and_stops() {
-    let server = Served::start(Site, spinning(10_000));
+    let server = Served::start(Site::default(), spinning(10_000));
     let mut peer = Peer::websocket(server.address());
     for number in 0..200 {
         peer.send(frames::text(&number.to_string()));
@@ -57,7 +57,7 @@ fn loops_that_would_keep_each_other_from_running_are_refused() {
         cores: Some(cores),
         ..spinning(spin_us)
     };
-    let refused = Server::with_options(Site, options(processors + 1, 50)).bind();
+    let refused = Server::with_options(Site::default(), options(processors + 1, 50)).bind();
     let error = refused.err().unwrap();
     assert!(matches!(error, ServerError::Spin { .. }));
     let message = error.to_string();
@@ -65,7 +65,7 @@ fn loops_that_would_keep_each_other_from_running_are_refused() {
     assert!(message.contains(&remedy), "{message}");
     for (cores, spin_us) in [(processors, 50), (processors + 1, 0)] {
         assert!(
-            Server::with_options(Site, options(cores, spin_us))
+            Server::with_options(Site::default(), options(cores, spin_us))
                 .bind()
                 .is_ok()
         );
