@@ -10,6 +10,7 @@ use corewire_testkit::peer::upgrade_request;
 
 use super::Weather;
 use super::echo::part;
+use super::socket::{Farewell, Talker};
 
 /// A client with a script.
 pub(crate) struct Client {
@@ -61,14 +62,6 @@ enum Fate {
     /// It was reset, or has reset the connection.
     Reset,
     Closed,
-}
-
-/// Whether it ends its side now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Farewell {
-    NotYet,
-    End,
-    Reset,
 }
 
 impl Client {
@@ -226,61 +219,6 @@ impl Client {
         }
     }
 
-    // ── What the socket asks ──
-
-    pub(crate) fn is_polite(&self) -> bool {
-        self.manner == Manner::Polite
-    }
-
-    pub(crate) fn reads(&self) -> bool {
-        self.manner != Manner::Deaf
-    }
-
-    pub(crate) fn is_talking(&self) -> bool {
-        self.said < self.script.len()
-    }
-
-    pub(crate) fn says(&mut self, bytes_max: usize) -> &[u8] {
-        let end = self.script.len().min(self.said.saturating_add(bytes_max));
-        let bytes = &self.script[self.said..end];
-        self.said = end;
-        bytes
-    }
-
-    pub(crate) fn hears(&mut self, bytes: &[u8]) {
-        self.heard.extend_from_slice(bytes);
-    }
-
-    pub(crate) fn farewell(&self, server_ended: bool) -> Farewell {
-        if self.manner == Manner::Silent || self.manner == Manner::Deaf {
-            return Farewell::NotYet;
-        }
-        match self.finale {
-            _ if server_ended => Farewell::End,
-            Finale::End if !self.is_talking() => Farewell::End,
-            Finale::Reset if !self.is_talking() => Farewell::Reset,
-            // Asked to be closed: answers the Close frame, when it has come, with the end.
-            Finale::AsksForClose(_) if !self.is_talking() && self.close_code().is_some() => {
-                Farewell::End
-            }
-            Finale::Close(_)
-            | Finale::Broken(_)
-            | Finale::AsksForClose(_)
-            | Finale::End
-            | Finale::Reset => Farewell::NotYet,
-        }
-    }
-
-    pub(crate) fn was_reset(&mut self) {
-        self.fate = Fate::Reset;
-    }
-
-    pub(crate) fn was_closed(&mut self, lost: bool) {
-        if self.fate == Fate::Alive {
-            self.fate = if lost { Fate::Reset } else { Fate::Closed };
-        }
-    }
-
     // ── What must hold ──
 
     fn close_code(&self) -> Option<u16> {
@@ -386,6 +324,61 @@ impl Client {
                 }
                 Finale::End | Finale::Reset => assert_eq!(self.close_code(), None),
             }
+        }
+    }
+}
+
+impl Talker for Client {
+    fn is_polite(&self) -> bool {
+        self.manner == Manner::Polite
+    }
+
+    fn reads(&self) -> bool {
+        self.manner != Manner::Deaf
+    }
+
+    fn is_talking(&self) -> bool {
+        self.said < self.script.len()
+    }
+
+    fn says(&mut self, bytes_max: usize) -> &[u8] {
+        let end = self.script.len().min(self.said.saturating_add(bytes_max));
+        let bytes = &self.script[self.said..end];
+        self.said = end;
+        bytes
+    }
+
+    fn hears(&mut self, bytes: &[u8]) {
+        self.heard.extend_from_slice(bytes);
+    }
+
+    fn farewell(&self, server_ended: bool) -> Farewell {
+        if self.manner == Manner::Silent || self.manner == Manner::Deaf {
+            return Farewell::NotYet;
+        }
+        match self.finale {
+            _ if server_ended => Farewell::End,
+            Finale::End if !self.is_talking() => Farewell::End,
+            Finale::Reset if !self.is_talking() => Farewell::Reset,
+            // Asked to be closed: answers the Close frame, when it has come, with the end.
+            Finale::AsksForClose(_) if !self.is_talking() && self.close_code().is_some() => {
+                Farewell::End
+            }
+            Finale::Close(_)
+            | Finale::Broken(_)
+            | Finale::AsksForClose(_)
+            | Finale::End
+            | Finale::Reset => Farewell::NotYet,
+        }
+    }
+
+    fn was_reset(&mut self) {
+        self.fate = Fate::Reset;
+    }
+
+    fn was_closed(&mut self, lost: bool) {
+        if self.fate == Fate::Alive {
+            self.fate = if lost { Fate::Reset } else { Fate::Closed };
         }
     }
 }

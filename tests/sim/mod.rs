@@ -51,7 +51,7 @@ pub(crate) struct World {
     now: Now,
     /// Clients that have connected and are not accepted.
     backlog: VecDeque<Client>,
-    sockets: Vec<Socket>,
+    sockets: Vec<Socket<Client>>,
     gone: Vec<Client>,
     mail: VecDeque<(CoreId, Mail)>,
     descriptors_left: bool,

@@ -7,15 +7,48 @@ use corewire::ConnId;
 use corewire::engine::{CloseHow, NearEnd, ReadInto, ReadResult, Tick, WriteResult};
 use corewire_testkit::Random;
 
-use super::client::{Client, Farewell};
-
 /// A quarter of the stall timeout.
 const ASKED_AFTER_MS: u32 = 2_500;
 
+/// Whoever is at the other end.
+pub(crate) trait Talker {
+    /// Whether it reads everything at once, and must not be kept waiting.
+    fn is_polite(&self) -> bool;
+
+    /// Whether it reads at all.
+    fn reads(&self) -> bool;
+
+    /// Whether it has more to say, or waits for answers that can come.
+    fn is_talking(&self) -> bool;
+
+    /// What it says next.
+    fn says(&mut self, bytes_max: usize) -> &[u8];
+
+    /// Bytes have come to it.
+    fn hears(&mut self, bytes: &[u8]);
+
+    /// Whether it ends its side now.
+    fn farewell(&self, server_ended: bool) -> Farewell;
+
+    /// The connection is broken.
+    fn was_reset(&mut self);
+
+    /// The server has closed the connection; something that was said was lost.
+    fn was_closed(&mut self, lost: bool);
+}
+
+/// Whether it ends its side now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    NotYet,
+    End,
+    Reset,
+}
+
 /// The socket.
-pub(crate) struct Socket {
+pub(crate) struct Socket<C> {
     pub(crate) id: ConnId,
-    client: Client,
+    pub(crate) client: C,
     /// Bytes that the server can read.
     inbox: Vec<u8>,
     input: Input,
@@ -45,8 +78,8 @@ enum Output {
     Ended,
 }
 
-impl Socket {
-    pub(crate) fn new(id: ConnId, client: Client) -> Self {
+impl<C: Talker> Socket<C> {
+    pub(crate) fn new(id: ConnId, client: C) -> Self {
         Self {
             id,
             client,
@@ -222,7 +255,7 @@ impl Socket {
     }
 
     /// The server closes the socket.
-    pub(crate) fn closed(mut self, how: CloseHow) -> Client {
+    pub(crate) fn closed(mut self, how: CloseHow) -> C {
         let lost = !self.inbox.is_empty() || how == CloseHow::Reset;
         self.client.was_closed(lost && self.input != Input::Broken);
         self.client
@@ -243,7 +276,7 @@ impl Socket {
     }
 }
 
-impl fmt::Debug for Socket {
+impl<C: fmt::Debug> fmt::Debug for Socket<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket")
             .field("id", &self.id)
