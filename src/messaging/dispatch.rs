@@ -8,16 +8,17 @@ use corewire_protocol::native::{
     Extent, Hello, Malformed, Publish, Reply, Request, Subject, Subscribe, Target, TopicName,
 };
 
-use crate::engine::{Context, Message};
+use crate::engine::{Context, Effects, Message};
 
 use super::client::{Author, ClientKey, Expiry, Stage, Subscribed, Told, Welcoming};
 use super::delivery::{DeliveryCredit, InForce};
-use super::handler::{Bye, MessagingHandler, pubbed, too_many_topics, warn};
+use super::handler::{Bye, MessagingHandler, pubbed, warn};
 use super::hub::Outgoing;
 use super::identity::User;
 use super::mail::{Letter, Mail, PublishRequest};
 use super::patterns::Asked;
 use super::publication::Draft;
+use super::refusal::{ended_before_it_began, refused, too_many_topics};
 use super::topic::{Answer, Wanted};
 
 /// Commands in one message.
@@ -125,7 +126,7 @@ impl MessagingHandler {
                     }
                 }
                 Command::Unsubscribe(unsubscribe) => {
-                    let result = self.unsubscribe(key, unsubscribe.s);
+                    let result = self.unsubscribe(key, unsubscribe.s, context.effects());
                     self.answer(key, (id, "unsub"), result, context);
                 }
                 Command::Publish(publish) => {
@@ -167,7 +168,11 @@ impl MessagingHandler {
         match (id, result) {
             (Some(id), result) => {
                 let reply = result.unwrap_or_else(Reply::Error);
-                // A connection that is closing needs no answer.
+                // What came from other cores was true before: an `unsub` must not seem to come
+                // before the `sub` that it ends. A connection that is closing needs no answer.
+                for (id, reply) in client.replies.drain(..) {
+                    let _ = self.pen.reply(client.dialect, (id, &reply), context);
+                }
                 let _ = self.pen.reply(client.dialect, (id, &reply), context);
             }
             (None, Ok(_)) => {}
@@ -343,12 +348,27 @@ impl MessagingHandler {
         Ok(subbed.map(Reply::Subbed))
     }
 
-    fn unsubscribe(&mut self, key: ClientKey, s: u64) -> Result<Reply<'static>, Refused> {
+    fn unsubscribe(
+        &mut self,
+        key: ClientKey,
+        s: u64,
+        effects: &mut Effects<Mail>,
+    ) -> Result<Reply<'static>, Refused> {
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
         let Some(subscription) = client.subscriptions.remove(s) else {
             let text = format!("unsub.s: there is no subscription {s}");
             return Err(refused(ErrorCode::BadRequest, text));
         };
+        // The `welcome` that is still to come must not grant what has ended.
+        if let Stage::Welcoming(welcoming) = &mut client.stage {
+            for outcome in &mut welcoming.outcomes {
+                if matches!(outcome, Some(Ok(subbed)) if subbed.s == s) {
+                    *outcome = Some(Err(ended_before_it_began()));
+                }
+            }
+        }
+        let waited = self.hub.stop_waiting(key, subscription);
+        self.tell_clients(waited.into_iter().collect(), effects);
         match subscription.to {
             Subscribed::Topic(topic) => {
                 self.hub.unsubscribe(&mut self.clients, key, topic, s);
@@ -529,12 +549,4 @@ fn unknown_alias(alias: u64) -> Refused {
 /// The client has just gone; nobody will read it.
 fn gone() -> Refused {
     refused(ErrorCode::Internal, "the connection has ended")
-}
-
-fn refused(code: ErrorCode, text: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
-    ErrorReply {
-        code,
-        text: text.into(),
-        retry_ms: None,
-    }
 }

@@ -20,7 +20,7 @@ use super::client::{Client, ClientKey, Clients, Pulse, Stage, Told};
 use super::dispatch::Next;
 use super::fill::Filling;
 use super::home::{Base36, Home};
-use super::hub::{Hub, Outcome, Outgoing};
+use super::hub::{Hub, Outgoing};
 use super::identity::Identity;
 use super::mail::{
     Granted, InterestRequest, Letter, Mail, PatternGranted, PublishRequest, Published,
@@ -29,7 +29,8 @@ use super::mail::{
 use super::options::Options;
 use super::pen::Pen;
 use super::publication::{Draft, Loss, Publication, TopicId};
-use super::topic::Answer;
+use super::refusal::too_many_topics;
+use super::topic::{Answer, Outcome};
 
 /// Loss marks before those that have been taken are looked for.
 const LOSSES_MAX: usize = 1024;
@@ -101,6 +102,14 @@ impl Messaging {
     }
 }
 
+impl Shared {
+    /// The core that orders a topic.
+    fn home_of(&self, topic: &str, cores: usize) -> CoreId {
+        let place = self.seed.hash(topic) % cores as u64;
+        CoreId(u8::try_from(place).unwrap_or(0))
+    }
+}
+
 impl Service for Messaging {
     type Handler = MessagingHandler;
 
@@ -128,7 +137,7 @@ impl MessagingHandler {
             life,
             clients: Clients::with_key(),
             hub: Hub::new(options, &shared.seed),
-            home: Home::new(core.id, cores, node, topics, shared.seed.clone()),
+            home: Home::new(core.id, cores, node, topics, shared.seed.clone(), life),
             pen: Pen::new(counters.unwrap_or_default()),
             requests: 0,
             losses: Map::with_hasher(shared.seed.clone()),
@@ -142,8 +151,7 @@ impl MessagingHandler {
 
     /// The core that orders a topic.
     pub(super) fn home_of(&self, topic: &str) -> CoreId {
-        let place = self.shared.seed.hash(topic) % self.cores as u64;
-        CoreId(u8::try_from(place).unwrap_or(0))
+        self.shared.home_of(topic, self.cores)
     }
 
     fn cores(&self) -> impl Iterator<Item = CoreId> + use<> {
@@ -221,7 +229,9 @@ impl MessagingHandler {
                     let home = self.home_of(&topic);
                     if home == self.core {
                         let outcome = self.home.grant(now, &topic, self.core);
-                        let outcomes = self.hub.granted(&mut self.clients, &topic, &outcome);
+                        let outcomes =
+                            self.hub
+                                .granted(&mut self.clients, &topic, &outcome, effects);
                         self.tell_clients(outcomes, effects);
                     } else {
                         effects.mail(home, Letter::Interest(self.interest(topic)).into());
@@ -280,7 +290,7 @@ impl MessagingHandler {
     }
 
     /// Tells clients what became of their subscriptions.
-    fn tell_clients(&mut self, outcomes: Vec<Outcome>, effects: &mut Effects<Mail>) {
+    pub(super) fn tell_clients(&mut self, outcomes: Vec<Outcome>, effects: &mut Effects<Mail>) {
         for Outcome {
             client: key,
             answer,
@@ -404,7 +414,9 @@ impl MessagingHandler {
                 effects.ready(conn);
             }
         }
-        self.hub.home_restarted(&mut self.clients, core, effects);
+        let (shared, cores) = (Arc::clone(&self.shared), self.cores);
+        let lost = (core, |topic: &str| shared.home_of(topic, cores));
+        self.hub.home_restarted(&mut self.clients, lost, effects);
         for pattern in self.hub.patterns.texts() {
             let request = self.interest(pattern);
             effects.mail(core, Letter::PatternInterest(request).into());
@@ -656,6 +668,11 @@ impl Handler for MessagingHandler {
             Letter::Interest(request) => {
                 let InterestRequest { life, subject } = *request;
                 let outcome = self.home.grant(now, &subject, from);
+                // A mark that lies in the line already does not stand for what comes behind the
+                // answer.
+                if let Ok((id, _)) = &outcome {
+                    self.losses.remove(&(id.alias, from));
+                }
                 let granted = Granted {
                     life,
                     subject,
@@ -666,6 +683,7 @@ impl Handler for MessagingHandler {
             Letter::PatternInterest(request) => {
                 let InterestRequest { life, subject } = *request;
                 let mark = self.home.grant_pattern(&subject, from);
+                self.losses.retain(|(_, core), _| *core != from);
                 let granted = PatternGranted {
                     life,
                     pattern: subject,
@@ -680,7 +698,9 @@ impl Handler for MessagingHandler {
                 let Granted {
                     subject, outcome, ..
                 } = *granted;
-                let outcomes = self.hub.granted(&mut self.clients, &subject, &outcome);
+                let outcomes = self
+                    .hub
+                    .granted(&mut self.clients, &subject, &outcome, effects);
                 self.tell_clients(outcomes, effects);
             }
             Letter::PatternGranted(granted) if granted.life == self.life => {
@@ -723,14 +743,6 @@ pub(super) fn pubbed(outcome: Result<(Arc<TopicId>, u64), TooManyTopics>) -> Rep
             level: corewire_protocol::native::Level::Memory,
         }),
         Err(TooManyTopics) => Reply::Error(too_many_topics()),
-    }
-}
-
-pub(super) fn too_many_topics() -> ErrorReply<'static> {
-    ErrorReply {
-        code: ErrorCode::Overloaded,
-        text: "topic: the server has as many topics as it may; try again later".into(),
-        retry_ms: Some(1000),
     }
 }
 

@@ -12,6 +12,11 @@ use super::mail::TooManyTopics;
 use super::publication::{Draft, Publication, TopicId};
 use super::trie::Trie;
 
+/// Topics that a core makes before a panic ends its life: far more than it can, and few enough for
+/// the aliases of 100,000 lives on 256 cores to stay below
+/// [`INTEGER_END`](corewire_protocol::native::INTEGER_END).
+const TOPICS_OF_A_LIFE: u64 = 1 << 28;
+
 /// One core's topics. A topic is made by the first who asks for it or publishes in it, and
 /// forgotten when it has had no subscriber and no message for a while. Should it come again, it has
 /// a new epoch: its offsets begin anew.
@@ -27,7 +32,7 @@ pub(super) struct Home {
     patterns: Trie<CoreSet>,
     /// Grows when a core begins or ends to want a pattern.
     generation: u64,
-    /// Topics made so far.
+    /// Topics made so far, and as many as each life of this core before may have made.
     made: u64,
     /// Publications so far, over all topics.
     mark: u64,
@@ -64,6 +69,7 @@ impl Home {
         node: Box<str>,
         (topics_max, idle_ms): (usize, u32),
         seed: Seed,
+        life: u32,
     ) -> Self {
         Self {
             core,
@@ -75,7 +81,7 @@ impl Home {
             patterns: Trie::new(seed.clone()),
             seed,
             generation: 0,
-            made: 0,
+            made: u64::from(life) * TOPICS_OF_A_LIFE,
             mark: 0,
             idle: VecDeque::new(),
         }

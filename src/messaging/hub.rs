@@ -13,16 +13,18 @@ use slotmap::{SlotMap, new_key_type};
 
 use crate::engine::Effects;
 use crate::hash::{Map, Seed, Table};
+use crate::ids::CoreId;
 
-use super::client::{ClientKey, Clients, Subscribed};
+use super::client::{ClientKey, Clients, Subscribed, Subscription};
 use super::delivery::{Alias, Deliveries, Delivery, DeliveryKey, InForce, Of, Standing};
 use super::latest::Latest;
 use super::mail::{Mail, TooManyTopics};
 use super::options::Options;
 use super::patterns::{PatternSubscriber, Patterns};
 use super::publication::{Loss, Publication, TopicId};
+use super::refusal::{ended_before_it_began, refused, too_many_topics};
 use super::tail::Item;
-use super::topic::{Answer, Interest, Life, Topic, Waiting, Wanted};
+use super::topic::{Answer, Interest, Life, Outcome, Topic, Waiting, Wanted};
 
 new_key_type! {
     /// The name of a topic on its core.
@@ -40,6 +42,9 @@ pub(super) struct Hub {
     pub(super) deliveries: Deliveries,
     pairs: Map<(ClientKey, TopicKey), DeliveryKey>,
     pub(super) patterns: Patterns,
+    /// Home cores that have lost their memory, and the generation of patterns in which that was
+    /// last.
+    pub(super) restarts: Map<CoreId, u64>,
     backlog: Backlog,
     /// What home cores are to be told.
     pub(super) outgoing: VecDeque<Outgoing>,
@@ -67,15 +72,6 @@ pub(super) enum Outgoing {
     NoPatternInterest(Box<str>),
 }
 
-/// What became of a subscription, and who is to be told.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) client: ClientKey,
-    pub(super) answer: Answer,
-    pub(super) s: u64,
-    pub(super) result: Result<Subbed<'static>, ErrorReply<'static>>,
-}
-
 impl Hub {
     pub(super) fn new(options: &Options, seed: &Seed) -> Self {
         Self {
@@ -85,6 +81,7 @@ impl Hub {
             deliveries: Deliveries::default(),
             pairs: Map::with_hasher(seed.clone()),
             patterns: Patterns::new(seed),
+            restarts: Map::with_hasher(seed.clone()),
             backlog: Backlog {
                 bytes: 0,
                 bytes_max: options.backlog_budget_bytes as u64,
@@ -149,10 +146,16 @@ impl Hub {
         clients: &mut Clients,
         name: &str,
         outcome: &Result<(Arc<TopicId>, u64), TooManyTopics>,
+        effects: &mut Effects<Mail>,
     ) -> Vec<Outcome> {
-        let Some(key) = self.find(name) else {
+        let Some(mut key) = self.find(name) else {
             return Vec::new();
         };
+        if let (Ok((id, _)), Some(known)) = (outcome, &self.topics[key].id)
+            && known.alias != id.alias
+        {
+            key = self.begin_life(clients, key, effects);
+        }
         let topic = &mut self.topics[key];
         let Interest::Asked(waiting) = std::mem::replace(&mut topic.interest, Interest::None)
         else {
@@ -163,28 +166,21 @@ impl Hub {
             self.identify(key, id, *offset);
         }
         let mut outcomes = Vec::new();
+        let mut resets = false;
         for Waiting {
             client,
             wanted,
             answer,
         } in waiting
         {
-            let Some(of_client) = clients.get_mut(client) else {
+            if !clients.contains_key(client) {
                 continue;
-            };
-            let still = of_client.subscriptions.get(wanted.s).map(|known| known.to);
-            let result = if still != Some(Subscribed::Topic(key)) {
-                Err(error(
-                    ErrorCode::Conflict,
-                    "sub.s: the subscription was ended before it began",
-                ))
-            } else if outcome.is_err() {
-                Err(too_many_topics())
-            } else {
-                self.join(clients, client, key, wanted)
+            }
+            let result = match outcome {
+                Ok(_) => self.join(clients, client, key, wanted),
+                Err(TooManyTopics) => Err(too_many_topics()),
             };
             if result.is_err()
-                && still == Some(Subscribed::Topic(key))
                 && let Some(of_client) = clients.get_mut(client)
             {
                 of_client.subscriptions.remove(wanted.s);
@@ -194,6 +190,7 @@ impl Hub {
                 && let Some(delivery) = self.delivery_mut(client, key)
             {
                 delivery.alias = Alias::UnknownAfterLoss;
+                resets = true;
             }
             outcomes.push(Outcome {
                 client,
@@ -202,8 +199,38 @@ impl Hub {
                 result,
             });
         }
+        // Told at once: there may be no message for long.
+        if resets {
+            self.wake(clients, key, effects);
+        }
         self.tidy_topic(key);
         outcomes
+    }
+
+    /// A client wants no more what home cores were asked for. Returns what it is to be told, if it
+    /// waits for their answer.
+    pub(super) fn stop_waiting(
+        &mut self,
+        client: ClientKey,
+        subscription: Subscription,
+    ) -> Option<Outcome> {
+        let waiting = match subscription.to {
+            Subscribed::Topic(key) => match &mut self.topics.get_mut(key)?.interest {
+                Interest::Asked(waiting) => waiting,
+                Interest::None | Interest::Granted => return None,
+            },
+            Subscribed::Pattern(key) => self.patterns.waiting(key)?,
+        };
+        let s = subscription.s;
+        let is_it = |known: &Waiting| known.client == client && known.wanted.s == s;
+        let place = waiting.iter().position(is_it)?;
+        let answer = waiting.remove(place).answer;
+        (answer != Answer::Reset).then(|| Outcome {
+            client,
+            answer,
+            s,
+            result: Err(ended_before_it_began()),
+        })
     }
 
     /// A client wants a topic no more.
@@ -222,13 +249,19 @@ impl Hub {
             delivery.exact -= 1;
             let (exact, none) = (delivery.exact, delivery.subscriptions.is_empty());
             self.topics[key].exact -= 1;
-            if none {
-                self.drop_delivery(clients, delivery_key);
-            } else if exact == 0
+            // Only patterns ask for it now, or nobody.
+            if exact == 0
                 && let Some(of_client) = clients.get_mut(client)
             {
                 of_client.by_pattern += 1;
             }
+            if none {
+                self.drop_delivery(clients, delivery_key);
+            }
+        }
+        // What was before a restart of its home core may still be on its way.
+        if !self.restarts.is_empty() {
+            self.stop_serving(clients, client, s);
         }
         self.tidy_topic(key);
     }
@@ -246,19 +279,7 @@ impl Hub {
         if let Some(text) = self.patterns.leave(key, client, s) {
             self.outgoing.push_back(Outgoing::NoPatternInterest(text));
         }
-        let mut next = clients.get(client).and_then(|of| of.deliveries.first());
-        while let Some(delivery_key) = next {
-            next = self.deliveries.next(delivery_key, Of::Own);
-            let Some(delivery) = self.deliveries.get_mut(delivery_key) else {
-                break;
-            };
-            let topic = delivery.topic;
-            delivery.subscriptions.retain(|&other| other != s);
-            if delivery.subscriptions.is_empty() {
-                self.drop_delivery(clients, delivery_key);
-                self.tidy_topic(topic);
-            }
-        }
+        self.stop_serving(clients, client, s);
     }
 
     // ── Clients ──
@@ -275,7 +296,10 @@ impl Hub {
                 .get(key)
                 .map_or(0, |delivery| delivery.exact);
             if let Some(topic) = self.drop_delivery(clients, key) {
-                self.topics[topic].exact -= exact;
+                let topic_of_it = &mut self.topics[topic];
+                if topic_of_it.life == Life::Going {
+                    topic_of_it.exact -= exact;
+                }
                 self.tidy_topic(topic);
             }
         }
@@ -403,10 +427,7 @@ impl Hub {
                 let key = match known {
                     // Asked for as well, and found by a pattern first.
                     Some(key) if self.topics[key].id.is_none() => key,
-                    Some(old) => {
-                        self.end_life(clients, old, effects);
-                        self.add(&id.name)
-                    }
+                    Some(old) => self.begin_life(clients, old, effects),
                     None if self.topics.len() >= self.topics_max => return None,
                     None => self.add(&id.name),
                 };
@@ -439,7 +460,14 @@ impl Hub {
             return;
         }
         topic.generation = generation;
-        for PatternSubscriber { client, wanted } in self.patterns.subscribers(&topic.name) {
+        let home = topic.id.as_ref().map(|id| id.home);
+        let restart = home.and_then(|home| self.restarts.get(&home).copied());
+        for PatternSubscriber {
+            client,
+            wanted,
+            since,
+        } in self.patterns.subscribers(&topic.name)
+        {
             if let Some(delivery) = self.delivery_mut(client, key) {
                 if !delivery.subscriptions.contains(&wanted.s) {
                     delivery.subscriptions.push(wanted.s);
@@ -450,6 +478,9 @@ impl Hub {
                 let delivery = self.deliver(clients, client, key, wanted);
                 if let Some(delivery) = self.deliveries.get_mut(delivery) {
                     delivery.subscriptions.push(wanted.s);
+                    if restart.is_some_and(|restart| since < restart) {
+                        delivery.alias = Alias::UnknownAfterLoss;
+                    }
                 }
                 if let Some(of_client) = clients.get_mut(client) {
                     of_client.by_pattern += 1;
@@ -503,20 +534,20 @@ impl Hub {
             None => self.deliver(clients, client, key, wanted),
             Some(&known) => {
                 let Some(delivery) = self.deliveries.get(known) else {
-                    return Err(error(ErrorCode::Internal, "a delivery is missing"));
+                    return Err(refused(ErrorCode::Internal, "a delivery is missing"));
                 };
                 let other = wanted
                     .policy
                     .is_some_and(|policy| policy != delivery.policy);
                 if other || wanted.credit.is_some() {
-                    return Err(error(
+                    return Err(refused(
                         ErrorCode::Already,
                         "sub.policy, sub.credit: another subscription of this connection gets this topic \
                          already; leave them out to share what is in force there",
                     ));
                 }
                 if delivery.subscriptions.contains(&wanted.s) {
-                    return Err(error(
+                    return Err(refused(
                         ErrorCode::Already,
                         "sub.s: subscribed to this topic already",
                     ));
@@ -532,7 +563,7 @@ impl Hub {
         let topic = &mut self.topics[key];
         topic.exact += 1;
         let (Some(delivery), Some(id)) = (self.deliveries.get_mut(delivery_key), &topic.id) else {
-            return Err(error(ErrorCode::Internal, "a delivery is missing"));
+            return Err(refused(ErrorCode::Internal, "a delivery is missing"));
         };
         delivery.exact += 1;
         delivery.subscriptions.push(wanted.s);
@@ -596,7 +627,7 @@ impl Hub {
         if let Some(of_client) = clients.get_mut(client) {
             self.deliveries
                 .unlink(&mut of_client.deliveries, key, Of::Own);
-            of_client.by_pattern -= usize::from(exact == 0 && of_client.by_pattern > 0);
+            of_client.by_pattern -= usize::from(exact == 0);
             if standing == Standing::Behind {
                 self.deliveries.unlink(&mut of_client.behind, key, Of::Line);
             }
@@ -720,7 +751,7 @@ impl Hub {
     }
 
     /// Ends the interest that nobody has any more, and forgets a topic without deliveries.
-    fn tidy_topic(&mut self, key: TopicKey) {
+    pub(super) fn tidy_topic(&mut self, key: TopicKey) {
         let Some(topic) = self.topics.get_mut(key) else {
             return;
         };
@@ -760,19 +791,3 @@ impl Hub {
 
 /// Messages remembered by age before those that are gone are looked for.
 const AGES_MAX: usize = 1 << 20;
-
-fn too_many_topics() -> ErrorReply<'static> {
-    ErrorReply {
-        code: ErrorCode::Overloaded,
-        text: "topic: the server has as many topics as it may; try again later".into(),
-        retry_ms: Some(1000),
-    }
-}
-
-fn error(code: ErrorCode, text: &'static str) -> ErrorReply<'static> {
-    ErrorReply {
-        code,
-        text: text.into(),
-        retry_ms: None,
-    }
-}

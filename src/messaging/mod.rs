@@ -37,6 +37,7 @@ mod options;
 mod patterns;
 mod pen;
 mod publication;
+mod refusal;
 mod restart;
 mod tail;
 mod topic;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use corewire_protocol::native::{ErrorCode, ErrorReply, Subbed, SubbedTo};
+use corewire_protocol::native::{Subbed, SubbedTo};
 use slotmap::SlotMap;
 
 use crate::hash::{Map, Seed};
@@ -11,8 +11,8 @@ use crate::ids::CoreId;
 use super::client::{ClientKey, Clients, Subscribed};
 use super::core_set::CoreSet;
 use super::home::Base36;
-use super::hub::{Outcome, PatternKey};
-use super::topic::{Answer, Waiting, Wanted};
+use super::hub::PatternKey;
+use super::topic::{Answer, Outcome, Waiting, Wanted};
 use super::trie::Trie;
 
 /// All of them. A pattern is in force when every home core has granted it.
@@ -46,6 +46,8 @@ enum State {
 pub(super) struct PatternSubscriber {
     pub(super) client: ClientKey,
     pub(super) wanted: Wanted,
+    /// The generation of patterns in which it came.
+    pub(super) since: u64,
 }
 
 /// What a subscription to a pattern has led to.
@@ -95,9 +97,11 @@ impl Patterns {
                         Asked::Waits
                     }
                     State::InForce => {
-                        pattern
-                            .subscribers
-                            .push(PatternSubscriber { client, wanted });
+                        pattern.subscribers.push(PatternSubscriber {
+                            client,
+                            wanted,
+                            since: self.generation,
+                        });
                         self.generation += 1;
                         Asked::Subscribed(pattern.subbed(wanted))
                     }
@@ -153,22 +157,15 @@ impl Patterns {
             answer,
         } in waiting
         {
-            let Some(of_client) = clients.get(client) else {
+            if !clients.contains_key(client) {
                 continue;
-            };
-            let known = of_client.subscriptions.get(wanted.s).map(|known| known.to);
-            let result = if known == Some(Subscribed::Pattern(key)) {
-                pattern
-                    .subscribers
-                    .push(PatternSubscriber { client, wanted });
-                Ok(pattern.subbed(wanted))
-            } else {
-                Err(ErrorReply {
-                    code: ErrorCode::Conflict,
-                    text: "sub.s: the subscription was ended before it began".into(),
-                    retry_ms: None,
-                })
-            };
+            }
+            pattern.subscribers.push(PatternSubscriber {
+                client,
+                wanted,
+                since: self.generation,
+            });
+            let result = Ok(pattern.subbed(wanted));
             outcomes.push(Outcome {
                 client,
                 answer,
@@ -181,6 +178,14 @@ impl Patterns {
         // Those who waited may have left meanwhile.
         let deserted = self.remove_if_deserted(key);
         (outcomes, deserted)
+    }
+
+    /// Who waits until a pattern is in force, unless it is.
+    pub(super) fn waiting(&mut self, key: PatternKey) -> Option<&mut Vec<Waiting>> {
+        match &mut self.patterns.get_mut(key)?.state {
+            State::Asked(_, waiting) => Some(waiting),
+            State::InForce => None,
+        }
     }
 
     /// A client wants a pattern no more, or has gone. Returns the pattern if nobody wants it.

@@ -4,6 +4,7 @@ use crate::engine::Effects;
 use crate::ids::CoreId;
 
 use super::client::{ClientKey, Clients, Subscribed};
+use super::delivery::Of;
 use super::hub::{Hub, Outgoing, TopicKey};
 use super::mail::Mail;
 use super::topic::{Answer, Interest, Life, Waiting, Wanted};
@@ -14,40 +15,40 @@ impl Hub {
     pub(super) fn home_restarted(
         &mut self,
         clients: &mut Clients,
-        home: CoreId,
+        (home, home_of): (CoreId, impl Fn(&str) -> CoreId),
         effects: &mut Effects<Mail>,
     ) {
+        // Until it has granted the patterns anew, it sends nothing that they match.
+        self.restarts.insert(home, self.patterns.generation());
+        // What it was asked for may be lost, too.
         let homeless: Vec<TopicKey> = self
             .topics
             .iter()
-            .filter(|(_, topic)| topic.id.as_ref().is_some_and(|id| id.home == home))
+            .filter(|(_, topic)| topic.life == Life::Going && home_of(&topic.name) == home)
             .map(|(key, _)| key)
             .collect();
         for old in homeless {
-            let exact = self.exact(clients, old);
-            let asked = match &mut self.topics[old].interest {
-                Interest::Asked(waiting) => std::mem::take(waiting),
-                Interest::None | Interest::Granted => Vec::new(),
-            };
-            let name = self.topics[old].name.clone();
-            self.end_life(clients, old, effects);
-            let resets = exact.into_iter().map(|(client, wanted)| Waiting {
-                client,
-                wanted,
-                answer: Answer::Reset,
-            });
-            let waiting: Vec<Waiting> = resets.chain(asked).collect();
+            let mut waiting: Vec<Waiting> = self
+                .exact(clients, old)
+                .into_iter()
+                .map(|(client, wanted)| Waiting {
+                    client,
+                    wanted,
+                    answer: Answer::Reset,
+                })
+                .collect();
+            let new = self.begin_life(clients, old, effects);
+            for Waiting { client, wanted, .. } in &waiting {
+                move_subscription(clients, *client, wanted.s, new);
+            }
+            if let Interest::Asked(others) = &mut self.topics[new].interest {
+                waiting.append(others);
+            }
             if waiting.is_empty() {
+                self.remove(new);
                 continue;
             }
-            let new = self.add(&name);
-            for Waiting { client, wanted, .. } in &waiting {
-                if let Some(of_client) = clients.get_mut(*client) {
-                    of_client.subscriptions.remove(wanted.s);
-                    let to = Subscribed::Topic(new);
-                    of_client.subscriptions.insert((wanted.s, to).into());
-                }
-            }
+            let name = self.topics[new].name.clone();
             self.topics[new].interest = Interest::Asked(waiting);
             self.outgoing.push_back(Outgoing::Interest(name));
         }
@@ -79,6 +80,44 @@ impl Hub {
         all
     }
 
+    /// No delivery is for this subscription any more.
+    pub(super) fn stop_serving(&mut self, clients: &mut Clients, client: ClientKey, s: u64) {
+        let mut next = clients.get(client).and_then(|of| of.deliveries.first());
+        while let Some(delivery_key) = next {
+            next = self.deliveries.next(delivery_key, Of::Own);
+            let Some(delivery) = self.deliveries.get_mut(delivery_key) else {
+                break;
+            };
+            let topic = delivery.topic;
+            delivery.subscriptions.retain(|&other| other != s);
+            if delivery.subscriptions.is_empty() {
+                self.drop_delivery(clients, delivery_key);
+                self.tidy_topic(topic);
+            }
+        }
+    }
+
+    /// Nothing comes any more under the alias of a topic: its home core has given it another one.
+    /// Whoever waits for its home core's answer waits for it under its next alias.
+    pub(super) fn begin_life(
+        &mut self,
+        clients: &mut Clients,
+        old: TopicKey,
+        effects: &mut Effects<Mail>,
+    ) -> TopicKey {
+        let name = self.topics[old].name.clone();
+        let interest = std::mem::replace(&mut self.topics[old].interest, Interest::None);
+        self.end_life(clients, old, effects);
+        let new = self.add(&name);
+        if let Interest::Asked(waiting) = interest {
+            for Waiting { client, wanted, .. } in &waiting {
+                move_subscription(clients, *client, wanted.s, new);
+            }
+            self.topics[new].interest = Interest::Asked(waiting);
+        }
+        new
+    }
+
     /// Nothing comes any more under this alias. What waits is still sent.
     pub(super) fn end_life(
         &mut self,
@@ -95,5 +134,14 @@ impl Hub {
         if self.topics[key].deliveries == 0 {
             self.remove(key);
         }
+    }
+}
+
+/// A client's subscription is to a topic under its next alias.
+fn move_subscription(clients: &mut Clients, client: ClientKey, s: u64, to: TopicKey) {
+    if let Some(client) = clients.get_mut(client) {
+        client.subscriptions.remove(s);
+        let to = Subscribed::Topic(to);
+        client.subscriptions.insert((s, to).into());
     }
 }

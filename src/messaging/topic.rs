@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use corewire_protocol::native::{ErrorReply, Subbed};
+
 use super::client::ClientKey;
 use super::delivery::{InForce, List};
 use super::latest::Latest;
@@ -78,6 +80,15 @@ pub(super) enum Answer {
     Welcome(usize),
     /// By a `reset`: it had the subscription before its home core lost its memory.
     Reset,
+}
+
+/// What became of a subscription, and who is to be told.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) client: ClientKey,
+    pub(super) answer: Answer,
+    pub(super) s: u64,
+    pub(super) result: Result<Subbed<'static>, ErrorReply<'static>>,
 }
 
 impl Topic {

@@ -1,0 +1,31 @@
+//! Why commands are refused, where several places have the same reason.
+
+use std::borrow::Cow;
+
+use corewire_protocol::native::{ErrorCode, ErrorReply};
+
+/// A refusal that no time will change.
+pub(super) fn refused(code: ErrorCode, text: impl Into<Cow<'static, str>>) -> ErrorReply<'static> {
+    ErrorReply {
+        code,
+        text: text.into(),
+        retry_ms: None,
+    }
+}
+
+/// A core has as many topics as it may.
+pub(super) fn too_many_topics() -> ErrorReply<'static> {
+    ErrorReply {
+        code: ErrorCode::Overloaded,
+        text: "topic: the server has as many topics as it may; try again later".into(),
+        retry_ms: Some(1000),
+    }
+}
+
+/// The reply to a `sub` that an `unsub` has overtaken.
+pub(super) fn ended_before_it_began() -> ErrorReply<'static> {
+    refused(
+        ErrorCode::Conflict,
+        "sub.s: the subscription was ended before it began",
+    )
+}
