@@ -5,10 +5,16 @@ export RUSTDOCFLAGS = -Dwarnings
 export UWS_DIR
 
 .PHONY: test tools fmt lint doc unit loom interop release autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
-        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize
+        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate
 
 test: tools fmt lint doc unit loom benchmarks planted-apply fuzz-replay fuzz-ci interop icount autobahn-ci
 	@echo "make test: all steps passed"
+
+# The messaging layer in a simulation, with SEEDS fresh seeds for each plan of
+# tests/topics_sim/main.rs; PLAN, SEED and SEEDS=1 run one again, and TRACE=c3 prints a client's words.
+simulate:
+	PLAN=$(PLAN) SEED=$(SEED) SEEDS=$(SEEDS) TRACE=$(TRACE) \
+		cargo test --locked --test topics_sim -- --ignored --exact simulate --nocapture
 
 # What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
 # curl as clients, valgrind to count instructions.

@@ -22,6 +22,7 @@ pub mod process;
 pub mod random;
 pub mod receiver;
 pub mod served;
+pub mod sim;
 pub mod system;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,322 @@
+//! What all witnesses say together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use corewire_protocol::native::{Echo, Subject, TopicName};
+
+use super::anomaly::{Anomaly, Kind};
+use super::delivery::{Delivery, State, What};
+use super::witness::{Fate, Moment, Outcome, Published, Subscription, Witness};
+
+/// Whatever is wrong with what the witnesses say. `ends` are what else is known of topics: an
+/// epoch, and the offset of the last message that any witness can have been sent.
+///
+/// The time that it takes grows with what was said and heard, times its logarithm.
+#[must_use]
+pub fn judge(witnesses: &[Witness], ends: &[(Box<str>, u64)]) -> Vec<Anomaly> {
+    let mut court = Court::default();
+    for (number, witness) in witnesses.iter().enumerate() {
+        court.swear_in(number, witness);
+    }
+    for witness in witnesses {
+        court.hear(witness);
+    }
+    for (epoch, end) in ends {
+        if let Some(life) = court.lives.get_mut(&**epoch) {
+            life.end = life.end.max(*end);
+            life.is_end_known = true;
+        }
+    }
+    court.look_for_last_values();
+    for (number, witness) in witnesses.iter().enumerate() {
+        court.judge(number, witness);
+    }
+    court.found
+}
+
+/// All that is known.
+#[derive(Default)]
+struct Court<'w> {
+    messages: BTreeMap<&'w str, Message<'w>>,
+    lives: BTreeMap<&'w str, Life<'w>>,
+    found: Vec<Anomaly>,
+}
+
+/// A message, and where it is.
+struct Message<'w> {
+    published: &'w Published,
+    witness: usize,
+    place: Option<(&'w str, u64)>,
+}
+
+/// One life of a topic: what stands where.
+#[derive(Default)]
+struct Life<'w> {
+    topic: &'w str,
+    log: BTreeMap<u64, &'w str>,
+    /// The highest offset that is known.
+    end: u64,
+    /// Whether there is none beyond.
+    is_end_known: bool,
+    /// Offsets of messages that are known to be the newest of their key.
+    newest: BTreeSet<u64>,
+    /// When each message was sent, the last first, and the lowest offset of all that were sent then
+    /// or later.
+    lowest_since: Vec<(Moment, u64)>,
+}
+
+impl<'w> Court<'w> {
+    // ── What there is ──
+
+    fn swear_in(&mut self, number: usize, witness: &'w Witness) {
+        for published in &witness.published {
+            let message = Message {
+                published,
+                witness: number,
+                place: None,
+            };
+            let before = self.messages.insert(&published.identity, message);
+            assert!(
+                before.is_none(),
+                "two messages with the identity {}",
+                published.identity
+            );
+        }
+        self.found.extend(witness.found.iter().map(|anomaly| {
+            Anomaly::new(anomaly.kind, format!("{}: {}", witness.name, anomaly.text))
+        }));
+    }
+
+    fn hear(&mut self, witness: &'w Witness) {
+        let who = &*witness.name;
+        for published in &witness.published {
+            if let Outcome::Placed { epoch, offset, .. } = &published.outcome {
+                let what = (&*published.identity, &*published.topic);
+                self.place(who, what, (&**epoch, *offset));
+            }
+        }
+        for delivery in &witness.deliveries {
+            for span in &delivery.spans {
+                if let What::Message(identity) = &span.what {
+                    let what = (&**identity, &*delivery.topic);
+                    self.place(who, what, (&*delivery.epoch, span.to));
+                }
+            }
+        }
+    }
+
+    /// Puts a message where somebody says that it is.
+    fn place(&mut self, who: &str, (identity, topic): (&'w str, &'w str), at: (&'w str, u64)) {
+        let (epoch, offset) = at;
+        let life = self.lives.entry(epoch).or_default();
+        if life.topic.is_empty() {
+            life.topic = topic;
+        }
+        let text = format!("{who}: {identity} at {offset} of {topic} ({epoch})");
+        let Some(message) = self.messages.get_mut(identity) else {
+            self.found.push(Anomaly::new(Kind::Phantom, text));
+            return;
+        };
+        if *message.published.topic != *topic || life.topic != topic {
+            self.found.push(Anomaly::new(Kind::Phantom, text));
+            return;
+        }
+        match message.place {
+            None => message.place = Some(at),
+            Some(known) if known == at => return,
+            Some(known) => {
+                let text = format!("{text}, and at {known:?}");
+                self.found.push(Anomaly::new(Kind::Duplicate, text));
+                return;
+            }
+        }
+        life.end = life.end.max(offset);
+        if let Some(other) = life.log.insert(offset, identity) {
+            let text = format!("{text}, and {other}");
+            self.found
+                .push(Anomaly::new(Kind::InconsistentOffsets, text));
+        }
+    }
+
+    fn look_for_last_values(&mut self) {
+        for life in self.lives.values_mut() {
+            let mut keys = BTreeSet::new();
+            // Of what nobody knows nobody knows the key.
+            let mut next = life.is_end_known.then_some(life.end);
+            for (&offset, identity) in life.log.iter().rev() {
+                let message = &self.messages[identity];
+                next = next.filter(|&next| next == offset);
+                if next.is_some() && keys.insert(&*message.published.key) {
+                    life.newest.insert(offset);
+                }
+                next = next.map(|next| next - 1);
+                life.lowest_since.push((message.published.sent, offset));
+            }
+            life.lowest_since.sort_unstable();
+            life.lowest_since.reverse();
+            let mut lowest = u64::MAX;
+            for (_, offset) in &mut life.lowest_since {
+                lowest = lowest.min(*offset);
+                *offset = lowest;
+            }
+        }
+    }
+
+    // ── What is wrong with it ──
+
+    fn judge(&mut self, number: usize, witness: &Witness) {
+        self.judge_order(witness);
+        for delivery in &witness.deliveries {
+            self.judge_delivery(number, witness, delivery);
+        }
+        for subscription in &witness.subscriptions {
+            self.judge_subscription(witness, subscription);
+        }
+        if witness.fate == Fate::Quiet {
+            for (id, asked) in &witness.commands {
+                if asked.replies == 0 {
+                    let text = format!("{:?}, with the id {id}", asked.what);
+                    self.accuse(witness, Kind::Unanswered, &text);
+                }
+            }
+        }
+    }
+
+    /// What one connection publishes in a topic stands there in its order (P2).
+    fn judge_order(&mut self, witness: &Witness) {
+        let mut last = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for published in &witness.published {
+            let Some((epoch, offset)) = self.messages[&*published.identity].place else {
+                continue;
+            };
+            if let Some(before) = last.insert(epoch, offset)
+                && before > offset
+            {
+                wrong.push(format!(
+                    "{} of {} at {offset}, and the one before it at {before}",
+                    published.identity, published.topic
+                ));
+            }
+        }
+        for text in wrong {
+            self.accuse(witness, Kind::ExternalNonmonotonic, &text);
+        }
+    }
+
+    fn judge_delivery(&mut self, number: usize, witness: &Witness, delivery: &Delivery) {
+        let Some(life) = self.lives.get(&*delivery.epoch) else {
+            return;
+        };
+        let mut wrong = Vec::new();
+        for span in &delivery.spans {
+            let all = life.log.range(span.from..=span.to);
+            let mut messages = all.map(|(offset, identity)| (offset, &self.messages[identity]));
+            let is_own = |message: &Message<'_>| {
+                message.witness == number && message.published.echo == Echo::No
+            };
+            let kind = match &span.what {
+                What::Message(_) if messages.all(|(_, message)| !is_own(message)) => None,
+                What::Message(_) => Some(Kind::Phantom),
+                What::Own if messages.all(|(_, message)| is_own(message)) => None,
+                What::Gap if span.to <= life.end || !life.is_end_known => None,
+                What::Own | What::Gap => Some(Kind::FalseAccount),
+                What::Conflated => {
+                    let newest = life.newest.range(span.from..=span.to).next();
+                    newest.map(|_| Kind::StaleValue)
+                }
+                What::Skipped => {
+                    let told = |message: &Message<'_>| {
+                        matches!(message.published.outcome, Outcome::Placed { .. })
+                    };
+                    Some(match messages.find(|(_, message)| told(message)) {
+                        Some(_) => Kind::LostWrite,
+                        None => Kind::InternalSkip,
+                    })
+                }
+            };
+            wrong.extend(kind.map(|kind| delivery.anomaly(kind, &format!("{span:?}"))));
+        }
+        if witness.fate == Fate::Quiet
+            && delivery.state == State::Open
+            && delivery.cursor < life.end
+        {
+            let text = format!("it has come to {}", life.end);
+            wrong.push(delivery.anomaly(Kind::Unobserved, &text));
+        }
+        for Anomaly { kind, text } in wrong {
+            self.accuse(witness, kind, &text);
+        }
+    }
+
+    /// A subscription covers what is published after its client was told that it is granted.
+    fn judge_subscription(&mut self, witness: &Witness, subscription: &Subscription) {
+        let Some(granted) = &subscription.granted else {
+            return;
+        };
+        let mut wrong = Vec::new();
+        if let Some((epoch, from)) = &granted.from
+            && let Some(life) = self.lives.get(&**epoch)
+        {
+            let since = life.sent_after(granted.heard);
+            if let Some(lowest) = since.filter(|lowest| lowest <= from) {
+                wrong.push(format!(
+                    "{} begins behind {from}, and {lowest} was published later",
+                    subscription.subject
+                ));
+            }
+        }
+        for text in wrong {
+            self.accuse(witness, Kind::FalseAccount, &text);
+        }
+        if witness.fate != Fate::Quiet || subscription.ended {
+            return;
+        }
+        let subject = Subject::parse(&subscription.subject);
+        let mut missing = Vec::new();
+        for (epoch, life) in &self.lives {
+            let matches = match subject {
+                Ok(Subject::Topic(name)) => &*name == life.topic,
+                Ok(Subject::Pattern(pattern)) => {
+                    TopicName::parse(life.topic).is_ok_and(|name| pattern.matches(name))
+                }
+                Err(_) => false,
+            };
+            let Some(first) = life.sent_after(granted.heard).filter(|_| matches) else {
+                continue;
+            };
+            let has_it = witness.deliveries.iter().any(|delivery| {
+                *delivery.epoch == **epoch
+                    && (delivery.start < first || delivery.state == State::Reset)
+            });
+            let excused = witness
+                .deliveries
+                .iter()
+                .any(|delivery| &*delivery.topic == life.topic && delivery.state == State::Reset);
+            if !has_it && !excused {
+                missing.push(format!(
+                    "{} does not bring {} ({epoch}) from {first} on",
+                    subscription.subject, life.topic
+                ));
+            }
+        }
+        for text in missing {
+            self.accuse(witness, Kind::Unobserved, &text);
+        }
+    }
+
+    fn accuse(&mut self, witness: &Witness, kind: Kind, text: &str) {
+        let text = format!("{}: {text}", witness.name);
+        self.found.push(Anomaly::new(kind, text));
+    }
+}
+
+impl Life<'_> {
+    /// The lowest offset of all messages that were sent after a moment.
+    fn sent_after(&self, moment: Moment) -> Option<u64> {
+        let later = self
+            .lowest_since
+            .partition_point(|(sent, _)| *sent > moment);
+        later.checked_sub(1).map(|place| self.lowest_since[place].1)
+    }
+}

@@ -1,0 +1,420 @@
+//! What one connection said and heard.
+
+use std::collections::BTreeMap;
+
+use corewire_protocol::native::{
+    Command, Data, Echo, PolicyMode, Position, Publish, Push, Reply, Request, ServerWord, Subbed,
+    SubbedTo, Subscribe, Target, TopicAlias,
+};
+
+use super::anomaly::{Anomaly, Kind};
+use super::delivery::{Delivery, State, What};
+
+/// A moment of the clock that all witnesses share.
+pub type Moment = u64;
+
+/// The witness of one connection: it is told every command when it is sent, and every word of the
+/// server's when it has come. What is wrong by itself it notes at once; the rest is for
+/// [`judge`](super::judge).
+#[derive(Debug)]
+pub struct Witness {
+    /// For people.
+    pub name: Box<str>,
+    /// The publications, in the order in which they were sent.
+    pub published: Vec<Published>,
+    pub(super) commands: BTreeMap<u64, Asked>,
+    pub(super) subscriptions: Vec<Subscription>,
+    /// All deliveries that there ever were.
+    pub deliveries: Vec<Delivery>,
+    by_alias: BTreeMap<u64, usize>,
+    pub(super) found: Vec<Anomaly>,
+    pub(super) fate: Fate,
+}
+
+/// A publication.
+#[derive(Debug)]
+pub struct Published {
+    /// What tells it from all other messages: its data up to the first space.
+    pub identity: Box<str>,
+    /// The topic's name.
+    pub topic: Box<str>,
+    /// Its key; "" is one, too.
+    pub key: Box<str>,
+    /// Whether its publisher gets it, too.
+    pub echo: Echo,
+    /// When it was sent.
+    pub sent: Moment,
+    /// What the server has answered.
+    pub outcome: Outcome,
+}
+
+/// What the server has answered to a publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: it may be there or not.
+    Unknown,
+    /// It is there.
+    Placed {
+        /// The topic's life.
+        epoch: Box<str>,
+        /// Its place.
+        offset: u64,
+        /// When that was heard.
+        heard: Moment,
+    },
+    /// It is not there.
+    Refused,
+}
+
+/// A command with an `id`.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) what: Question,
+    pub(super) replies: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Question {
+    Hello(Vec<usize>),
+    Subscription(usize),
+    Unsubscription(u64),
+    Publication(usize),
+    Other,
+}
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) s: u64,
+    pub(super) subject: Box<str>,
+    /// When it was granted, and from which life and offset on if it is to one topic.
+    pub(super) granted: Option<Granted>,
+    pub(super) mode: PolicyMode,
+    pub(super) ended: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) heard: Moment,
+    pub(super) from: Option<(Box<str>, u64)>,
+}
+
+/// What became of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Alive,
+    /// It has been sent all that there is for it.
+    Quiet,
+    Ended,
+}
+
+/// What tells a message from all others: its data, read as text, up to the first space.
+///
+/// # Panics
+///
+/// If the bytes are no text.
+#[must_use]
+pub fn identity(data: &Data<'_>) -> Box<str> {
+    let text = match data {
+        Data::Json(text) => text.trim_matches('"'),
+        Data::Text(text) => text,
+        Data::Bytes(bytes) => str::from_utf8(bytes).expect("the identity of a message is text"),
+    };
+    text.split(' ').next().unwrap_or_default().into()
+}
+
+impl Witness {
+    /// Of a connection that is about to say hello.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            published: Vec::new(),
+            commands: BTreeMap::new(),
+            subscriptions: Vec::new(),
+            deliveries: Vec::new(),
+            by_alias: BTreeMap::new(),
+            found: Vec::new(),
+            fate: Fate::Alive,
+        }
+    }
+
+    /// The connection has ended: what has not come by now does not come any more.
+    pub fn ended(&mut self) {
+        self.fate = Fate::Ended;
+    }
+
+    /// The connection takes all it is sent, has all the credit that it needs, and nothing has come
+    /// for so long that nothing more is to come.
+    pub fn quiet(&mut self) {
+        if self.fate == Fate::Alive {
+            self.fate = Fate::Quiet;
+        }
+    }
+
+    /// Whether the connection is still there.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.fate != Fate::Ended
+    }
+
+    /// The topic that has this alias on this connection.
+    #[must_use]
+    pub fn topic_of(&self, t: u64) -> Option<&str> {
+        let delivery = &self.deliveries[*self.by_alias.get(&t)?];
+        Some(&delivery.topic)
+    }
+
+    /// The aliases that are known.
+    pub fn aliases(&self) -> impl Iterator<Item = u64> {
+        self.by_alias.keys().copied()
+    }
+
+    // ── What is said ──
+
+    /// A command is sent.
+    ///
+    /// # Panics
+    ///
+    /// If its `id` was used before, or if it is an `unsub` without one, of which nobody can say
+    /// when it takes effect.
+    pub fn says(&mut self, at: Moment, request: &Request<'_>) {
+        let what = match &request.command {
+            Command::Hello(hello) => {
+                let all = hello.subscribe.iter();
+                Question::Hello(all.map(|one| self.asks(one)).collect())
+            }
+            Command::Subscribe(subscribe) => Question::Subscription(self.asks(subscribe)),
+            Command::Unsubscribe(unsubscribe) => {
+                assert!(request.id.is_some(), "an unsub needs an id");
+                Question::Unsubscription(unsubscribe.s)
+            }
+            Command::Publish(publish) => Question::Publication(self.publishes(at, publish)),
+            Command::Auth(_) | Command::Credit(_) | Command::Pong(_) | Command::Bye(_) => {
+                Question::Other
+            }
+        };
+        if let Some(id) = request.id {
+            let before = self.commands.insert(id, Asked { what, replies: 0 });
+            assert!(before.is_none(), "the id {id} was used before");
+        }
+    }
+
+    fn asks(&mut self, subscribe: &Subscribe<'_>) -> usize {
+        self.subscriptions.push(Subscription {
+            s: subscribe.s,
+            subject: (*subscribe.topic).into(),
+            granted: None,
+            mode: PolicyMode::All,
+            ended: false,
+        });
+        self.subscriptions.len() - 1
+    }
+
+    fn publishes(&mut self, at: Moment, publish: &Publish<'_>) -> usize {
+        let topic = match &publish.target {
+            Target::Topic(topic) => &**topic,
+            Target::Alias(t) => self.topic_of(*t).unwrap_or(""),
+        };
+        let topic = topic.into();
+        self.published.push(Published {
+            identity: identity(&publish.data),
+            topic,
+            key: publish.key.as_deref().unwrap_or("").into(),
+            echo: publish.echo,
+            sent: at,
+            outcome: Outcome::Unknown,
+        });
+        self.published.len() - 1
+    }
+
+    // ── What is heard ──
+
+    /// The server has said something.
+    pub fn hears(&mut self, at: Moment, word: &ServerWord<'_>) {
+        let heard = match word {
+            ServerWord::Reply(id, reply) => self.reply(at, *id, reply),
+            ServerWord::Push(push) => self.push(push),
+        };
+        if let Err(anomaly) = heard {
+            self.found.push(anomaly);
+        }
+    }
+
+    fn reply(&mut self, at: Moment, id: u64, reply: &Reply<'_>) -> Result<(), Anomaly> {
+        let Some(asked) = self.commands.get_mut(&id) else {
+            return Err(misplaced(format!("a reply to {id}: {reply:?}")));
+        };
+        asked.replies += 1;
+        if asked.replies > 1 {
+            let text = format!("{:?}, with the id {id}", asked.what);
+            return Err(Anomaly::new(Kind::AnsweredTwice, text));
+        }
+        match (asked.what.clone(), reply) {
+            (Question::Publication(place), Reply::Pubbed(pubbed)) => {
+                self.published[place].outcome = Outcome::Placed {
+                    epoch: (*pubbed.epoch).into(),
+                    offset: pubbed.offset,
+                    heard: at,
+                };
+                Ok(())
+            }
+            (Question::Publication(place), Reply::Error(_)) => {
+                self.published[place].outcome = Outcome::Refused;
+                Ok(())
+            }
+            (Question::Subscription(place), Reply::Subbed(subbed)) => {
+                self.granted(at, place, subbed)
+            }
+            (Question::Unsubscription(s), Reply::Ok(_)) => {
+                self.unsubbed(s);
+                Ok(())
+            }
+            (Question::Hello(places), Reply::Welcome(welcome)) => {
+                if places.len() != welcome.subscribed.len() {
+                    return Err(misplaced(format!("{} outcomes", welcome.subscribed.len())));
+                }
+                for (place, outcome) in places.into_iter().zip(&welcome.subscribed) {
+                    if let Ok(subbed) = outcome {
+                        self.granted(at, place, subbed)?;
+                    }
+                }
+                Ok(())
+            }
+            (Question::Other, Reply::Ok(_)) | (_, Reply::Error(_)) => Ok(()),
+            (question, reply) => Err(misplaced(format!("{reply:?} to {question:?}"))),
+        }
+    }
+
+    fn granted(&mut self, at: Moment, place: usize, subbed: &Subbed<'_>) -> Result<(), Anomaly> {
+        let subscription = &mut self.subscriptions[place];
+        if subscription.s != subbed.s {
+            let text = format!("subbed {}, and {} was asked for", subbed.s, subscription.s);
+            return Err(misplaced(text));
+        }
+        subscription.mode = subbed.policy.mode;
+        let SubbedTo::Topic { t, epoch, offset } = &subbed.to else {
+            subscription.granted = Some(Granted {
+                heard: at,
+                from: None,
+            });
+            return Ok(());
+        };
+        subscription.granted = Some(Granted {
+            heard: at,
+            from: Some(((**epoch).into(), *offset)),
+        });
+        let topic = subscription.subject.clone();
+        let delivery = self.delivery(*t, &topic, epoch, *offset)?;
+        delivery.subscriptions.insert(subbed.s);
+        Ok(())
+    }
+
+    /// The delivery with this alias, which is made if there is none, and must stand here.
+    fn delivery(
+        &mut self,
+        t: u64,
+        topic: &str,
+        epoch: &str,
+        offset: u64,
+    ) -> Result<&mut Delivery, Anomaly> {
+        let place = *self.by_alias.entry(t).or_insert_with(|| {
+            self.deliveries.push(Delivery::new(t, topic, epoch, offset));
+            self.deliveries.len() - 1
+        });
+        let delivery = &mut self.deliveries[place];
+        if *delivery.topic != *topic || *delivery.epoch != *epoch || offset < delivery.cursor {
+            let text = format!("now it is {topic} ({epoch}) at {offset}");
+            return Err(delivery.anomaly(Kind::Misplaced, &text));
+        }
+        delivery.skip_to(offset);
+        Ok(delivery)
+    }
+
+    /// A subscription has ended: whatever serves only it has, too.
+    fn unsubbed(&mut self, s: u64) {
+        for subscription in &mut self.subscriptions {
+            subscription.ended |= subscription.s == s && subscription.granted.is_some();
+        }
+        let deliveries = &mut self.deliveries;
+        self.by_alias.retain(|_, place| {
+            let delivery = &mut deliveries[*place];
+            if delivery.subscriptions.remove(&s) && delivery.subscriptions.is_empty() {
+                delivery.state = State::Ended;
+            }
+            delivery.state != State::Ended
+        });
+    }
+
+    fn push(&mut self, push: &Push<'_>) -> Result<(), Anomaly> {
+        match push {
+            Push::Topic(TopicAlias {
+                t,
+                topic,
+                s,
+                epoch,
+                offset,
+            }) => {
+                let delivery = self.delivery(*t, topic, epoch, *offset)?;
+                delivery.announced = true;
+                delivery.subscriptions = s.iter().copied().collect();
+                Ok(())
+            }
+            Push::Message(message) => {
+                let delivery = self.announced(message.t)?;
+                delivery.message(message.offset, &identity(&message.data))
+            }
+            Push::Untopic(untopic) => {
+                // It may be on its way when the last subscription ends.
+                if let Some(&place) = self.by_alias.get(&untopic.t) {
+                    self.deliveries[place].announced = false;
+                }
+                Ok(())
+            }
+            Push::Position(Position::Topic { t, offset }) => {
+                self.announced(*t)?.account(*offset, What::Own)
+            }
+            Push::Gap(gap) => self.announced(gap.t)?.gap(gap.from, gap.to),
+            Push::Conflated(conflated) => {
+                let delivery = self.announced(conflated.t)?;
+                let cursor = delivery.cursor;
+                if conflated.up_to.checked_sub(conflated.n) != Some(cursor) {
+                    let text = format!("{conflated:?}");
+                    return Err(delivery.anomaly(Kind::FalseAccount, &text));
+                }
+                delivery.account(conflated.up_to, What::Conflated)
+            }
+            Push::Reset(reset) => {
+                let topic = self.announced(reset.t)?.topic.clone();
+                for delivery in &mut self.deliveries {
+                    if delivery.topic == topic && delivery.t != reset.t {
+                        delivery.state = State::Reset;
+                    }
+                }
+                Ok(())
+            }
+            Push::Unsubbed(unsubbed) => {
+                self.unsubbed(unsubbed.s);
+                Ok(())
+            }
+            Push::Position(Position::Pattern { .. })
+            | Push::TokenExpiring(_)
+            | Push::GoAway(_)
+            | Push::Ping(_)
+            | Push::Warn(_)
+            | Push::Closing(_) => Ok(()),
+        }
+    }
+
+    /// The delivery with an alias that the server has announced.
+    fn announced(&mut self, t: u64) -> Result<&mut Delivery, Anomaly> {
+        let place = self.by_alias.get(&t).copied();
+        let delivery = place.map(|place| &mut self.deliveries[place]);
+        delivery
+            .filter(|delivery| delivery.announced)
+            .ok_or_else(|| misplaced(format!("the alias {t} was not announced")))
+    }
+}
+
+const fn misplaced(text: String) -> Anomaly {
+    Anomaly::new(Kind::Misplaced, text)
+}

@@ -1,0 +1,367 @@
+//! The messaging layer without sockets: several cores, their mail and their clients, moved by one
+//! seed, and judged by what the clients have heard.
+//!
+//! A step delivers some bytes, cuts a read or a write, delivers mail, leaves a mailbox full, stalls
+//! a reader, breaks a connection or lets time pass. At the end all come to rest, and nothing may be
+//! missing of which nobody was told. A seed that fails is printed with the command that runs it
+//! again.
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a failed test says its seed, and a failed unwrap is a failed test"
+)]
+
+mod client;
+mod plant;
+mod script;
+#[expect(dead_code, reason = "the engine's own simulation looks at more")]
+#[path = "../sim/socket.rs"]
+mod socket;
+mod world;
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::rc::Rc;
+
+use corewire::messaging::Options;
+use corewire_testkit::sim::Kind;
+
+use client::Client;
+use plant::{Bug, Tamper};
+use script::{Loyalty, Style, Subjects};
+use world::{Plan, World};
+
+/// Tells how to run what has failed again.
+struct Seed(&'static str, u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "again: make simulate PLAN={} SEED={} SEEDS=1",
+                self.0, self.1
+            );
+        }
+    }
+}
+
+/// Bounds that are met.
+fn options() -> Options {
+    Options {
+        pattern_topics_max: 3,
+        backlog_bytes: 8 << 10,
+        backlog_budget_bytes: 48 << 10,
+        publish_per_s: 0,
+        unanswered_max: 8,
+        topic_idle_ms: 500,
+        ..Options::default()
+    }
+}
+
+fn plain() -> Plan {
+    Plan {
+        cores: 2,
+        clients: 8,
+        mailbox: 4,
+        script: Style {
+            topics: 4,
+            burst: 40,
+            acts: 8,
+            subjects: Subjects::Plain,
+            loyalty: Loyalty::Fickle,
+        },
+        storm: false,
+        options: Options {
+            topic_idle_ms: 100_000,
+            ..options()
+        },
+        crashes: false,
+        trace: None,
+    }
+}
+
+/// All policies, patterns, credit and forgotten topics.
+fn wide() -> Plan {
+    Plan {
+        clients: 10,
+        script: Style {
+            subjects: Subjects::All,
+            ..plain().script
+        },
+        options: options(),
+        ..plain()
+    }
+}
+
+/// The same, and connections break, readers stall, and time jumps.
+fn storm() -> Plan {
+    Plan {
+        cores: 3,
+        storm: true,
+        mailbox: 2,
+        ..wide()
+    }
+}
+
+/// A storm, and now and then the handler of a core panics and loses its memory. No patterns: whoever
+/// has one is told of a loss by the next message of a topic only, if there is one.
+fn crash() -> Plan {
+    Plan {
+        crashes: true,
+        script: Style {
+            subjects: Subjects::Topics,
+            ..storm().script
+        },
+        ..storm()
+    }
+}
+
+/// Few clients in each of two cores that publish as much as they can, through mailboxes for two.
+fn flood() -> Plan {
+    Plan {
+        clients: 6,
+        mailbox: 2,
+        script: Style {
+            burst: 1000,
+            acts: 4,
+            ..plain().script
+        },
+        options: Options {
+            unanswered_max: 1024,
+            ..plain().options
+        },
+        ..plain()
+    }
+}
+
+/// Many cores with two clients each.
+fn many() -> Plan {
+    Plan {
+        cores: 64,
+        clients: 128,
+        script: Style {
+            topics: 30,
+            burst: 8,
+            acts: 5,
+            ..wide().script
+        },
+        ..wide()
+    }
+}
+
+/// All stay, so that whatever is missing is missed.
+fn loyal() -> Plan {
+    Plan {
+        script: Style {
+            loyalty: Loyalty::Stays,
+            ..wide().script
+        },
+        // What only one client was sent, unasked, is known by the topic's end.
+        options: plain().options,
+        ..wide()
+    }
+}
+
+fn run(name: &'static str, seed: u64, plan: Plan) -> World {
+    let _named = Seed(name, seed);
+    let mut world = World::new(seed, plan);
+    world.live(|_, _| ());
+    let found = world.end();
+    for anomaly in &found {
+        eprintln!("{anomaly}");
+    }
+    assert!(found.is_empty(), "{} anomalies", found.len());
+    assert_eq!(
+        world.count(|counters| &counters.panics),
+        world.planted_panics()
+    );
+    world
+}
+
+/// Runs the seeds. What was to be provoked must have been.
+fn run_all(name: &'static str, seeds: Range<u64>, plan: &Plan) {
+    let (mut full, mut lost, mut gaps, mut conflated) = (0, 0, 0, 0);
+    for seed in seeds {
+        let world = run(name, seed, plan.clone());
+        full += world.count(|counters| &counters.mail_full);
+        lost += world.count(|counters| &counters.publications_lost);
+        gaps += world.count(|counters| &counters.gaps);
+        conflated += world.count(|counters| &counters.conflated);
+    }
+    eprintln!("{name}: {full} times full, {lost} lost, {gaps} gaps, {conflated} conflated");
+    assert!(full > 0 && lost > 0 && gaps > 0, "nothing was provoked");
+}
+
+/// P1, P2, P5, and one reply for each command.
+#[test]
+fn two_cores_keep_the_order_and_tell_every_loss() {
+    run_all("plain", 0..150, &plain());
+}
+
+/// P9 besides.
+#[test]
+fn whatever_is_subscribed_to_every_loss_is_told() {
+    run_all("wide", 0..150, &wide());
+}
+
+#[test]
+fn in_a_storm_every_loss_is_told() {
+    run_all("storm", 0..150, &storm());
+}
+
+/// The other cores notice, and their clients are told by a `reset`.
+#[test]
+fn when_a_core_loses_its_memory_its_subscribers_are_told() {
+    run_all("crash", 0..100, &crash());
+}
+
+/// A publisher's thousand messages are on their way at once, in both directions.
+#[test]
+fn two_cores_flood_each_other() {
+    run_all("flood", 0..8, &flood());
+}
+
+#[test]
+fn many_cores_with_few_connections_each() {
+    run_all("many", 0..2, &many());
+}
+
+#[test]
+fn the_same_seed_takes_the_same_steps() {
+    assert_eq!(
+        run("storm", 7, storm()).trace(),
+        run("storm", 7, storm()).trace()
+    );
+    assert_ne!(
+        run("storm", 7, storm()).trace(),
+        run("storm", 8, storm()).trace()
+    );
+}
+
+// ── Planted bugs ──
+
+/// How something is found that does not come: by what comes behind it, or at the end.
+const MISSING: [Kind; 4] = [
+    Kind::LostWrite,
+    Kind::InternalSkip,
+    Kind::Unobserved,
+    // The next word was a `pos` or a `conflated`, which covers it now.
+    Kind::FalseAccount,
+];
+
+/// Plants a bug between the server and its first clients. Returns how often it struck; each time
+/// one of these must be found.
+fn plant(bug: Bug, expected: &[Kind]) -> usize {
+    let mut strikes = 0;
+    for seed in 0..60 {
+        let mut world = World::new(seed, loyal());
+        let struck = Rc::new(Cell::new(false));
+        world.live(|client: &mut Client, random| {
+            client.tamper(Tamper::new(bug, random.below(20), &struck));
+        });
+        let found = world.end();
+        if struck.get() {
+            strikes += 1;
+            assert!(
+                found.iter().any(|anomaly| expected.contains(&anomaly.kind)),
+                "{bug:?} in seed {seed} was not caught: {found:?}"
+            );
+        } else {
+            assert!(found.is_empty(), "seed {seed}: {found:?}");
+        }
+    }
+    strikes
+}
+
+#[test]
+fn a_planted_duplicate_is_caught() {
+    assert!(plant(Bug::Duplicate, &[Kind::Duplicate]) > 40);
+}
+
+#[test]
+fn a_planted_swap_is_caught() {
+    assert!(plant(Bug::Swap, &[Kind::InternalNonmonotonic]) > 20);
+}
+
+#[test]
+fn a_planted_loss_is_caught() {
+    assert!(plant(Bug::Loss, &MISSING) > 40);
+}
+
+#[test]
+fn a_hidden_gap_is_caught() {
+    assert!(plant(Bug::HiddenGap, &MISSING) > 20);
+}
+
+#[test]
+fn a_hidden_conflation_is_caught() {
+    assert!(plant(Bug::HiddenConflation, &MISSING) > 10);
+}
+
+#[test]
+fn a_second_reply_is_caught() {
+    assert!(plant(Bug::SecondReply, &[Kind::AnsweredTwice]) > 40);
+}
+
+#[test]
+fn a_missing_reply_is_caught() {
+    assert!(plant(Bug::NoReply, &[Kind::Unanswered]) > 40);
+}
+
+/// Most often another wake-up follows. When none does, what it should have brought is missing.
+#[test]
+fn a_lost_wake_up_is_caught() {
+    let mut caught = 0;
+    for seed in 0..60 {
+        let mut world = World::new(seed, loyal());
+        let chances = world.random.below(300);
+        world.faults(0).forgets_fill.set(Some(chances));
+        world.live(|_, _| ());
+        let found = world.end();
+        let kinds = [Kind::Unobserved, Kind::Unanswered];
+        assert!(
+            found.iter().all(|anomaly| kinds.contains(&anomaly.kind)),
+            "{found:?}"
+        );
+        caught += usize::from(!found.is_empty());
+    }
+    assert!(caught > 0, "never caught");
+}
+
+/// `make simulate`: fresh seeds of all plans, or what `PLAN`, `SEED` and `SEEDS` say. `TRACE` names
+/// a client whose words are printed.
+#[test]
+#[ignore = "runs as long as it is told to, by `make simulate`"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment what to do"
+)]
+fn simulate() {
+    let told = |name| std::env::var(name).ok().filter(|told| !told.is_empty());
+    let number = |name| told(name).map(|told| told.parse::<u64>().unwrap());
+    let first = number("SEED").unwrap_or_else(|| getrandom::u64().unwrap() >> 24);
+    let seeds = number("SEEDS").unwrap_or(100);
+    eprintln!("the first seed is {first}");
+    for (name, plan) in [
+        ("plain", plain()),
+        ("wide", wide()),
+        ("storm", storm()),
+        ("crash", crash()),
+        ("loyal", loyal()),
+        ("flood", flood()),
+        ("many", many()),
+    ] {
+        if told("PLAN").is_none_or(|told| told == name) {
+            for seed in first..first + seeds {
+                run(
+                    name,
+                    seed,
+                    Plan {
+                        trace: told("TRACE"),
+                        ..plan.clone()
+                    },
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What clients do.
+
+use corewire::protocol::native::{
+    Bye, Command, Credit, CreditScope, Data, Dialect, Echo, Hello, Level, Policy, PolicyMode,
+    Publish, Request, Start, Subscribe, Target, Unsubscribe,
+};
+use corewire_testkit::Random;
+
+use super::client::{Act, Client, Finale};
+
+/// What a world's clients have in mind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    /// Topics that there are.
+    pub(crate) topics: usize,
+    /// Publications that one client sends at once.
+    pub(crate) burst: usize,
+    /// Commands of a client, a burst counted once.
+    pub(crate) acts: usize,
+    pub(crate) subjects: Subjects,
+    pub(crate) loyalty: Loyalty,
+}
+
+/// What they subscribe to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subjects {
+    /// Topics, with the policy `all`.
+    Plain,
+    /// Topics, with all policies, with credit and without.
+    Topics,
+    /// Topics and patterns, with all policies, with credit and without.
+    All,
+}
+
+/// Whether clients leave, and end subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loyalty {
+    /// They come and go.
+    Fickle,
+    /// All stay until the end, with all that they have subscribed to: whatever is missing is
+    /// missed.
+    Stays,
+}
+
+fn topic(number: usize) -> String {
+    format!("{}.t{number}", ["a", "b", "a.x"][number % 3])
+}
+
+fn hello(client: &mut Client, subscribe: Vec<Subscribe<'static>>) -> Request<'static> {
+    Request {
+        id: Some(client.id()),
+        command: Command::Hello(Box::new(Hello {
+            version: 1,
+            subscribe,
+            ..Hello::default()
+        })),
+    }
+}
+
+/// Publishes once in each topic, so that its end is known.
+pub(crate) fn probe(client: &mut Client, style: Style) {
+    let hello = hello(client, Vec::new());
+    client.act(Act::Say(vec![hello]));
+    for number in 0..style.topics {
+        let publish = Publish {
+            target: Target::Topic(topic(number).into()),
+            data: Data::Json(format!("\"probe-{number}\"").into()),
+            pseq: None,
+            key: None,
+            level: Level::Memory,
+            echo: Echo::Yes,
+        };
+        let request = Request {
+            id: Some(client.id()),
+            command: Command::Publish(publish),
+        };
+        client.act(Act::Say(vec![request]));
+    }
+}
+
+/// Gives a client its script.
+pub(crate) fn write(client: &mut Client, number: usize, style: Style, random: &mut Random) {
+    let mut writer = Writer {
+        client,
+        number,
+        style,
+        random,
+        published: 0,
+        pseqs: vec![0; style.topics],
+        subscriptions: Vec::new(),
+        next_s: 0,
+    };
+    writer.write();
+}
+
+struct Writer<'a> {
+    client: &'a mut Client,
+    number: usize,
+    style: Style,
+    random: &'a mut Random,
+    published: usize,
+    pseqs: Vec<u64>,
+    /// Their numbers.
+    subscriptions: Vec<u64>,
+    next_s: u64,
+}
+
+impl Writer<'_> {
+    fn write(&mut self) {
+        let mut subscribe = Vec::new();
+        for _ in 0..self.random.below(3) {
+            subscribe.push(self.subscription());
+        }
+        let hello = hello(self.client, subscribe);
+        self.client.act(Act::Say(vec![hello]));
+        if self.random.once_in(2) {
+            self.client.act(Act::AwaitWelcome);
+        }
+        if self.style.subjects != Subjects::Plain && self.random.once_in(8) {
+            let messages = 1 + self.random.below(20) as u64;
+            self.credit(CreditScope::Connection, messages);
+            self.client.is_on_credit();
+        }
+        let acts = 1 + self.random.below(self.style.acts);
+        for _ in 0..acts {
+            match self.random.below(8) {
+                0 | 1 => {
+                    let subscribe = self.subscription();
+                    self.say(Command::Subscribe(Box::new(subscribe)));
+                }
+                2 if self.style.loyalty == Loyalty::Fickle => self.unsubscribe(),
+                _ => self.burst(),
+            }
+        }
+        if self.style.loyalty == Loyalty::Stays {
+            return;
+        }
+        match self.random.below(12) {
+            0 => self.client.leaves(Finale::End),
+            1 => self.client.leaves(Finale::Reset),
+            2 => self.say(Command::Bye(Bye { reason: None })),
+            _ => {}
+        }
+    }
+
+    fn say(&mut self, command: Command<'static>) {
+        let id = Some(self.client.id());
+        self.client.act(Act::Say(vec![Request { id, command }]));
+    }
+
+    fn credit(&mut self, scope: CreditScope, messages: u64) {
+        self.say(Command::Credit(Credit {
+            scope,
+            messages: Some(messages),
+            bytes: None,
+        }));
+    }
+
+    fn subject(&mut self) -> String {
+        let patterns = ["a.*", "b.>", ">", "a.x.*", "*.t0", "a.>"];
+        if self.style.subjects == Subjects::All && self.random.once_in(3) {
+            (*self.random.one_of(&patterns)).to_owned()
+        } else {
+            topic(self.random.below(self.style.topics))
+        }
+    }
+
+    fn subscription(&mut self) -> Subscribe<'static> {
+        // Now and then a number that was used before.
+        let s = if self.random.once_in(6) && self.next_s > 0 {
+            1 + self.random.next() % self.next_s
+        } else {
+            self.next_s += 1;
+            self.next_s
+        };
+        self.subscriptions.push(s);
+        let policy = match self.style.subjects {
+            Subjects::Plain => None,
+            Subjects::Topics | Subjects::All => self.policy(),
+        };
+        let on_credit = self.style.subjects != Subjects::Plain && self.random.once_in(5);
+        let credit = on_credit.then(|| 1 + self.random.below(10) as u64);
+        if on_credit {
+            self.client.is_on_credit();
+        }
+        Subscribe {
+            s,
+            topic: self.subject().into(),
+            from: Start::Now,
+            policy,
+            credit,
+        }
+    }
+
+    fn policy(&mut self) -> Option<Policy> {
+        let mode = match self.random.below(8) {
+            0..4 => return None,
+            4 => PolicyMode::All,
+            5 => PolicyMode::Latest,
+            6 => PolicyMode::DropOldest,
+            _ if self.style.loyalty == Loyalty::Fickle && self.random.once_in(4) => {
+                PolicyMode::Close
+            }
+            _ => PolicyMode::Latest,
+        };
+        let small = self.random.once_in(2);
+        Some(Policy {
+            mode,
+            max_bytes: small.then_some(2000),
+            max_messages: self.random.once_in(3).then_some(3),
+        })
+    }
+
+    fn unsubscribe(&mut self) {
+        if self.subscriptions.is_empty() {
+            return;
+        }
+        let place = self.random.below(self.subscriptions.len());
+        let s = self.subscriptions.swap_remove(place);
+        self.say(Command::Unsubscribe(Unsubscribe { s }));
+    }
+
+    /// Publishes many messages at once, in one topic or in several.
+    fn burst(&mut self) {
+        let count = 1 + self.random.below(self.style.burst);
+        let one = self.random.below(self.style.topics);
+        let mixed = self.random.once_in(3);
+        // Half of the bursts have keys.
+        let keys = *self.random.one_of(&[0, 4]);
+        let mut batch = Vec::new();
+        for _ in 0..count {
+            let number = match mixed {
+                true => self.random.below(self.style.topics),
+                false => one,
+            };
+            let publish = self.publication(number, keys);
+            // What is not to come back is asked for: otherwise nobody would know its place.
+            let has_id = publish.echo == Echo::No || !self.random.once_in(8);
+            let id = has_id.then(|| self.client.id());
+            batch.push(Request {
+                id,
+                command: Command::Publish(publish),
+            });
+            if !self.random.once_in(4) || batch.len() > 50 {
+                self.client.act(Act::Say(std::mem::take(&mut batch)));
+            }
+        }
+        if !batch.is_empty() {
+            self.client.act(Act::Say(batch));
+        }
+    }
+
+    fn publication(&mut self, number: usize, keys: usize) -> Publish<'static> {
+        self.published += 1;
+        self.pseqs[number] += 1;
+        let identity = format!("c{}-{}", self.number, self.published);
+        let padding = match self.random.once_in(6) {
+            true => " x".repeat(self.random.below(400)),
+            false => String::new(),
+        };
+        let text = format!("{identity}{padding}");
+        let data = match (self.client.dialect(), self.random.below(3)) {
+            (Dialect::Json, 0..2) | (Dialect::Binary, 0) => {
+                Data::Json(format!("\"{text}\"").into())
+            }
+            (Dialect::Binary, 1) => Data::Text(text.into()),
+            _ => Data::Bytes(text.into_bytes().into()),
+        };
+        let key = (keys > 0).then(|| format!("k{}", self.random.below(keys)).into());
+        Publish {
+            target: Target::Topic(topic(number).into()),
+            data,
+            pseq: Some(self.pseqs[number]),
+            key,
+            level: Level::Memory,
+            echo: match self.random.once_in(5) {
+                true => Echo::No,
+                false => Echo::Yes,
+            },
+        }
+    }
+}
