@@ -10,12 +10,6 @@ export UWS_DIR
 test: tools fmt lint doc unit loom benchmarks planted-apply fuzz-replay fuzz-ci interop icount autobahn-ci
 	@echo "make test: all steps passed"
 
-# The messaging layer in a simulation, with SEEDS fresh seeds for each plan of
-# tests/topics_sim/main.rs; PLAN, SEED and SEEDS=1 run one again, and TRACE=c3 prints a client's words.
-simulate:
-	PLAN=$(PLAN) SEED=$(SEED) SEEDS=$(SEEDS) TRACE=$(TRACE) \
-		cargo test --locked --test topics_sim -- --ignored --exact simulate --nocapture
-
 # What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
 # curl as clients, valgrind to count instructions.
 tools:
@@ -43,6 +37,12 @@ loom:
 # crates below. ThreadSanitizer needs a nightly compiler with the source of std.
 sanitize:
 	tests/sanitize/run
+
+# The messaging layer in a simulation, with SEEDS fresh seeds for each plan of
+# tests/topics_sim/main.rs; PLAN, SEED and SEEDS=1 run one again, and TRACE=c3 prints a client's words.
+simulate:
+	PLAN=$(PLAN) SEED=$(SEED) SEEDS=$(SEEDS) TRACE=$(TRACE) \
+		cargo test --locked --test topics_sim -- --ignored --exact simulate --nocapture
 
 # Clients that people use: Python's websockets, Node's ws, curl.
 interop: release
