@@ -275,8 +275,8 @@ impl World {
         self.stations[core].shard.time(self.now);
         for from in 0..self.plan.cores {
             let mailbox = from * self.plan.cores + core;
-            // A sender may fill it while it is emptied.
-            let most = 1 + self.random.below(self.plan.mailbox);
+            // Some of it, or none: a core that is slow leaves its mailbox full.
+            let most = self.random.below(self.plan.mailbox + 1);
             for _ in 0..most {
                 let Some(mail) = self.mailboxes[mailbox].pop_front() else {
                     break;

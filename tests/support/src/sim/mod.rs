@@ -1,5 +1,5 @@
 //! What proves the promises of the messaging layer: every connection has a [`Witness`] of what it
-//! said and heard, and [`judge`] compares what they all say.
+//! said and heard, and [`judge()`] compares what they all say.
 //!
 //! Nothing here knows how the words came: from a simulation that steps through a seed, or from
 //! processes and their sockets. Times are numbers that grow, of one clock for all witnesses.

@@ -15,7 +15,7 @@ pub type Moment = u64;
 
 /// The witness of one connection: it is told every command when it is sent, and every word of the
 /// server's when it has come. What is wrong by itself it notes at once; the rest is for
-/// [`judge`](super::judge).
+/// [`judge()`](super::judge()).
 #[derive(Debug)]
 pub struct Witness {
     /// For people.
