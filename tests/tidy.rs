@@ -177,6 +177,21 @@ fn the_protocol_crate_knows_no_system() {
 }
 
 #[test]
+fn the_clients_machine_knows_no_system() {
+    let files = files("clients/rust/src/machine", "rs");
+    assert!(files.len() > 10, "the files were not found");
+    for path in files {
+        let code = code(&path);
+        for word in NOT_IN_PROTOCOL
+            .iter()
+            .chain(&["tokio", "getrandom", "rustls"])
+        {
+            assert!(!code.contains(word), "{} uses {word}", shown(&path));
+        }
+    }
+}
+
+#[test]
 fn system_calls_stay_in_the_runtime() {
     for path in files("src", "rs") {
         let module = module(&path);
@@ -191,7 +206,7 @@ fn system_calls_stay_in_the_runtime() {
 
 #[test]
 fn files_stay_short() {
-    for folder in ["src", "protocol", "tests", "benches", "examples"] {
+    for folder in ["src", "protocol", "clients", "tests", "benches", "examples"] {
         for path in files(folder, "rs") {
             let name = shown(&path);
             let lines = fs::read_to_string(&path).unwrap().lines().count();
@@ -208,6 +223,7 @@ fn files_stay_short() {
 fn links_between_documents_lead_somewhere() {
     let mut documents = files("docs", "md");
     documents.extend(files("protocol", "md"));
+    documents.extend(files("clients", "md"));
     documents.extend(files("autobahn", "md"));
     for entry in fs::read_dir(root()).unwrap() {
         let path = entry.unwrap().path();

@@ -1,0 +1,228 @@
+//! One topic on one connection: which subscriptions it serves, and what they have taken.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::credit::{Account, Amount};
+use super::event::Position;
+use super::link::Subscriptions;
+use super::options::Window;
+use super::subscription::{Holes, StreamWord, SubscriptionId, Ticket};
+
+/// Words that are held back beside the messages, which credit bounds.
+const HELD_NOTES_MAX: usize = 256;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Delivery {
+    topic: Arc<str>,
+    /// Where it began.
+    base: Position,
+    epoch: Arc<str>,
+    /// Tells this one from an earlier one with the same alias.
+    serial: u64,
+    routes: Vec<Route>,
+    received: Amount,
+    /// What all routes have taken.
+    account: Account,
+    flow: Flow,
+    holes: Holes,
+    held_max: usize,
+}
+
+/// A subscription that the delivery serves.
+#[derive(Debug)]
+struct Route {
+    id: SubscriptionId,
+    taken: Amount,
+}
+
+#[derive(Debug)]
+enum Flow {
+    /// Words go to their subscriptions.
+    Open,
+    /// Another connection is to finish before.
+    Held(VecDeque<StreamWord>),
+}
+
+/// What became of a word.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// It is to be handed out.
+    No(StreamWord),
+    /// It is kept.
+    Yes,
+    /// It is kept, and is the last that can be.
+    Full,
+}
+
+impl Delivery {
+    pub(super) fn new(topic: &Arc<str>, base: &Position, serial: u64, window: Window) -> Self {
+        let window = Amount {
+            messages: window.topic_messages,
+            bytes: u64::MAX / 4, // bytes are counted for the connection
+        };
+        Self {
+            topic: topic.clone(),
+            base: base.clone(),
+            epoch: base.epoch.clone(),
+            serial,
+            routes: Vec::new(),
+            received: Amount::default(),
+            // As the `sub` has said.
+            account: Account::new(window, window),
+            flow: Flow::Open,
+            holes: Holes::Told,
+            held_max: usize::try_from(window.messages)
+                .unwrap_or(usize::MAX)
+                .saturating_add(HELD_NOTES_MAX),
+        }
+    }
+
+    pub(super) const fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    pub(super) const fn base(&self) -> &Position {
+        &self.base
+    }
+
+    pub(super) const fn epoch(&self) -> &Arc<str> {
+        &self.epoch
+    }
+
+    pub(super) fn set_epoch(&mut self, epoch: &Arc<str>) {
+        self.epoch = epoch.clone();
+    }
+
+    pub(super) const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    pub(super) const fn account(&self) -> &Account {
+        &self.account
+    }
+
+    pub(super) const fn account_mut(&mut self) -> &mut Account {
+        &mut self.account
+    }
+
+    pub(super) fn routes(&self) -> impl Iterator<Item = SubscriptionId> {
+        self.routes.iter().map(|route| route.id)
+    }
+
+    pub(super) fn add_route(&mut self, id: SubscriptionId, holes: Holes) {
+        if holes == Holes::Counted {
+            self.holes = Holes::Counted;
+        }
+        if !self.routes().any(|known| known == id) {
+            self.routes.push(Route {
+                id,
+                taken: self.received,
+            });
+        }
+    }
+
+    /// Returns what nobody holds any more.
+    pub(super) fn remove_route(&mut self, id: SubscriptionId) -> Amount {
+        self.routes.retain(|route| route.id != id);
+        self.settle()
+    }
+
+    pub(super) const fn received(&mut self, amount: Amount) {
+        self.received = self.received.plus(amount);
+    }
+
+    /// Whether the server has used up what it may send.
+    pub(super) const fn is_out_of_credit(&self) -> bool {
+        self.account.is_used_up(self.received)
+    }
+
+    /// What was received and not taken by all.
+    pub(super) fn outstanding(&self) -> Amount {
+        self.received.minus(self.account.taken())
+    }
+
+    /// A subscription has taken something. Returns what nobody holds any more.
+    pub(super) fn taken(&mut self, id: SubscriptionId, amount: Amount) -> Amount {
+        if let Some(route) = self.routes.iter_mut().find(|route| route.id == id) {
+            route.taken = route.taken.plus(amount);
+        }
+        self.settle()
+    }
+
+    /// Counts as taken what the slowest route has taken.
+    fn settle(&mut self) -> Amount {
+        let slowest = self
+            .routes
+            .iter()
+            .map(|route| route.taken)
+            .min_by_key(|taken| taken.messages)
+            .unwrap_or(self.received);
+        let more = slowest.minus(self.account.taken());
+        self.account.take(more);
+        more
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self.flow, Flow::Held(_))
+    }
+
+    /// Holds back what comes.
+    pub(super) fn hold(&mut self) {
+        if !self.is_held() {
+            self.flow = Flow::Held(VecDeque::new());
+        }
+    }
+
+    /// Ends that, and returns what was held back. `None` if nothing was to be.
+    pub(super) fn release(&mut self) -> Option<VecDeque<StreamWord>> {
+        match std::mem::replace(&mut self.flow, Flow::Open) {
+            Flow::Open => None,
+            Flow::Held(words) => Some(words),
+        }
+    }
+
+    pub(super) fn offer(&mut self, word: StreamWord) -> Held {
+        match &mut self.flow {
+            Flow::Open => Held::No(word),
+            Flow::Held(words) => {
+                words.push_back(word);
+                if words.len() < self.held_max {
+                    Held::Yes
+                } else {
+                    Held::Full
+                }
+            }
+        }
+    }
+
+    /// Gives a word to all subscriptions. Returns what nobody holds any more.
+    pub(super) fn hand_out(
+        &mut self,
+        word: &StreamWord,
+        mut ticket: Ticket,
+        subscriptions: &mut Subscriptions,
+    ) -> Amount {
+        let message = match word {
+            StreamWord::Message(message) => {
+                ticket.bytes = message.data.len() as u64;
+                Some(Amount::message(ticket.bytes))
+            }
+            StreamWord::Conflated { .. } => {
+                self.holes = Holes::Counted;
+                None
+            }
+            StreamWord::Gap { .. } | StreamWord::Position(_) | StreamWord::Reset { .. } => None,
+        };
+        for route in &mut self.routes {
+            let queued = subscriptions
+                .get_mut(route.id)
+                .is_some_and(|one| one.take(&self.topic, word, self.holes, ticket));
+            if let (false, Some(amount)) = (queued, message) {
+                route.taken = route.taken.plus(amount);
+            }
+        }
+        self.settle()
+    }
+}

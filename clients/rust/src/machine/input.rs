@@ -1,0 +1,410 @@
+//! What the server says, word by word.
+
+use std::sync::Arc;
+
+use corewire_protocol::native::{
+    self, Cause, Closing, ErrorReply, Push, Reply, ServerWord, Subbed, SubbedTo, Welcome,
+};
+
+use crate::data::Data;
+
+use super::Machine;
+use super::course::Elder;
+use super::event::{Message, Position, Unsubscribed};
+use super::link::{Awaited, Link, LinkId, Probe, Stage, broken};
+use super::pace::Pace;
+use super::publication::PublishError;
+use super::status::{Session, Status, Warning};
+use super::stop::Loss;
+use super::subscription::{Joint, StreamWord, Subscription, SubscriptionId};
+
+/// Milliseconds until a subscription is asked for again, if the server does not say.
+const AGAIN_MS: u64 = 1000;
+
+impl Machine {
+    /// A whole WebSocket message has come over a connection.
+    pub fn message(&mut self, id: LinkId, message: &[u8], now_ms: u64) {
+        self.heard(id, now_ms);
+        let Some((link, _, _)) = self.linked(id) else {
+            return;
+        };
+        let dialect = link.dialect;
+        for word in dialect.server_words(message) {
+            let done = match word {
+                Ok(ServerWord::Reply(command, reply)) => self.reply(id, command, reply, now_ms),
+                Ok(ServerWord::Push(push)) => self.push(id, push, now_ms),
+                Err(malformed) => Err(Loss::Broken(malformed.text.into_owned().into())),
+            };
+            if let Err(loss) = done {
+                self.give_up(id, loss, now_ms);
+                return;
+            }
+        }
+        self.proceed(now_ms);
+    }
+
+    fn reply(
+        &mut self,
+        id: LinkId,
+        command: u64,
+        reply: Reply<'_>,
+        now_ms: u64,
+    ) -> Result<(), Loss> {
+        let Some((link, _, _)) = self.linked(id) else {
+            return Ok(());
+        };
+        if let Stage::Greeting { hello, .. } = link.stage
+            && hello == command
+        {
+            return match reply {
+                Reply::Welcome(welcome) => self.welcome(id, &welcome, now_ms),
+                Reply::Error(error) => {
+                    // The server closes behind it.
+                    link.hints.reason = Some((&*error.text).into());
+                    link.hints.retry_ms = error.retry_ms;
+                    Ok(())
+                }
+                Reply::Ok(_) | Reply::Subbed(_) | Reply::Pubbed(_) => {
+                    Err(broken("the answer to hello is no welcome"))
+                }
+            };
+        }
+        if let Some((awaited, _)) = link.awaiting.remove(&command) {
+            return self.answered(id, awaited, reply, now_ms);
+        }
+        let outcome = match reply {
+            Reply::Pubbed(pubbed) => Ok(Position {
+                epoch: (&*pubbed.epoch).into(),
+                offset: pubbed.offset,
+            }),
+            Reply::Error(error) => Err(PublishError::Refused {
+                code: error.code,
+                text: (&*error.text).into(),
+                retry_ms: error.retry_ms,
+            }),
+            Reply::Welcome(_) | Reply::Ok(_) | Reply::Subbed(_) => {
+                return Err(broken("a reply that fits no command"));
+            }
+        };
+        if self.publishing == Some(id) {
+            // One that is not known has had its time.
+            self.publications.answered(command, outcome);
+        }
+        Ok(())
+    }
+
+    fn answered(
+        &mut self,
+        id: LinkId,
+        awaited: Awaited,
+        reply: Reply<'_>,
+        now_ms: u64,
+    ) -> Result<(), Loss> {
+        let Some((link, _, _)) = self.linked(id) else {
+            return Ok(());
+        };
+        match (awaited, reply) {
+            (Awaited::Subscribe(s), Reply::Subbed(subbed)) => self.subscribed(id, s, &subbed),
+            (Awaited::Subscribe(s), Reply::Error(error)) => {
+                self.not_subscribed(id, s, &error, now_ms);
+                Ok(())
+            }
+            (Awaited::Unsubscribe(_), Reply::Ok(_) | Reply::Error(_)) => {
+                link.left();
+                Ok(())
+            }
+            (Awaited::Probe, Reply::Ok(_) | Reply::Error(_)) => {
+                link.probe_answered(now_ms);
+                Ok(())
+            }
+            (Awaited::Auth, Reply::Ok(done)) => {
+                let expires = done.expires_ms.map(|ms| now_ms.saturating_add(ms));
+                self.token.taken(expires);
+                Ok(())
+            }
+            (Awaited::Auth, Reply::Error(error)) => {
+                self.warn(Warning {
+                    code: error.code,
+                    text: format!("the new token: {}", error.text).into(),
+                });
+                Ok(())
+            }
+            (_, _) => Err(broken("a reply that does not fit its command")),
+        }
+    }
+
+    fn welcome(&mut self, id: LinkId, welcome: &Welcome<'_>, now_ms: u64) -> Result<(), Loss> {
+        let Some((link, _, _)) = self.linked(id) else {
+            return Ok(());
+        };
+        link.stage = Stage::Ready;
+        link.silence_ms = match welcome.ping_ms {
+            0 => None,
+            ping_ms => Some(ping_ms.saturating_add(welcome.slack_ms)),
+        };
+        link.limits = welcome.limits;
+        link.pace = Pace::new(
+            welcome.limits.publish_per_s,
+            welcome.limits.publish_burst,
+            now_ms,
+        );
+        let asked = std::mem::take(&mut link.hello_subscriptions);
+        if asked.len() != welcome.subscribed.len() {
+            return Err(broken("the welcome does not answer each subscription"));
+        }
+        self.ready_at_ms = Some(now_ms);
+        self.status = Status::Connected(Session {
+            conn: (&*welcome.conn).into(),
+            node: (&*welcome.node).into(),
+            user: (&*welcome.user).into(),
+            message_bytes_max: welcome.limits.message_bytes,
+        });
+        let expires = welcome.expires_ms.map(|ms| now_ms.saturating_add(ms));
+        self.token.taken(expires);
+        for (s, answer) in asked.into_iter().zip(&welcome.subscribed) {
+            match answer {
+                Ok(subbed) => self.subscribed(id, s, subbed)?,
+                Err(error) => self.not_subscribed(id, s, error, now_ms),
+            }
+        }
+        Ok(())
+    }
+
+    fn subscribed(
+        &mut self,
+        id: LinkId,
+        s: SubscriptionId,
+        subbed: &Subbed<'_>,
+    ) -> Result<(), Loss> {
+        let is_new = self.subscriptions.get(s).is_some_and(Subscription::is_new);
+        let is_main = self.state.link().is_some_and(|link| link.id == id);
+        if let (true, true, Some(elder)) = (is_new, is_main, &mut self.elder) {
+            // It begins here: what the elder connection answers later is from before.
+            elder.link.said.remove(&s);
+        }
+        let Some((link, elder, subscriptions)) = self.linked(id) else {
+            return Ok(());
+        };
+        if subbed.s != s.0 {
+            return Err(broken("subbed names another subscription"));
+        }
+        if !link.said.contains_key(&s) {
+            return Ok(());
+        }
+        let Some(subscription) = subscriptions.get_mut(s) else {
+            return Ok(()); // ended meanwhile; an unsub is on its way
+        };
+        match &subbed.to {
+            SubbedTo::Topic { t, epoch, offset } => {
+                let position = Position {
+                    epoch: (&**epoch).into(),
+                    offset: *offset,
+                };
+                let topic = subscription.subscribe.subject.clone();
+                subscription.topic_subscribed(&position);
+                link.said.insert(s, Some(*t));
+                link.topic(*t, &topic, &position, &[s], subscriptions, elder)
+            }
+            SubbedTo::Pattern { pos } => {
+                let joint = match elder {
+                    // One that was left already does not bring everything until now.
+                    Some(elder) if elder.is_ready() && elder.said.contains_key(&s) => Joint::Smooth,
+                    Some(_) | None => Joint::Open,
+                };
+                subscription.pattern_subscribed(pos, joint);
+                Ok(())
+            }
+        }
+    }
+
+    fn not_subscribed(
+        &mut self,
+        id: LinkId,
+        s: SubscriptionId,
+        error: &ErrorReply<'_>,
+        now_ms: u64,
+    ) {
+        if let Some((link, _, _)) = self.linked(id) {
+            link.said.remove(&s);
+        }
+        let retry_ms = match error.retry_ms {
+            Some(retry_ms) => Some(retry_ms),
+            None if error.code.is_temporary() => Some(AGAIN_MS),
+            None => None,
+        };
+        self.refused(s, error.code, &error.text, retry_ms, now_ms);
+    }
+
+    /// The server does not serve a subscription, at least for now.
+    fn refused(
+        &mut self,
+        s: SubscriptionId,
+        code: native::ErrorCode,
+        text: &str,
+        retry_ms: Option<u64>,
+        now_ms: u64,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(s) else {
+            return;
+        };
+        match retry_ms {
+            Some(retry_ms) => {
+                let jitter_ms = self.dice.up_to(retry_ms / 2);
+                let at_ms = now_ms.saturating_add(retry_ms).saturating_add(jitter_ms);
+                if let Some(before) = subscription.again_at_ms.replace(at_ms) {
+                    self.again.remove(&(before, s));
+                }
+                self.again.insert((at_ms, s));
+                let subject = &subscription.subscribe.subject;
+                let text = format!("{subject}: not yet: {} {text}", code.name()).into();
+                self.warn(Warning { code, text });
+            }
+            None => subscription.end(Unsubscribed::Refused {
+                code,
+                text: text.into(),
+            }),
+        }
+    }
+
+    fn push(&mut self, id: LinkId, push: Push<'_>, now_ms: u64) -> Result<(), Loss> {
+        match push {
+            Push::Topic(topic) => {
+                let Some((link, elder, subscriptions)) = self.linked(id) else {
+                    return Ok(());
+                };
+                let position = Position {
+                    epoch: (&*topic.epoch).into(),
+                    offset: topic.offset,
+                };
+                let routes = topic.s.iter().map(|s| SubscriptionId(*s));
+                let routes = routes.filter(|s| link.said.contains_key(s));
+                let routes: Vec<_> = routes.collect();
+                let name = (&*topic.topic).into();
+                link.topic(topic.t, &name, &position, &routes, subscriptions, elder)
+            }
+            Push::Message(message) => self.published(id, message),
+            Push::Untopic(untopic) => {
+                if let Some((link, _, subscriptions)) = self.linked(id) {
+                    link.untopic(untopic.t, subscriptions);
+                }
+                Ok(())
+            }
+            Push::Position(native::Position::Topic { t, offset }) => {
+                self.word(id, t, StreamWord::Position(offset))
+            }
+            // What a pattern has had since its `subbed` may wait at the server still, for credit:
+            // only the position of the `subbed` proves anything to those who cannot resume.
+            Push::Position(native::Position::Pattern { .. }) => Ok(()),
+            Push::Gap(gap) => {
+                let (from, to, cause) = (gap.from, gap.to, gap.cause.into());
+                self.word(id, gap.t, StreamWord::Gap { from, to, cause })
+            }
+            Push::Conflated(conflated) => {
+                let (count, up_to) = (conflated.n, conflated.up_to);
+                self.word(id, conflated.t, StreamWord::Conflated { count, up_to })
+            }
+            Push::Reset(reset) => {
+                let position = Position {
+                    epoch: (&*reset.epoch).into(),
+                    offset: reset.offset,
+                };
+                let cause = Cause::into(reset.cause);
+                self.word(id, reset.t, StreamWord::Reset { position, cause })
+            }
+            Push::Unsubbed(unsubbed) => {
+                let s = SubscriptionId(unsubbed.s);
+                if let Some((link, _, _)) = self.linked(id) {
+                    link.said.remove(&s);
+                    link.leave(s);
+                }
+                self.refused(s, unsubbed.code, "", unsubbed.retry_ms, now_ms);
+                Ok(())
+            }
+            Push::TokenExpiring(_) => {
+                // An elder connection does not live as long.
+                if self.state.link().is_some_and(|link| link.id == id) {
+                    self.renew_token();
+                }
+                Ok(())
+            }
+            Push::GoAway(away) => {
+                if self.state.link().is_some_and(|link| link.id == id) {
+                    let url = away.url.map(|url| Arc::from(&*url));
+                    self.go_away(away.spread_ms, url.as_ref(), now_ms);
+                }
+                Ok(())
+            }
+            Push::Ping(ping) => {
+                if let Some((link, _, _)) = self.linked(id) {
+                    link.pong = Some(ping.t);
+                }
+                Ok(())
+            }
+            Push::Warn(warn) => {
+                let text = match warn.command {
+                    Some(command) => format!("{command}: {}", warn.text).into(),
+                    None => Arc::from(&*warn.text),
+                };
+                let code = warn.code;
+                self.warn(Warning { code, text });
+                Ok(())
+            }
+            Push::Closing(closing) => {
+                if let Some((link, _, _)) = self.linked(id) {
+                    note_closing(link, &closing);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn published(&mut self, id: LinkId, said: native::Message<'_>) -> Result<(), Loss> {
+        let Some((link, _, _)) = self.linked(id) else {
+            return Ok(());
+        };
+        let publisher = link.publisher(&said.publisher);
+        let (topic, epoch) = link.names(said.t)?;
+        let message = Message {
+            topic: topic.clone(),
+            position: Position {
+                epoch: epoch.clone(),
+                offset: said.offset,
+            },
+            data: Data::read(said.data),
+            key: said.key.map(|key| Arc::from(&*key)),
+            publisher,
+            time_ms: said.time_ms,
+        };
+        self.word(id, said.t, StreamWord::Message(Arc::new(message)))
+    }
+
+    fn word(&mut self, id: LinkId, t: u64, word: StreamWord) -> Result<(), Loss> {
+        let Some((link, _, subscriptions)) = self.linked(id) else {
+            return Ok(());
+        };
+        link.word(t, word, subscriptions)?;
+        // What an elder connection hands over may be what the next one waits for.
+        if let Some(elder) = self.elder.as_deref_mut().map(Elder::link_mut)
+            && elder.id == id
+            && let Some(link) = self.state.link_mut()
+        {
+            let (topic, _) = elder.names(t)?;
+            let next = link.id;
+            if let Err(loss) = link.caught_up(topic, &mut self.subscriptions) {
+                self.actions.push_back(super::Action::Abort { link: next });
+                return Err(loss);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn note_closing(link: &mut Link, closing: &Closing<'_>) {
+    link.hints.code = Some(closing.code);
+    link.hints.reason = Some((&*closing.reason).into());
+    link.hints.retry_ms = closing.retry_ms;
+    link.hints.spread_ms = closing.spread_ms;
+    link.hints.url = closing.url.as_ref().map(|url| Arc::from(&**url));
+    // It is not asked any more.
+    link.probe = Probe::None;
+}

@@ -1,0 +1,404 @@
+//! A client without I/O: what comes in and what the application wants go in, messages for the
+//! server, events for the application and deadlines come out.
+//!
+//! There is no socket, clock, thread or random source in here. Its driver
+//!
+//! 1. does what [`next_action`](Machine::next_action) asks for: opens connections, closes them,
+//!    fetches a token;
+//! 2. tells what becomes of a connection ([`opened`](Machine::opened), [`lost`](Machine::lost)) and
+//!    hands over what arrives ([`message`](Machine::message));
+//! 3. sends what [`transmit`](Machine::transmit) writes, whenever a connection takes more: nothing
+//!    is encoded before, so a slow network costs no memory;
+//! 4. calls [`timeout`](Machine::timeout) when [`deadline_ms`](Machine::deadline_ms) has come;
+//! 5. takes [`next_event`](Machine::next_event) of each subscription as fast as the application
+//!    does: what is taken becomes credit for the server.
+//!
+//! Times are milliseconds of one clock that does not go back. The same calls with the same seed
+//! have the same results.
+
+mod backoff;
+mod course;
+mod credit;
+mod delivery;
+mod dice;
+mod event;
+mod input;
+mod link;
+mod options;
+mod output;
+mod pace;
+mod publication;
+mod status;
+mod stop;
+mod subscription;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use corewire_protocol::native::{ErrorCode, Subject, TopicError, TopicName};
+
+pub use backoff::Backoff;
+pub use event::{
+    Conflated, Event, Gap, GapCause, Message, Position, Publisher, Reset, ResetCause, ResetScope,
+    Subscribed, Unsubscribed,
+};
+pub use link::LinkId;
+pub use options::{Identity, Options, Window};
+pub use publication::{Guarantee, Outcome, PublicationId, Publish, PublishError};
+pub use status::{Session, Status, Warning};
+pub use stop::{Loss, Stop};
+pub use subscription::{Subscribe, SubscriptionId};
+
+use course::{Elder, State, Token};
+use credit::Amount;
+use dice::Dice;
+use link::{Link, Subscriptions};
+use publication::Publications;
+use subscription::Subscription;
+
+/// Warnings that nobody has taken; older ones go.
+const WARNINGS_MAX: usize = 64;
+/// Bytes of one message beyond the window's that a server may send.
+const OVERSHOOT_BYTES: u64 = 16 << 20;
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Connect and shake hands, then call [`Machine::opened`] or [`Machine::lost`].
+    Open {
+        /// The connection's name.
+        link: LinkId,
+        /// Where to.
+        url: Arc<str>,
+    },
+    /// Give the connection up. Nothing more is expected of it.
+    Abort {
+        /// Which one.
+        link: LinkId,
+    },
+    /// Fetch a token, then call [`Machine::token`].
+    Token,
+}
+
+/// Why a subscription cannot be begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// It is neither a topic's name nor a pattern: what is wrong with it.
+    Subject(TopicError),
+    /// There are so many already, as many as there may be.
+    TooMany(usize),
+    /// The client has stopped.
+    Stopped,
+}
+
+impl std::fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Subject(error) => write!(f, "topic: {error}"),
+            Self::TooMany(max) => write!(
+                f,
+                "there are {max} subscriptions already; end some, or use a pattern"
+            ),
+            Self::Stopped => f.write_str("the client has stopped"),
+        }
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Machine {
+    options: Options,
+    dice: Dice,
+    state: State,
+    /// The connection that is being replaced, until the next one has caught up with it.
+    elder: Option<Box<Elder>>,
+    /// When to replace the connection, because the server asked for it.
+    departs_at_ms: Option<u64>,
+    token: Token,
+    /// Where to, if the server has named another place.
+    hinted_url: Option<Arc<str>>,
+    failures: u32,
+    /// Since when there is a connection that works; of the last one if there is none.
+    ready_at_ms: Option<u64>,
+    subscriptions: Subscriptions,
+    /// Subscriptions that the server is to be asked for again, by the moment.
+    again: BTreeSet<(u64, SubscriptionId)>,
+    publications: Publications,
+    /// The connection on which publications are in flight.
+    publishing: Option<LinkId>,
+    next_link: u64,
+    next_subscription: u64,
+    next_command: u64,
+    actions: VecDeque<Action>,
+    status: Status,
+    warnings: VecDeque<Warning>,
+}
+
+impl Machine {
+    /// A client that has not begun. `seed` steers its jitter: no two clients should have the same.
+    #[must_use]
+    pub fn new(options: Options, seed: u64) -> Self {
+        let token = Token::new(&options.identity);
+        Self {
+            options,
+            dice: Dice::new(seed),
+            state: State::Idle,
+            elder: None,
+            departs_at_ms: None,
+            token,
+            hinted_url: None,
+            failures: 0,
+            ready_at_ms: None,
+            subscriptions: Subscriptions::default(),
+            again: BTreeSet::new(),
+            publications: Publications::default(),
+            publishing: None,
+            next_link: 0,
+            next_subscription: 0,
+            next_command: 0,
+            actions: VecDeque::new(),
+            status: Status::Connecting,
+            warnings: VecDeque::new(),
+        }
+    }
+
+    /// What the client was made with.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Begins a subscription. It lasts, whatever becomes of connections, until
+    /// [`unsubscribe`](Self::unsubscribe) or [`Event::Unsubscribed`].
+    ///
+    /// # Errors
+    ///
+    /// Why not; nothing was begun.
+    pub fn subscribe(&mut self, subscribe: Subscribe) -> Result<SubscriptionId, SubscribeError> {
+        Subject::parse(&subscribe.subject).map_err(SubscribeError::Subject)?;
+        if self.is_stopping() {
+            return Err(SubscribeError::Stopped);
+        }
+        if self.subscriptions.len() >= self.options.subscriptions_max {
+            return Err(SubscribeError::TooMany(self.options.subscriptions_max));
+        }
+        self.next_subscription += 1;
+        let id = SubscriptionId(self.next_subscription);
+        let window = self.options.window;
+        let room = Amount {
+            messages: window.messages.saturating_mul(2),
+            bytes: window.bytes.saturating_add(OVERSHOOT_BYTES),
+        };
+        self.subscriptions
+            .insert(id, Subscription::new(subscribe, room));
+        if let Some(link) = self.state.link_mut()
+            && link.takes_commands()
+        {
+            link.unsaid.push_back(id);
+        }
+        Ok(id)
+    }
+
+    /// Ends a subscription. It has no further events, and what was not taken of it is gone.
+    pub fn unsubscribe(&mut self, id: SubscriptionId) {
+        let Some(mut subscription) = self.subscriptions.remove(id) else {
+            return;
+        };
+        if let Some(at_ms) = subscription.again_at_ms {
+            self.again.remove(&(at_ms, id));
+        }
+        for ticket in subscription.drain() {
+            self.taken(id, ticket);
+        }
+        let main = self.state.link_mut();
+        for link in main
+            .into_iter()
+            .chain(self.elder.as_deref_mut().map(Elder::link_mut))
+        {
+            link.leave(id);
+            if link.said.remove(&id).is_some() {
+                link.unsubscribe.push_back(id);
+            }
+        }
+    }
+
+    /// The next event of a subscription. The application has it then: the server may send more.
+    pub fn next_event(&mut self, id: SubscriptionId) -> Option<Event> {
+        let (event, ticket) = self.subscriptions.take_from(id)?.next()?;
+        if let Some(ticket) = ticket {
+            self.taken(id, ticket);
+        }
+        Some(event)
+    }
+
+    /// Whether [`next_event`](Self::next_event) has something.
+    #[must_use]
+    pub fn has_events(&self, id: SubscriptionId) -> bool {
+        self.subscriptions
+            .get(id)
+            .is_some_and(Subscription::has_events)
+    }
+
+    /// A subscription that may have events since this was asked last.
+    pub fn next_stirred(&mut self) -> Option<SubscriptionId> {
+        self.subscriptions.next_stirred()
+    }
+
+    /// Whether enough was taken that the server is to be told.
+    #[must_use]
+    pub fn owes_credit(&self) -> bool {
+        let elder = self.elder.as_ref().map(|elder| &elder.link);
+        let links = self.state.link().into_iter().chain(elder);
+        links.into_iter().any(Link::owes_credit)
+    }
+
+    /// Whether [`next_action`](Self::next_action) has something.
+    #[must_use]
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    fn taken(&mut self, id: SubscriptionId, ticket: subscription::Ticket) {
+        let elder = self.elder.as_deref_mut().map(Elder::link_mut);
+        if let Some(elder) = elder
+            && elder.id == ticket.link
+        {
+            elder.taken(id, ticket);
+        }
+        match self.state.link_mut() {
+            Some(link) if link.id == ticket.link => link.taken(id, ticket),
+            // What came by an earlier connection has taken room from this one's window. While that
+            // connection lives some of it came later; then both windows may be full.
+            Some(link) => link.account.take_carried(Amount::message(ticket.bytes)),
+            None => {}
+        }
+    }
+
+    /// Has something published as soon as there is a connection, behind all that was published
+    /// before. Ends with one [`next_outcome`](Self::next_outcome).
+    ///
+    /// # Errors
+    ///
+    /// Why not; it has no outcome then.
+    pub fn publish(
+        &mut self,
+        publish: Publish,
+        now_ms: u64,
+    ) -> Result<PublicationId, PublishError> {
+        TopicName::parse(&publish.topic).map_err(PublishError::Topic)?;
+        if self.is_stopping() {
+            return Err(PublishError::Stopped);
+        }
+        let bytes = Publications::cost(&publish);
+        let max = self.options.publication_bytes_max;
+        if bytes > max {
+            return Err(PublishError::TooLarge {
+                bytes: bytes as u64,
+                max: max as u64,
+            });
+        }
+        if !self.has_room(&publish) {
+            return Err(PublishError::Full);
+        }
+        Ok(self.publications.push(publish, now_ms))
+    }
+
+    /// Whether [`publish`](Self::publish) would find room.
+    #[must_use]
+    pub fn has_room(&self, publish: &Publish) -> bool {
+        let bytes = self.publications.bytes() + Publications::cost(publish);
+        self.publications.len() < self.options.publications_max
+            && bytes <= self.options.publication_bytes_max
+    }
+
+    /// Publications that have no outcome yet.
+    #[must_use]
+    pub fn unpublished(&self) -> usize {
+        self.publications.len()
+    }
+
+    /// What became of a publication. There is one for each; a driver takes them after every call.
+    pub fn next_outcome(&mut self) -> Option<(PublicationId, Outcome)> {
+        self.publications.next_outcome()
+    }
+
+    /// What the driver is to do next.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// How the client is.
+    #[must_use]
+    pub const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Something that went wrong and is nobody's answer.
+    pub fn next_warning(&mut self) -> Option<Warning> {
+        self.warnings.pop_front()
+    }
+
+    /// Whether the client ends or has ended.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        matches!(self.state, State::Closing { .. } | State::Stopped)
+    }
+
+    /// Whether [`next_warning`](Self::next_warning) has something.
+    #[must_use]
+    pub fn has_warnings(&self) -> bool {
+        !self.warnings.is_empty()
+    }
+
+    /// Makes a warning of a publication that has failed, and for which nobody waits.
+    pub fn note_outcome(&mut self, outcome: Outcome) {
+        let Err(error) = outcome else {
+            return;
+        };
+        let code = match &error {
+            PublishError::Refused { code, .. } => *code,
+            PublishError::Topic(_) => ErrorCode::BadRequest,
+            PublishError::TooLarge { .. } => ErrorCode::TooLarge,
+            PublishError::Full => ErrorCode::Limit,
+            PublishError::Uncertain | PublishError::TimedOut | PublishError::Stopped => {
+                ErrorCode::Unavailable
+            }
+        };
+        let text = format!("a publication: {error}").into();
+        self.warn(Warning { code, text });
+    }
+
+    /// Whether the client has ended.
+    #[must_use]
+    pub const fn has_stopped(&self) -> bool {
+        matches!(self.state, State::Stopped)
+    }
+
+    fn warn(&mut self, warning: Warning) {
+        if self.warnings.len() >= WARNINGS_MAX {
+            self.warnings.pop_front();
+        }
+        self.warnings.push_back(warning);
+    }
+
+    const fn command_id(next_command: &mut u64) -> u64 {
+        *next_command += 1;
+        *next_command
+    }
+
+    /// The connection of this name, and the one before it if it is the newer of two.
+    fn linked(&mut self, id: LinkId) -> Option<(&mut Link, Option<&Link>, &mut Subscriptions)> {
+        let elder = self.elder.as_deref_mut().map(Elder::link_mut);
+        match (self.state.link_mut(), elder) {
+            (Some(link), elder) if link.id == id => {
+                Some((link, elder.map(|elder| &*elder), &mut self.subscriptions))
+            }
+            (_, Some(elder)) if elder.id == id => Some((elder, None, &mut self.subscriptions)),
+            (_, _) => None,
+        }
+    }
+}

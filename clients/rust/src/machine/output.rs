@@ -1,0 +1,298 @@
+//! What the client says: written when a connection takes it, and not before.
+
+use std::borrow::Cow;
+
+use corewire_protocol::MessageKind;
+use corewire_protocol::native::{
+    Auth, Batch, Bye, Command, Credit, CreditScope, Full, HELLO_SUBSCRIPTIONS_MAX, Hello, Pong,
+    Request, Start, Subscribe, Unsubscribe,
+};
+
+use super::Machine;
+use super::course::Elder;
+use super::link::{Awaited, Link, LinkId, Probe, Stage};
+use super::options::Identity;
+use super::publication::PublishError;
+use super::subscription::{Subscription, SubscriptionId};
+
+/// Bytes of a message with several commands.
+const BATCH_BYTES: usize = 16 << 10;
+/// Bytes of the `hello`: what does not fit is said behind it.
+const HELLO_BYTES: usize = 60 << 10;
+/// What a subscription takes in a message beside its subject, at most.
+const SUBSCRIBE_BYTES: usize = 160;
+/// What the version of the protocol is.
+const VERSION: u64 = 1;
+
+impl Machine {
+    /// Appends the next message for this connection to `out`. `None` if there is none now.
+    pub fn transmit(&mut self, id: LinkId, now_ms: u64, out: &mut Vec<u8>) -> Option<MessageKind> {
+        let (link, _, _) = self.linked(id)?;
+        let kind = link.dialect.kind();
+        let written = match link.stage {
+            Stage::Opening { .. } | Stage::Leaving { .. } => false,
+            Stage::Hello { until_ms } => {
+                self.hello(until_ms, out);
+                true
+            }
+            Stage::Greeting { .. } | Stage::Ready => self.batch(id, now_ms, out),
+            Stage::Bye { until_ms } => {
+                link.stage = Stage::Leaving { until_ms };
+                let request = Request {
+                    id: None,
+                    command: Command::Bye(Bye { reason: None }),
+                };
+                link.dialect.write_request(&request, out);
+                true
+            }
+        };
+        written.then_some(kind)
+    }
+
+    fn hello(&mut self, until_ms: u64, out: &mut Vec<u8>) {
+        // The elder connection is past this.
+        let Some(link) = self.state.link_mut() else {
+            return;
+        };
+        let mut hello = Hello {
+            version: VERSION,
+            ..Hello::default()
+        };
+        match &self.options.identity {
+            Identity::Anonymous => {}
+            Identity::Name(name) => hello.user = Some(Cow::Borrowed(name)),
+            Identity::Token(_) | Identity::Renewable => {
+                hello.token = self.token.text().map(Cow::Borrowed);
+            }
+        }
+        let said = hello.token.as_ref().or(hello.user.as_ref());
+        // In JSON a character of a name may take six.
+        let mut bytes = said.map_or(0, |text| text.len().saturating_mul(6)) + SUBSCRIBE_BYTES;
+        let window = self.options.window.topic_messages;
+        for (id, subscription) in self.subscriptions.iter() {
+            if !is_wanted(subscription) {
+                continue;
+            }
+            bytes += subscription.subscribe.subject.len() + SUBSCRIBE_BYTES;
+            let fits = bytes <= HELLO_BYTES && hello.subscribe.len() < HELLO_SUBSCRIPTIONS_MAX;
+            if fits && link.unsaid.is_empty() {
+                hello.subscribe.push(word(id, subscription, window));
+                link.hello_subscriptions.push(id);
+                link.said.insert(id, None);
+            } else {
+                link.unsaid.push_back(id);
+            }
+        }
+        self.next_command += 1;
+        let request = Request {
+            id: Some(self.next_command),
+            command: Command::Hello(Box::new(hello)),
+        };
+        link.dialect.write_request(&request, out);
+        link.stage = Stage::Greeting {
+            hello: self.next_command,
+            until_ms,
+        };
+    }
+
+    /// Writes as many commands as fit. `false` if there are none.
+    fn batch(&mut self, id: LinkId, now_ms: u64, out: &mut Vec<u8>) -> bool {
+        let next_command = &mut self.next_command;
+        let elder = self.elder.as_deref_mut().map(Elder::link_mut);
+        let (link, is_main) = match (self.state.link_mut(), elder) {
+            (Some(link), _) if link.id == id => (link, true),
+            (_, Some(link)) if link.id == id => (link, false),
+            (_, _) => return false,
+        };
+        let dialect = link.dialect;
+        let mut batch = Batch::new(dialect, BATCH_BYTES, out);
+        let room = control(link, next_command, now_ms, &mut batch);
+        let room = room.and_then(|()| {
+            let window = self.options.window.topic_messages;
+            while let Some(s) = link.unsaid.pop_front() {
+                let Some(subscription) = self.subscriptions.get(s) else {
+                    continue;
+                };
+                if link.said.contains_key(&s) || !is_wanted(subscription) {
+                    continue;
+                }
+                let command = Command::Subscribe(Box::new(word(s, subscription, window)));
+                let id = Self::command_id(next_command);
+                let request = Request {
+                    id: Some(id),
+                    command,
+                };
+                if batch.request(&request).is_err() {
+                    link.unsaid.push_front(s);
+                    return Err(Full);
+                }
+                link.said.insert(s, None);
+                link.awaiting.insert(id, (Awaited::Subscribe(s), now_ms));
+            }
+            Ok(())
+        });
+        if !batch.is_empty() {
+            return true;
+        }
+        // An empty batch has room for any of these.
+        room.is_ok() && self.may_publish(id, is_main) && self.publish_batch(id, now_ms, out)
+    }
+
+    /// Whether publications go over this connection: over the elder one until the next one is
+    /// ready, and over that when nothing is in flight on the elder any more, so that their order
+    /// holds.
+    fn may_publish(&self, id: LinkId, is_main: bool) -> bool {
+        let ready = self.state.link().is_some_and(Link::is_ready);
+        let turn = if is_main { ready } else { !ready };
+        turn && (self.publications.in_flight() == 0 || self.publishing == Some(id))
+    }
+
+    fn publish_batch(&mut self, id: LinkId, now_ms: u64, out: &mut Vec<u8>) -> bool {
+        let elder = self.elder.as_deref_mut().map(Elder::link_mut);
+        let link = match (self.state.link_mut(), elder) {
+            (Some(link), _) if link.id == id => link,
+            (_, Some(link)) if link.id == id => link,
+            (_, _) => return false,
+        };
+        let in_flight_max = match usize::try_from(link.limits.unanswered) {
+            Ok(0) | Err(_) => self.options.in_flight_max,
+            Ok(unanswered) => self.options.in_flight_max.min(unanswered),
+        };
+        let message_bytes = match usize::try_from(link.limits.message_bytes) {
+            Ok(0) | Err(_) => usize::MAX,
+            Ok(bytes) => bytes,
+        };
+        let batch_bytes = BATCH_BYTES.min(message_bytes);
+        let mut batch = Batch::new(link.dialect, batch_bytes, &mut *out);
+        while let Some(first) = self.publications.first()
+            && self.publications.in_flight() < in_flight_max
+            && link.pace.may_send(now_ms)
+        {
+            let command = Self::command_id(&mut self.next_command);
+            let request = first.request(command);
+            let mut sent = batch.request(&request);
+            if sent.is_err() {
+                if !batch.is_empty() {
+                    break;
+                }
+                // It is larger than a batch: it goes alone, if the server takes it.
+                batch = Batch::new(link.dialect, message_bytes, &mut *out);
+                sent = batch.request(&request);
+            }
+            match sent {
+                Ok(()) => {
+                    link.pace.sent();
+                    self.publications.sent(command);
+                    self.publishing = Some(id);
+                }
+                Err(Full) => {
+                    let bytes = first.publish.data.len() as u64;
+                    let max = message_bytes as u64;
+                    self.publications
+                        .fail_first(PublishError::TooLarge { bytes, max });
+                }
+            }
+            if batch.len() >= batch_bytes {
+                break;
+            }
+        }
+        !batch.is_empty()
+    }
+}
+
+/// Whether the server is to be asked for a subscription.
+const fn is_wanted(subscription: &Subscription) -> bool {
+    !subscription.has_ended() && subscription.again_at_ms.is_none()
+}
+
+fn word(id: SubscriptionId, subscription: &Subscription, window: u64) -> Subscribe<'_> {
+    Subscribe {
+        s: id.0,
+        topic: Cow::Borrowed(&subscription.subscribe.subject),
+        from: Start::Now,
+        policy: subscription.subscribe.policy,
+        credit: Some(window),
+    }
+}
+
+/// What keeps the connection going: answers, questions, credit.
+fn control(
+    link: &mut Link,
+    next_command: &mut u64,
+    now_ms: u64,
+    batch: &mut Batch<'_>,
+) -> Result<(), Full> {
+    if link.account.is_due() {
+        let before = link.account;
+        let granted = link.account.grant();
+        let credit = Credit {
+            scope: CreditScope::Connection,
+            messages: Some(granted.messages),
+            bytes: Some(granted.bytes),
+        };
+        let command = Command::Credit(credit);
+        if batch.request(&Request { id: None, command }).is_err() {
+            link.account = before;
+            return Err(Full);
+        }
+    }
+    if !link.is_ready() {
+        return Ok(());
+    }
+    if let Some(t) = link.pong {
+        let command = Command::Pong(Pong { t: Some(t) });
+        batch.request(&Request { id: None, command })?;
+        link.pong = None;
+    }
+    if link.probe == Probe::Due {
+        *next_command += 1;
+        let id = *next_command;
+        let command = Command::Pong(Pong { t: None });
+        batch.request(&Request {
+            id: Some(id),
+            command,
+        })?;
+        link.probe_sent(id, now_ms);
+        link.awaiting.insert(id, (Awaited::Probe, now_ms));
+    }
+    if let Some(token) = &link.auth {
+        *next_command += 1;
+        let id = *next_command;
+        let token = Cow::Borrowed(&**token);
+        let command = Command::Auth(Auth { token });
+        batch.request(&Request {
+            id: Some(id),
+            command,
+        })?;
+        link.awaiting.insert(id, (Awaited::Auth, now_ms));
+        link.auth = None;
+    }
+    while let Some(&s) = link.unsubscribe.front() {
+        *next_command += 1;
+        let id = *next_command;
+        let command = Command::Unsubscribe(Unsubscribe { s: s.0 });
+        batch.request(&Request {
+            id: Some(id),
+            command,
+        })?;
+        link.unsubscribe.pop_front();
+        link.awaiting.insert(id, (Awaited::Unsubscribe(s), now_ms));
+    }
+    while let Some(&t) = link.due.first() {
+        if batch.len() + 64 > BATCH_BYTES {
+            return Err(Full);
+        }
+        link.due.pop_first();
+        let Some(messages) = link.grant(t) else {
+            continue;
+        };
+        let credit = Credit {
+            scope: CreditScope::Topic(t),
+            messages: Some(messages),
+            bytes: None,
+        };
+        let command = Command::Credit(credit);
+        batch.request(&Request { id: None, command })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,466 @@
+//! Subscriptions: what is told, what credit does, what survives a connection.
+
+use corewire_client::machine::{
+    Event, Gap, GapCause, Machine, Options, Reset, ResetCause, ResetScope, Subscribe,
+    SubscribeError, SubscriptionId, Unsubscribed, Window,
+};
+use corewire_protocol::native::{self, Dialect, ErrorCode, ErrorReply, GoAway, Push, Unsubbed};
+
+use crate::history::History;
+use crate::world::World;
+
+fn world(window: Window) -> World {
+    let options = Options {
+        window,
+        ..Options::new("ws://a/ws")
+    };
+    World::new(Machine::new(options, 7), Dialect::Json)
+}
+
+fn subscribe(world: &mut World, subject: &str) -> SubscriptionId {
+    let subscribe = Subscribe {
+        subject: subject.into(),
+        policy: None,
+    };
+    world.machine.subscribe(subscribe).unwrap()
+}
+
+fn events(world: &mut World, id: SubscriptionId) -> Vec<Event> {
+    std::iter::from_fn(|| {
+        let event = world.machine.next_event(id);
+        world.flow();
+        event
+    })
+    .collect()
+}
+
+/// Offsets of messages, with what else there is in words.
+fn told(world: &mut World, id: SubscriptionId) -> String {
+    let events = events(world, id);
+    let words = events.iter().map(|event| match event {
+        Event::Subscribed(_) => "subscribed".to_owned(),
+        Event::Message(message) => message.position.offset.to_string(),
+        Event::Gap(gap) => format!("gap({}-{} {})", gap.from, gap.to, gap.cause.name()),
+        Event::Conflated(conflated) => format!("conflated({})", conflated.count),
+        Event::Reset(reset) => format!("reset({})", reset.cause.name()),
+        Event::Unsubscribed(_) => "unsubscribed".to_owned(),
+        _ => unreachable!(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn subscriptions_from_before_a_connection_come_with_its_hello() {
+    let mut world = world(Window::default());
+    let one = subscribe(&mut world, "a");
+    let all = subscribe(&mut world, ">");
+    world.connect();
+    assert!(
+        world
+            .asked
+            .iter()
+            .all(|(_, _, what)| !what.starts_with("Subscribe"))
+    );
+    world.publish("a", b"1");
+    world.publish("b", b"1");
+    world.flow();
+    assert_eq!(told(&mut world, one), "subscribed 1");
+    assert_eq!(told(&mut world, all), "subscribed 1 1");
+    let late = subscribe(&mut world, "b");
+    world.flow();
+    world.publish("b", b"2");
+    world.flow();
+    assert_eq!(told(&mut world, late), "subscribed 2");
+    assert_eq!(told(&mut world, all), "2");
+}
+
+#[test]
+fn ten_thousand_subscriptions_come_back_in_messages_of_bounded_size() {
+    for dialect in [Dialect::Json, Dialect::Binary] {
+        let machine = Machine::new(Options::new("ws://a/ws"), 7);
+        let mut world = World::new(machine, dialect);
+        let ids: Vec<_> = (0..10_000)
+            .map(|number| subscribe(&mut world, &format!("a-rather-long-name.{number}")))
+            .collect();
+        let one_more = Subscribe {
+            subject: "x".into(),
+            policy: None,
+        };
+        assert_eq!(
+            world.machine.subscribe(one_more),
+            Err(SubscribeError::TooMany(10_000))
+        );
+        let link = world.open().unwrap();
+        world.transmit();
+        let sizes = |world: &World| -> Vec<_> {
+            world.conns[&link].to_server.iter().map(Vec::len).collect()
+        };
+        assert!(sizes(&world)[0] <= 64 << 10, "{:?}", sizes(&world));
+        assert!(sizes(&world)[1..].iter().all(|bytes| *bytes <= 16 << 10));
+        world.flow();
+        assert_eq!(world.conns[&link].subs.len(), 10_000);
+        assert_eq!(
+            world
+                .machine
+                .next_event(ids[9999])
+                .map(|event| { matches!(event, Event::Subscribed(_)) }),
+            Some(true)
+        );
+    }
+}
+
+// USERS 28: what is missing after a cut is known exactly, where offsets say it.
+#[test]
+fn a_topic_that_had_nothing_meanwhile_goes_on_and_one_that_had_tells_its_gap() {
+    let mut world = world(Window::default());
+    let id = subscribe(&mut world, "a");
+    let link = world.connect();
+    world.publish("a", b"1");
+    world.flow();
+    world.cut(link);
+    world.wait();
+    let link = world.connect();
+    world.publish("a", b"2");
+    world.flow();
+    assert_eq!(told(&mut world, id), "subscribed 1 2");
+    world.cut(link);
+    world.publish("a", b"3");
+    world.publish("a", b"4");
+    world.wait();
+    world.connect();
+    world.publish("a", b"5");
+    world.flow();
+    assert_eq!(told(&mut world, id), "gap(3-4 away) 5");
+    world.restart();
+    world.wait();
+    world.connect();
+    world.publish("a", b"1");
+    world.flow();
+    let events = events(&mut world, id);
+    assert!(
+        matches!(
+            &events[0],
+            Event::Reset(Reset {
+                scope: ResetScope::Topic { .. },
+                cause: ResetCause::Epoch
+            })
+        ),
+        "{events:?}"
+    );
+    assert!(matches!(&events[1], Event::Message(message) if message.position.offset == 1));
+}
+
+#[test]
+fn a_pattern_says_after_a_cut_that_it_cannot_know_unless_its_position_stood_still() {
+    let mut world = world(Window::default());
+    let id = subscribe(&mut world, "b.>");
+    let link = world.connect();
+    assert_eq!(told(&mut world, id), "subscribed");
+    world.cut(link);
+    world.wait();
+    let link = world.connect();
+    assert_eq!(told(&mut world, id), "");
+    world.publish("b.x", b"1");
+    world.flow();
+    world.cut(link);
+    world.publish("b.x", b"2");
+    world.publish("b.y", b"1");
+    world.wait();
+    world.connect();
+    world.publish("b.x", b"3");
+    world.publish("b.y", b"2");
+    world.flow();
+    assert_eq!(told(&mut world, id), "1 reset(away) gap(2-2 away) 3 2");
+}
+
+// USERS 23, 29, 30: who does not take messages gets no more of them, and holds nobody else up.
+#[test]
+fn a_reader_that_stops_holds_back_its_topic_and_no_other() {
+    let window = Window {
+        topic_messages: 8,
+        messages: 64,
+        bytes: 1 << 20,
+    };
+    let mut world = world(window);
+    let slow = subscribe(&mut world, "slow");
+    let quick = subscribe(&mut world, "quick");
+    let link = world.connect();
+    for number in 0..1000 {
+        world.publish("slow", b"x");
+        world.publish("quick", b"x");
+        world.flow();
+        let expected = if number == 0 { 2 } else { 1 };
+        assert_eq!(events(&mut world, quick).len(), expected);
+    }
+    assert_eq!(world.conns[&link].said["slow"].sent, 8);
+    assert_eq!(world.conns[&link].said["quick"].sent, 1000);
+    let mut history = History::new(1, "slow");
+    for event in events(&mut world, slow) {
+        history.take(&event, &world);
+    }
+    assert_eq!((history.messages, history.missing), (1000, 0));
+}
+
+#[test]
+fn all_topics_of_a_pattern_together_stay_within_the_window() {
+    let window = Window {
+        topic_messages: 8,
+        messages: 20,
+        bytes: 1 << 20,
+    };
+    let mut world = world(window);
+    let id = subscribe(&mut world, ">");
+    let link = world.connect();
+    for round in 0..10 {
+        for topic in 0..10 {
+            world.publish(&format!("t{topic}"), &[round]);
+        }
+        world.flow();
+    }
+    assert_eq!(world.conns[&link].sent, 20);
+    // What waits across a cut counts, too.
+    world.cut(link);
+    world.wait();
+    let link = world.connect();
+    world.publish("t0", b"x");
+    world.flow();
+    assert_eq!(world.conns[&link].sent, 0);
+    let events = events(&mut world, id);
+    let messages = events
+        .iter()
+        .filter(|event| matches!(event, Event::Message(_)));
+    assert_eq!(messages.count(), 21);
+}
+
+#[test]
+fn a_server_without_respect_for_credit_costs_no_more_memory_than_stated() {
+    let window = Window {
+        topic_messages: 4,
+        messages: 16,
+        bytes: 1 << 20,
+    };
+    let mut world = world(window);
+    let id = subscribe(&mut world, "a");
+    let link = world.connect();
+    world.publish("a", b"first");
+    world.flow();
+    for offset in 2..1000 {
+        let message = native::Message {
+            t: world.topics["a"].t,
+            offset,
+            data: native::Data::Text("x".into()),
+            time_ms: 1,
+            key: None,
+            publisher: native::Publisher {
+                user: "u".into(),
+                conn: "c".into(),
+                pseq: None,
+            },
+        };
+        world.push(link, &Push::Message(message));
+    }
+    world.flow();
+    let told = told(&mut world, id);
+    let expected: Vec<_> = (1..=32).map(|offset: u32| offset.to_string()).collect();
+    assert_eq!(
+        told,
+        format!("subscribed {} reset(overflow)", expected.join(" "))
+    );
+}
+
+#[test]
+fn what_the_server_leaves_out_without_a_word_is_told_all_the_same() {
+    let mut world = world(Window::default());
+    let id = subscribe(&mut world, "a");
+    let link = world.connect();
+    let t = world.topics["a"].t;
+    let gap = |from, to| native::Gap {
+        t,
+        from,
+        to,
+        cause: native::Cause::Slow,
+        repair: native::Repair::None,
+    };
+    let message = |offset| native::Message {
+        t,
+        offset,
+        data: native::Data::Json("1".into()),
+        time_ms: 1,
+        key: None,
+        publisher: native::Publisher {
+            user: "u".into(),
+            conn: "c".into(),
+            pseq: None,
+        },
+    };
+    for push in [
+        Push::Message(message(1)),
+        Push::Message(message(1)),
+        Push::Message(message(3)),
+        Push::Gap(gap(2, 3)),
+        Push::Gap(gap(4, 5)),
+        Push::Gap(gap(6, 7)),
+        Push::Gap(gap(10, 11)),
+        Push::Position(native::Position::Topic { t, offset: 12 }),
+        Push::Message(message(13)),
+    ] {
+        world.push(link, &push);
+    }
+    world.flow();
+    assert_eq!(
+        told(&mut world, id),
+        "subscribed 1 gap(2-2 unexplained) 3 gap(4-7 slow) gap(8-9 unexplained) gap(10-11 slow) 13"
+    );
+}
+
+#[test]
+fn an_alias_that_was_not_announced_breaks_the_connection() {
+    let mut world = world(Window::default());
+    subscribe(&mut world, "a");
+    let link = world.connect();
+    let gap = native::Gap {
+        t: 999,
+        from: 1,
+        to: 1,
+        cause: native::Cause::Slow,
+        repair: native::Repair::None,
+    };
+    world.push(link, &Push::Gap(gap));
+    world.flow();
+    assert!(!world.conns.contains_key(&link));
+}
+
+#[test]
+fn a_refused_subscription_ends_or_is_asked_for_again() {
+    let mut world = world(Window::default());
+    let refusal = |code, retry_ms| ErrorReply {
+        code,
+        text: "no".into(),
+        retry_ms,
+    };
+    world.refuse_subscribe = Some(refusal(ErrorCode::Forbidden, None));
+    let id = subscribe(&mut world, "a");
+    world.connect();
+    let events = events(&mut world, id);
+    assert!(matches!(
+        &events[..],
+        [Event::Unsubscribed(Unsubscribed::Refused {
+            code: ErrorCode::Forbidden,
+            ..
+        })]
+    ));
+    world.refuse_subscribe = Some(refusal(ErrorCode::Unavailable, Some(2000)));
+    let id = subscribe(&mut world, "a");
+    world.flow();
+    assert_eq!(told(&mut world, id), "");
+    world.refuse_subscribe = None;
+    assert!((2000..=3000).contains(&world.wait()));
+    world.flow();
+    assert_eq!(told(&mut world, id), "subscribed");
+    let link = *world.conns.keys().next().unwrap();
+    let unsubbed = Unsubbed {
+        s: 2,
+        code: ErrorCode::Forbidden,
+        retry_ms: None,
+    };
+    world.push(link, &Push::Unsubbed(unsubbed));
+    world.flow();
+    assert_eq!(told(&mut world, id), "unsubscribed");
+}
+
+#[test]
+fn who_leaves_gets_nothing_more_and_gives_its_credit_back() {
+    let window = Window {
+        topic_messages: 4,
+        messages: 7,
+        bytes: 1 << 20,
+    };
+    let mut world = world(window);
+    let one = subscribe(&mut world, "a");
+    let other = subscribe(&mut world, "b");
+    let link = world.connect();
+    for _ in 0..4 {
+        world.publish("a", b"x");
+        world.publish("b", b"x");
+    }
+    world.flow();
+    world.machine.unsubscribe(one);
+    world.flow();
+    assert!(!world.conns[&link].subs.contains_key(&1));
+    assert_eq!(world.machine.next_event(one), None);
+    let credit = world.conns[&link].credit.unwrap();
+    assert!(credit >= 11, "{credit}");
+    assert_eq!(events(&mut world, other).len(), 5);
+}
+
+#[test]
+fn a_departure_is_seamless_however_far_the_two_connections_are_apart() {
+    // Messages that the old connection still has to bring when the new one takes over.
+    for behind in 0..6 {
+        // And those that come over both.
+        for both in 0..4 {
+            let mut world = world(Window::default());
+            let exact = subscribe(&mut world, "a");
+            let pattern = subscribe(&mut world, "b.>");
+            let first = world.connect();
+            world.publish("a", b"1");
+            world.publish("b.x", b"1");
+            world.flow();
+            let away = GoAway {
+                deadline_ms: 20_000,
+                spread_ms: 0,
+                url: None,
+            };
+            world.push(first, &Push::GoAway(away));
+            world.flow();
+            for _ in 0..behind {
+                world.publish("a", b"x");
+                world.publish("b.x", b"x");
+                world.publish("b.new", b"x");
+            }
+            // With no spread it departs at once.
+            let second = world.open().unwrap();
+            world.transmit();
+            while world.serve_one(second) {}
+            for _ in 0..both {
+                world.publish("a", b"x");
+                world.publish("b.x", b"x");
+                world.publish("b.new", b"x");
+            }
+            // The new connection is quicker.
+            while world.deliver_one(second) {}
+            world.flow();
+            while world.conns.contains_key(&first) {
+                world.wait();
+                world.flow();
+            }
+            world.publish("a", b"x");
+            world.publish("b.x", b"x");
+            world.flow();
+            let upto: Vec<_> = (1..=2 + behind + both)
+                .map(|at: u32| at.to_string())
+                .collect();
+            assert_eq!(
+                told(&mut world, exact),
+                format!("subscribed {}", upto.join(" "))
+            );
+            let mut history = History::new(2, "b.>");
+            for event in events(&mut world, pattern) {
+                history.take(&event, &world);
+            }
+            history.is_complete(&world).unwrap();
+            assert_eq!((history.missing, history.resets), (0, 0), "{behind} {both}");
+        }
+    }
+}
+
+#[test]
+fn a_gap_counts_what_is_missing() {
+    let gap = Gap {
+        topic: "a".into(),
+        from: 3,
+        to: 5,
+        cause: GapCause::Slow,
+    };
+    assert_eq!(gap.count(), 3);
+}
