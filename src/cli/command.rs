@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
-use super::bench;
+use super::{bench, publish, sub};
 use crate::config::{CONFIG_VARIABLE, SETTINGS, Setting};
 
 /// The server.
@@ -13,6 +13,10 @@ pub(super) const SERVE: &str = "serve";
 pub(super) const CHECK: &str = "check";
 /// The load generator.
 pub(super) const BENCH: &str = "bench";
+/// The subscriber.
+pub(super) const SUB: &str = "sub";
+/// The publisher.
+pub(super) const PUB: &str = "pub";
 /// The argument that names the configuration file.
 pub(super) const FILE: &str = "config";
 
@@ -22,7 +26,7 @@ const OTHER: &str = "Other";
 const EXIT_CODES: &str = "\
 Exit codes:
   0    all went well; also after SIGTERM or SIGINT, once the connections have ended
-  1    failure while running, such as a port in use
+  1    failure while running, such as a port in use or a server that is not there
   2    wrong arguments or configuration; nothing was started
   130  a second SIGINT ended it at once (143: a second SIGTERM)";
 
@@ -31,6 +35,8 @@ Examples:
   corewire serve                              on 127.0.0.1:9001, one loop per core
   corewire serve --config corewire.toml --log debug
   corewire check corewire.toml                every limit in force and who set it
+  corewire sub 'chat.>'                       what is published, line by line
+  corewire pub chat.room1 '{\"text\":\"hi\"}'
   corewire bench echo ws://127.0.0.1:9001/echo   messages a second, round trips";
 
 const SERVE_EXAMPLES: &str = "\
@@ -62,6 +68,8 @@ pub(super) fn command() -> Command {
         .after_help(format!("{EXAMPLES}\n\n{EXIT_CODES}"))
         .subcommand(serve())
         .subcommand(check())
+        .subcommand(sub::command())
+        .subcommand(publish::command())
         .subcommand(bench::command())
 }
 

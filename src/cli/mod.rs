@@ -1,12 +1,15 @@
-//! The command line: `corewire serve`, `corewire check`, `corewire bench`, their help and their exit
-//! codes.
+//! The command line: `corewire serve`, `corewire check`, `corewire sub`, `corewire pub`, `corewire
+//! bench`, their help and their exit codes.
 
 mod bench;
 mod check;
 mod command;
+mod link;
 mod logging;
 mod progress;
+mod publish;
 mod serve;
+mod sub;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -47,6 +50,8 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             check::print(&configuration, &mut io::stdout().lock()).map_err(Failure::Output)
         }
         Some((command::BENCH, matches)) => bench::run(matches, &mut io::stdout().lock()),
+        Some((command::SUB, matches)) => sub::run(matches, &mut io::stdout().lock()),
+        Some((command::PUB, matches)) => publish::run(matches, &mut io::stdout().lock()),
         Some(_) | None => Ok(()), // clap has refused it
     }
 }
@@ -76,6 +81,10 @@ enum Failure {
     Running(ServerError),
     /// A measurement has no result.
     Measuring(crate::bench::Error),
+    /// An argument, a variable or a file is wrong: which, and what would be right.
+    Input(String),
+    /// The server cannot be reached, or refuses.
+    Client(String),
     /// Standard output cannot be written.
     Output(io::Error),
 }
@@ -101,6 +110,8 @@ impl Failure {
             Self::Running(error) => complain(&error, FAILED),
             Self::Measuring(error @ crate::bench::Error::Settings(_)) => complain(&error, MISUSED),
             Self::Measuring(error) => complain(&error, FAILED),
+            Self::Input(error) => complain(&error, MISUSED),
+            Self::Client(error) => complain(&error, FAILED),
             // `corewire check | head` has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(error) => complain(&format!("standard output: {error}"), FAILED),

@@ -1,0 +1,263 @@
+//! `corewire pub`: publishes what the arguments, a file or stdin say.
+
+use std::fs;
+use std::io::{self, BufRead, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use corewire_client::{Client, ConnectError, Data, Position, PublishError, Receipt};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::Failure;
+use super::link::{self, Link};
+
+/// Publications that wait for their replies: enough for the line, few enough to begin with.
+const IN_FLIGHT_MAX: usize = 1000;
+
+const EXAMPLES: &str = "\
+Examples:
+  corewire pub chat.room1 '{\"text\":\"hi\"}'
+  corewire pub chat.room1 'plain text'        what is no JSON is text
+  echo hi | corewire pub chat.room1           all of stdin is one message
+  tail -f log | corewire pub logs --lines     each line is one
+  corewire pub images.logo --file logo.png    what is no UTF-8 is bytes
+
+Where the server has put each message is printed as a line of JSON.";
+
+/// Publish to a topic
+#[derive(Debug, Args)]
+struct Pub {
+    /// The topic.
+    topic: String,
+    /// What to publish; JSON is published as JSON, all else as text. Without it, and without
+    /// --file, it is read from stdin.
+    #[arg(conflicts_with_all = ["file", "lines"])]
+    data: Option<String>,
+    /// Publish a file.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Publish each line for itself.
+    #[arg(long)]
+    lines: bool,
+    /// What the message is the newest value of, for subscribers that only want those.
+    #[arg(long)]
+    key: Option<String>,
+    /// Publish again what may not have arrived because the connection ended: it may come twice.
+    #[arg(long)]
+    at_least_once: bool,
+    /// Seconds to wait for a connection at first.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    wait: u64,
+    #[command(flatten)]
+    link: Link,
+}
+
+/// The command and its help.
+pub(super) fn command() -> Command {
+    Pub::augment_args(Command::new(super::command::PUB)).after_help(EXAMPLES)
+}
+
+/// Publishes, and prints the positions to `out`.
+pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failure> {
+    let publish = Pub::from_arg_matches(matches).map_err(Failure::Arguments)?;
+    let runtime = link::runtime()?;
+    let result = runtime.block_on(publish.run(out));
+    // A thread may still wait for stdin, which nobody can interrupt.
+    runtime.shutdown_background();
+    result
+}
+
+impl Pub {
+    async fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let (connect, url) = self.link.client()?;
+        // What cannot be read is known before anything is sent.
+        let whole = match (&self.data, self.lines) {
+            (Some(data), _) => Some(read_text(data)),
+            (None, true) => None,
+            (None, false) => Some(read_bytes(self.read_whole()?)),
+        };
+        let connected = connect.wait(Duration::from_secs(self.wait)).await;
+        let client = connected.map_err(|error| {
+            if let ConnectError::Url(error) = error {
+                return Failure::Input(error.to_string());
+            }
+            Failure::Client(format!(
+                "{error}\nIs there a server at {url}? Start one with `corewire serve`, or name \
+                 another with --url or {}.",
+                link::URL_VARIABLE
+            ))
+        })?;
+        let published = tokio::select! {
+            published = async {
+                match whole {
+                    Some(data) => {
+                        let receipt = self.send(&client, data).await?;
+                        self.report(receipt, out).await
+                    }
+                    None => self.publish_lines(&client, out).await,
+                }
+            } => published,
+            Ok(()) = tokio::signal::ctrl_c() => {
+                Err(Failure::Client("interrupted before all was published".to_owned()))
+            }
+        };
+        client.close().await;
+        published
+    }
+
+    /// Publishes line by line, many on their way at a time.
+    async fn publish_lines(&self, client: &Client, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut lines = self.read_lines()?;
+        let (sender, mut receipts) = mpsc::channel(IN_FLIGHT_MAX);
+        let send = async {
+            while let Some(line) = lines.recv().await {
+                let line = line.map_err(Failure::Input)?;
+                let receipt = self.send(client, read_bytes(line)).await?;
+                if sender.send(receipt).await.is_err() {
+                    break;
+                }
+            }
+            drop(sender);
+            Ok::<(), Failure>(())
+        };
+        let report = async {
+            while let Some(receipt) = receipts.recv().await {
+                self.report(receipt, out).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(send, report).map(drop)
+    }
+
+    async fn send(&self, client: &Client, data: Data) -> Result<Receipt, Failure> {
+        let publishing = client.publish(&self.topic, data);
+        let publishing = match &self.key {
+            Some(key) => publishing.key(key),
+            None => publishing,
+        };
+        let publishing = if self.at_least_once {
+            publishing.at_least_once()
+        } else {
+            publishing
+        };
+        publishing
+            .queued()
+            .await
+            .map_err(|error| self.failure(&error))
+    }
+
+    async fn report(&self, receipt: Receipt, out: &mut dyn Write) -> Result<(), Failure> {
+        let position = receipt.await.map_err(|error| self.failure(&error))?;
+        self.line(&position, out).map_err(Failure::Output)
+    }
+
+    fn line(&self, position: &Position, out: &mut dyn Write) -> io::Result<()> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            topic: &'a str,
+            epoch: &'a str,
+            offset: u64,
+        }
+        let line = Line {
+            topic: &self.topic,
+            epoch: &position.epoch,
+            offset: position.offset,
+        };
+        serde_json::to_writer(&mut *out, &line)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    }
+
+    fn failure(&self, error: &PublishError) -> Failure {
+        if let PublishError::Topic(error) = error {
+            Failure::Input(format!("{}: {error}", self.topic))
+        } else {
+            Failure::Client(format!("{}: {error}", self.topic))
+        }
+    }
+
+    fn read_whole(&self) -> Result<Vec<u8>, Failure> {
+        match &self.file {
+            Some(path) => fs::read(path)
+                .map_err(|error| Failure::Input(format!("{}: {error}", path.display()))),
+            None => {
+                let mut bytes = Vec::new();
+                io::stdin()
+                    .lock()
+                    .read_to_end(&mut bytes)
+                    .map_err(|error| Failure::Input(format!("standard input: {error}")))?;
+                // A shell ends what it says with a newline.
+                if bytes.last() == Some(&b'\n') {
+                    bytes.pop();
+                }
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// Lines come from a thread of their own, since reading blocks.
+    fn read_lines(&self) -> Result<mpsc::Receiver<Result<Vec<u8>, String>>, Failure> {
+        let (name, mut reader): (_, Box<dyn BufRead + Send>) = match &self.file {
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = fs::File::open(path)
+                    .map_err(|error| Failure::Input(format!("{name}: {error}")))?;
+                (name, Box::new(io::BufReader::new(file)))
+            }
+            None => {
+                let stdin = io::BufReader::new(io::stdin());
+                ("standard input".to_owned(), Box::new(stdin))
+            }
+        };
+        let (sender, receiver) = mpsc::channel(IN_FLIGHT_MAX);
+        tokio::task::spawn_blocking(move || {
+            loop {
+                let mut line = Vec::new();
+                let read = match reader.read_until(b'\n', &mut line) {
+                    Ok(0) => return,
+                    Ok(_) => {
+                        if line.last() == Some(&b'\n') {
+                            line.pop();
+                        }
+                        Ok(line)
+                    }
+                    Err(error) => Err(format!("{name}: {error}")),
+                };
+                let over = read.is_err();
+                if sender.blocking_send(read).is_err() || over {
+                    return;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+}
+
+/// JSON if it is JSON, otherwise text.
+fn read_text(text: &str) -> Data {
+    Data::from_json_text(text).unwrap_or_else(|_| Data::from(text))
+}
+
+/// The same, and bytes if it is no UTF-8.
+fn read_bytes(bytes: Vec<u8>) -> Data {
+    match str::from_utf8(&bytes) {
+        Ok(text) => read_text(text),
+        Err(_) => Data::from(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_json_or_text_or_bytes() {
+        assert_eq!(read_text("{\"a\":1}"), Data::Json("{\"a\":1}".into()));
+        assert_eq!(read_text("42"), Data::Json("42".into()));
+        assert_eq!(read_text("hi there"), Data::Text("hi there".into()));
+        assert_eq!(read_bytes(vec![0xff]), Data::from(vec![0xff]));
+        assert_eq!(read_bytes(b"x y".to_vec()), Data::Text("x y".into()));
+    }
+}

@@ -1,0 +1,274 @@
+//! `corewire sub`: what is published, line by line.
+
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use corewire_client::{
+    Client, Data, Event, Message, PolicyMode, ResetScope, Status, Stop, Subscription, Unsubscribed,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::Failure;
+use super::link::{self, Link, say};
+
+const EXAMPLES: &str = "\
+Examples:
+  corewire sub 'chat.>'                       one JSON object a line
+  corewire sub chat.room1 --raw               only what was published
+  corewire sub 'ticker.*' --policy latest --count 10 | jq .data
+
+Each line is written at once, also into a pipe. What is not a message goes to stderr: when the
+connection is lost and found again, and what is missing. It ends with Ctrl-C.";
+
+/// Print what is published to a topic, or to all topics that a pattern fits
+#[derive(Debug, Args)]
+struct Sub {
+    /// Topics or patterns: `*` is one level, `>` is all that follow. Quote them.
+    #[arg(required = true, value_name = "PATTERN")]
+    patterns: Vec<String>,
+    /// End after so many messages.
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// What the server does if this reader does not keep up.
+    #[arg(long)]
+    policy: Option<Policy>,
+    /// Print only the data, as it was published.
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    link: Link,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Policy {
+    /// Every message, as long as the server has it.
+    All,
+    /// Of each key the newest message.
+    Latest,
+    /// The newest messages that fit.
+    DropOldest,
+    /// Close the connection, to begin anew.
+    Close,
+}
+
+/// The command and its help.
+pub(super) fn command() -> Command {
+    Sub::augment_args(Command::new(super::command::SUB)).after_help(EXAMPLES)
+}
+
+/// Prints messages to `out` until there were enough, or the user has had enough.
+pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failure> {
+    let sub = Sub::from_arg_matches(matches).map_err(Failure::Arguments)?;
+    link::runtime()?.block_on(sub.run(out))
+}
+
+impl Sub {
+    async fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let (connect, url) = self.link.client()?;
+        let client = connect
+            .start()
+            .map_err(|error| Failure::Input(error.to_string()))?;
+        let mut subscriptions = Vec::new();
+        for pattern in &self.patterns {
+            let subscribing = client.subscribe(pattern);
+            let subscribing = match self.policy {
+                Some(policy) => subscribing.mode(policy.mode()),
+                None => subscribing,
+            };
+            let started = subscribing.start();
+            let started = started.map_err(|error| Failure::Input(format!("{pattern}: {error}")))?;
+            subscriptions.push((pattern.as_str(), started));
+        }
+        let printed = tokio::select! {
+            printed = self.print(&mut subscriptions, out) => printed,
+            () = tell_status(&client, &url) => Ok(()),
+            () = tell_warnings(&client) => Ok(()),
+            // Without a handler the signal ends the process, which is right, too.
+            Ok(()) = tokio::signal::ctrl_c() => Ok(()),
+        };
+        client.close().await;
+        printed
+    }
+
+    async fn print(
+        &self,
+        subscriptions: &mut [(&str, Subscription)],
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let colourful = link::stdout_is_colourful();
+        let mut left = self.count;
+        while left != Some(0) {
+            let (pattern, event) = next(subscriptions).await;
+            match event {
+                Event::Message(message) => {
+                    self.line(&message, colourful, out)
+                        .map_err(Failure::Output)?;
+                    left = left.map(|left| left - 1);
+                }
+                Event::Subscribed(_) => say(format_args!("subscribed to {pattern}")),
+                Event::Gap(gap) => say(format_args!(
+                    "gap: {} of {} are missing, {} to {} ({})",
+                    gap.count(),
+                    gap.topic,
+                    gap.from,
+                    gap.to,
+                    gap.cause.name()
+                )),
+                Event::Conflated(conflated) => say(format_args!(
+                    "conflated: {} of {} gave way to newer ones",
+                    conflated.count, conflated.topic
+                )),
+                Event::Reset(reset) => match &reset.scope {
+                    ResetScope::Topic { topic, .. } => say(format_args!(
+                        "reset: what {topic} had before is not known ({})",
+                        reset.cause.name()
+                    )),
+                    ResetScope::Subscription => say(format_args!(
+                        "reset: {pattern} may have had messages meanwhile ({})",
+                        reset.cause.name()
+                    )),
+                },
+                Event::Unsubscribed(Unsubscribed::Stopped(Stop::Asked)) => return Ok(()),
+                Event::Unsubscribed(why) => {
+                    return Err(Failure::Client(format!("{pattern}: {why}")));
+                }
+                other => say(format_args!("{other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&self, message: &Message, colourful: bool, out: &mut dyn Write) -> io::Result<()> {
+        if self.raw {
+            out.write_all(message.data.as_bytes())?;
+        } else if colourful {
+            let topic = &message.topic;
+            write!(
+                out,
+                "\x1b[36m{topic}\x1b[0m \x1b[2m{}\x1b[0m ",
+                message.position.offset
+            )?;
+            serde_json::to_writer(&mut *out, &Line::new(message)?)?;
+        } else {
+            serde_json::to_writer(&mut *out, &Line::new(message)?)?;
+        }
+        out.write_all(b"\n")?;
+        out.flush()
+    }
+}
+
+impl Policy {
+    const fn mode(self) -> PolicyMode {
+        match self {
+            Self::All => PolicyMode::All,
+            Self::Latest => PolicyMode::Latest,
+            Self::DropOldest => PolicyMode::DropOldest,
+            Self::Close => PolicyMode::Close,
+        }
+    }
+}
+
+/// A message as a line of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    topic: &'a str,
+    epoch: &'a str,
+    offset: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Value<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    b64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    user: &'a str,
+    time_ms: u64,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+}
+
+impl<'a> Line<'a> {
+    fn new(message: &'a Message) -> io::Result<Self> {
+        let (data, b64) = match &message.data {
+            // As it was written; a line of its own all the same.
+            Data::Json(text) => (Some(Value::Json(serde_json::from_str(text)?)), None),
+            Data::Text(text) => (Some(Value::Text(text)), None),
+            Data::Bytes(bytes) => (None, Some(BASE64.encode(bytes))),
+        };
+        Ok(Self {
+            topic: &message.topic,
+            epoch: &message.position.epoch,
+            offset: message.position.offset,
+            data,
+            b64,
+            key: message.key.as_deref(),
+            user: &message.publisher.user,
+            time_ms: message.time_ms,
+        })
+    }
+}
+
+/// The next event of any of them.
+async fn next<'p>(subscriptions: &mut [(&'p str, Subscription)]) -> (&'p str, Event) {
+    std::future::poll_fn(|context| {
+        for (pattern, subscription) in &mut *subscriptions {
+            if let std::task::Poll::Ready(Some(event)) = subscription.poll_event(context) {
+                return std::task::Poll::Ready((*pattern, event));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+/// Says when the connection is lost and found again. Ends with the client.
+async fn tell_status(client: &Client, url: &str) {
+    let mut status = client.status();
+    let mut was_connected = false;
+    loop {
+        let now = status.borrow_and_update().clone();
+        match now {
+            Status::Connected(session) => {
+                let again = if was_connected { " again" } else { "" };
+                say(format_args!(
+                    "connected{again} to {url} as {}",
+                    session.user
+                ));
+                was_connected = true;
+            }
+            Status::Waiting { retry_in_ms, loss } => {
+                let seconds = retry_in_ms.div_ceil(100);
+                say(format_args!(
+                    "{loss}; trying again in {}.{} s",
+                    seconds / 10,
+                    seconds % 10
+                ));
+            }
+            // The subscriptions say why.
+            Status::Stopped(_) => std::future::pending().await,
+            Status::Connecting | Status::Closing => {}
+            other => say(format_args!("{other:?}")),
+        }
+        if status.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn tell_warnings(client: &Client) {
+    loop {
+        let warning = client.warning().await;
+        say(format_args!(
+            "warning: {} ({})",
+            warning.text,
+            warning.code.name()
+        ));
+    }
+}

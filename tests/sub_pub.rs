@@ -1,0 +1,265 @@
+//! `corewire sub` and `corewire pub` as their users meet them, against a real server.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a reader's thread, so that a test does not wait for ever"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use corewire_testkit::{PATIENCE, Process, Serve};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+const CORES: usize = 2;
+
+#[test]
+fn what_is_published_is_printed_line_by_line_with_all_that_belongs_to_it() {
+    let server = Serve::new(BINARY).cores(CORES).start();
+    let mut sub = Sub::start(&url(&server), &["chat.>", "--count", "5"]);
+    sub.says("subscribed to chat.>");
+    let output = publish(
+        &url(&server),
+        &["chat.a", "{\"text\": \"hi\"}", "--key", "k"],
+        b"",
+    );
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&told["topic"], &told["offset"]),
+        (&json!("chat.a"), &json!(1))
+    );
+    let line = sub.line();
+    assert_eq!(line["data"], json!({"text": "hi"}));
+    assert_eq!(
+        (&line["key"], &line["epoch"]),
+        (&json!("k"), &told["epoch"])
+    );
+    assert!(
+        line["user"].is_string() && line["time_ms"].is_u64(),
+        "{line}"
+    );
+
+    // Text, all of stdin, bytes of a file, and each line for itself.
+    publish(&url(&server), &["chat.a", "plain text"], b"");
+    assert_eq!(sub.line()["data"], json!("plain text"));
+    publish(&url(&server), &["chat.a"], b"two\nlines\n");
+    assert_eq!(sub.line()["data"], json!("two\nlines"));
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bytes");
+    fs::write(&file, [0xff, 0]).unwrap();
+    publish(
+        &url(&server),
+        &["chat.a", "--file", file.to_str().unwrap()],
+        b"",
+    );
+    assert_eq!(sub.line()["b64"], json!("/wA="));
+    let output = publish(&url(&server), &["chat.b", "--lines"], b"1\n[2]\nthree\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 3);
+    assert_eq!(sub.line()["data"], json!(1));
+    assert_eq!(sub.end(), Some(0));
+}
+
+#[test]
+fn raw_prints_the_data_as_it_was_and_ctrl_c_ends_well() {
+    let server = Serve::new(BINARY).cores(CORES).start();
+    let mut sub = Sub::start(&url(&server), &["chat.a", "--raw"]);
+    sub.says("subscribed to chat.a");
+    publish(&url(&server), &["chat.a", "{\"b\":1,  \"a\":2}"], b"");
+    assert_eq!(sub.raw(), "{\"b\":1,  \"a\":2}");
+    kill_process(Pid::from_child(&sub.child), Signal::INT).unwrap();
+    assert_eq!(sub.end(), Some(0));
+}
+
+// USERS 52, 53: a restart costs nobody more than the messages of the time between.
+#[test]
+fn it_comes_back_when_the_server_does_and_says_so() {
+    // A port that stays the same.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let url = format!("ws://{address}/ws");
+    let sub = Sub::start(&url, &["chat.>", "chat.a"]);
+    // The one that listens is no server, and is gone.
+    drop(listener);
+    sub.says("trying again in");
+    let start = || {
+        Serve::new(BINARY)
+            .arguments(&["--listen", &address])
+            .start()
+    };
+    let server = start();
+    sub.says("connected to");
+    publish(&url, &["chat.a", "1"], b"");
+    assert_eq!(sub.line()["data"], json!(1));
+    assert_eq!(sub.line()["data"], json!(1));
+    drop(server);
+    sub.says("trying again in");
+    let _server = start();
+    sub.says("reset: what chat.a had before is not known (epoch)");
+    publish(&url, &["chat.a", "2"], b"");
+    assert_eq!(sub.line()["data"], json!(2));
+}
+
+#[test]
+fn what_cannot_be_is_said_with_a_remedy() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("ws://{}/ws", listener.local_addr().unwrap());
+    drop(listener);
+    let cases: &[(&[&str], i32, &str)] = &[
+        (
+            &["pub", "a", "b", "--wait", "1", "--url", &nobody],
+            1,
+            "corewire serve",
+        ),
+        (&["pub", "a", "b", "--url", "http://a"], 2, "ws://"),
+        (
+            &["pub", "a", "--file", "/nowhere", "--url", &nobody],
+            2,
+            "/nowhere",
+        ),
+        (
+            &["pub", "a", "b", "--lines", "--url", &nobody],
+            2,
+            "--lines",
+        ),
+        (
+            &["sub", "a..b", "--url", &nobody],
+            2,
+            "an empty level at position 2",
+        ),
+        (
+            &["sub", "a", "--token-file", "/nowhere", "--url", &nobody],
+            2,
+            "/nowhere",
+        ),
+        (&["sub"], 2, "PATTERN"),
+    ];
+    for (arguments, code, words) in cases {
+        let output = corewire(arguments).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+    let server = Serve::new(BINARY).cores(1).start();
+    let output = corewire(&["pub", "no spaces", "x", "--url", &url(&server)])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("a space at position 2"), "{stderr}");
+}
+
+#[test]
+fn the_url_and_the_name_come_from_where_they_are_given() {
+    let server = Serve::new(BINARY)
+        .cores(1)
+        .arguments(&["--anonymous-names"])
+        .start();
+    let sub = Sub::start(&url(&server), &["a"]);
+    sub.says("subscribed to a");
+    let output = corewire(&["pub", "a", "1", "--user", "ann"])
+        .env("COREWIRE_URL", url(&server))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(sub.line()["user"], json!("ann"));
+}
+
+const BINARY: &str = env!("CARGO_BIN_EXE_corewire");
+
+fn url(server: &Process) -> String {
+    format!("ws://{}/ws", server.address())
+}
+
+fn corewire(arguments: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn publish(url: &str, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = corewire(&["pub", "--url", url])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that does not read it has closed it.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    output
+}
+
+/// A subscriber that runs.
+struct Sub {
+    child: Child,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+}
+
+impl Sub {
+    fn start(url: &str, arguments: &[&str]) -> Self {
+        let mut child = corewire(&["sub", "--url", url])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            stdout: lines(child.stdout.take().unwrap()),
+            stderr: lines(child.stderr.take().unwrap()),
+            child,
+        }
+    }
+
+    /// Waits until it says this on stderr.
+    fn says(&self, words: &str) {
+        let mut before = Vec::new();
+        loop {
+            match self.stderr.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(words) => return,
+                Ok(line) => before.push(line),
+                Err(_) => panic!("it does not say {words:?}, but {before:?}"),
+            }
+        }
+    }
+
+    fn raw(&self) -> String {
+        self.stdout
+            .recv_timeout(PATIENCE)
+            .expect("it prints a line")
+    }
+
+    fn line(&self) -> Value {
+        serde_json::from_str(&self.raw()).unwrap()
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Sub {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
