@@ -101,9 +101,19 @@ fn a_conversation_in_both_dialects() {
 
             // What compresses a thousandfold goes to a server that is careful, too.
             let large = client.publish("chat.a", vec![0; 200_000]).send().unwrap();
-            conn.until(|request| matches!(request.command, Command::Publish(_)).then_some(()))
+            let id = conn
+                .until(|request| match &request.command {
+                    Command::Publish(_) => request.id,
+                    _ => None,
+                })
                 .await;
-            drop(large);
+            let pubbed = Pubbed {
+                epoch: "e".into(),
+                offset: 42,
+                level: Level::Memory,
+            };
+            conn.reply(id, &Reply::Pubbed(pubbed)).await;
+            assert_eq!(large.await.unwrap().offset, 42);
 
             let (published, pseq) = tokio::join!(
                 client

@@ -496,10 +496,18 @@ impl World {
         let epoch = self.epoch_name();
         let subject = subscribe.topic.to_string();
         let credit = subscribe.credit.unwrap_or(u64::MAX);
-        let offsets: BTreeMap<_, _> = self
-            .topics
-            .iter()
-            .filter(|(name, _)| covers(&subject, TopicName::parse(name).expect("a name")))
+        let covered: Vec<_> = match Subject::parse(&subject).expect("checked by the client") {
+            Subject::Topic(_) => self.topics.get_key_value(&subject).into_iter().collect(),
+            Subject::Pattern(pattern) => {
+                let matches = |name: &str| pattern.matches(TopicName::parse(name).expect("a name"));
+                self.topics
+                    .iter()
+                    .filter(|(name, _)| matches(name))
+                    .collect()
+            }
+        };
+        let offsets: BTreeMap<_, _> = covered
+            .into_iter()
             .map(|(name, topic)| (name.clone(), topic.log.len() as u64))
             .collect();
         // Who joins a delivery begins where that stands.
