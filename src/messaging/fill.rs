@@ -66,10 +66,17 @@ impl From<NotOpen> for Stop {
 impl Filling<'_, '_> {
     /// Sends what the client can take.
     pub(super) fn fill(&mut self, client: ClientKey) -> Fill {
-        match self.try_fill(client) {
+        let words = self.pen.words;
+        let fill = match self.try_fill(client) {
             Err(Stop::With(fill)) => fill,
             Ok(()) | Err(Stop::NotOpen) => Fill::Done,
+        };
+        if self.pen.words != words
+            && let Some(client) = self.clients.get_mut(client)
+        {
+            client.heartbeat.said = self.context.now();
         }
+        fill
     }
 
     fn try_fill(&mut self, key: ClientKey) -> Result<(), Stop> {
@@ -93,7 +100,6 @@ impl Filling<'_, '_> {
         let Some(client) = self.clients.get_mut(key) else {
             return Err(Stop::With(Fill::Done));
         };
-        client.heartbeat.said = self.context.now();
         while let Some((id, reply)) = client.replies.front() {
             if !self.context.has_room() {
                 return Err(Stop::With(Fill::More));
@@ -350,6 +356,7 @@ impl Stream<'_, '_> {
         let message = publication.message(self.dialect, || counters.messages_encoded.add(1));
         self.context.send_prepared(message)?;
         counters.delivered.add(1);
+        self.pen.words += 1;
         let bytes = publication.draft.data.len();
         if let Some(credit) = &mut self.delivery.credit {
             credit.spend(bytes);

@@ -591,13 +591,17 @@ impl Handler for MessagingHandler {
         message: Message<'_>,
         context: &mut Context<'_, Mail>,
     ) {
+        let words = self.pen.words;
         if let Next::Bye(bye) = self.commands(*key, &message, context) {
             self.bye(*key, bye, context);
         }
         self.tell_homes(context.effects());
         if let Some(client) = self.clients.get_mut(*key) {
-            client.heartbeat.said = context.now();
             client.heartbeat.state = Pulse::Fine;
+            // What the client says does not tell it that we are there.
+            if self.pen.words != words {
+                client.heartbeat.said = context.now();
+            }
             if client.unanswered.hold(&self.shared.options) {
                 context.hold();
             }

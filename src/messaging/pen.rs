@@ -14,6 +14,8 @@ use super::mail::Mail;
 #[derive(Debug)]
 pub(super) struct Pen {
     scratch: Vec<u8>,
+    /// Words written so far: who compares it before and after knows whether a client was sent any.
+    pub(super) words: u64,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -24,6 +26,7 @@ impl Pen {
     pub(super) const fn new(counters: Arc<Counters>) -> Self {
         Self {
             scratch: Vec::new(),
+            words: 0,
             counters,
         }
     }
@@ -68,6 +71,7 @@ impl Pen {
         context: &mut Context<'_, Mail>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), NotOpen> {
+        self.words += 1;
         self.scratch.clear();
         write(&mut self.scratch);
         let result = context.send(dialect.kind(), &self.scratch);

@@ -36,6 +36,24 @@ fn a_client_that_answers_stays() {
     assert!(alive.ask(r#"{"pong":{"t":0}}"#).get("ok").is_some());
 }
 
+/// Whoever only talks must learn all the same that somebody is there.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it talks all the time, and time must pass"
+)]
+fn a_client_that_only_publishes_is_pinged() {
+    let server = cores(1, impatient());
+    let mut talker = NativeClient::connect(server.address(), Dialect::Json);
+    for _ in 0..100 {
+        talker.say(r#"{"pub":{"topic":"t","data":1}}"#);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    talker.say(r#"{"id":7,"pong":{"t":0}}"#);
+    let heard = talker.expect();
+    assert!(heard.get("ping").is_some(), "{heard}");
+}
+
 /// Complaints 52 and 53: a stop says so, and when to come back.
 #[test]
 fn a_stop_tells_clients_to_come_back_each_at_its_own_moment() {
