@@ -127,6 +127,11 @@ fn what_cannot_be_is_said_with_a_remedy() {
             "--lines",
         ),
         (
+            &["pub", "no spaces", "x", "--url", &nobody],
+            2,
+            "a space at position 2",
+        ),
+        (
             &["sub", "a..b", "--url", &nobody],
             2,
             "an empty level at position 2",
@@ -145,13 +150,6 @@ fn what_cannot_be_is_said_with_a_remedy() {
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
         assert!(output.stdout.is_empty());
     }
-    let server = Serve::new(BINARY).cores(1).start();
-    let output = corewire(&["pub", "no spaces", "x", "--url", &url(&server)])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("a space at position 2"), "{stderr}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use corewire_client::{Client, ConnectError, Data, Position, PublishError, Receipt};
+use corewire_protocol::native::TopicName;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -71,6 +72,9 @@ pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failu
 
 impl Pub {
     async fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        // Wrong whether or not there is a server.
+        TopicName::parse(&self.topic)
+            .map_err(|error| Failure::Input(format!("{}: {error}", self.topic)))?;
         let (connect, url) = self.link.client()?;
         // What cannot be read is known before anything is sent.
         let whole = match (&self.data, self.lines) {
