@@ -86,6 +86,7 @@ fn stalled(stopped: Stopped) -> Value {
         Stopped::Generator => kill_process(Pid::from_child(&bench), signal).unwrap(),
     };
     signal(Signal::STOP);
+    // This is the stall: it is as long as the time that passes here.
     std::thread::sleep(Duration::from_millis(200));
     signal(Signal::CONT);
     json(&bench.wait_with_output().unwrap())
