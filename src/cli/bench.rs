@@ -290,7 +290,8 @@ impl From<crate::bench::Error> for Failure {
 
 /// Where the figures are drawn, if anywhere.
 struct Plot<'a> {
-    /// Made before the measurement, so that a path that cannot be written wastes nobody's time.
+    /// Opened before the measurement, so that a path that cannot be written wastes nobody's time. A
+    /// picture that is there already stays until there is a new one.
     file: Option<(&'a Path, File)>,
     /// What is counted.
     what: &'static str,
@@ -300,7 +301,8 @@ impl Course {
     fn plot(&self, what: &'static str) -> Result<Plot<'_>, Failure> {
         let file = match &self.plot {
             Some(path) => {
-                let file = File::create(path).map_err(|error| Failure::plot(path, &error))?;
+                let open = File::options().write(true).create(true).truncate(false).open(path);
+                let file = open.map_err(|error| Failure::plot(path, &error))?;
                 Some((path.as_path(), file))
             }
             None => None,
@@ -315,7 +317,8 @@ impl Plot<'_> {
             return Ok(());
         };
         let picture = plot::svg(title, self.what, figures)?;
-        file.write_all(picture.as_bytes())
+        file.set_len(0)
+            .and_then(|()| file.write_all(picture.as_bytes()))
             .map_err(|error| Failure::plot(path, &error))
     }
 }
