@@ -137,7 +137,7 @@ impl Codec {
         input: &[u8],
         out: &mut Vec<u8>,
     ) {
-        self.deflated += 1;
+        self.deflated = self.deflated.wrapping_add(1);
         self.compressor
             .append(window_bits, history.as_deref(), input, out);
         if let Some(history) = history {
@@ -158,7 +158,7 @@ impl Codec {
         out: &mut Vec<u8>,
     ) -> Deflated {
         let start = out.len();
-        self.deflated += 1;
+        self.deflated = self.deflated.wrapping_add(1);
         self.compressor
             .append(window_bits, history.as_deref(), input, out);
         if out.len().saturating_sub(start) >= input.len() {
