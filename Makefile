@@ -5,7 +5,7 @@ export RUSTDOCFLAGS = -Dwarnings
 export UWS_DIR
 
 .PHONY: test tools fmt lint doc unit loom interop release autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
-        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate
+        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate cuts
 
 test: tools fmt lint doc unit loom benchmarks planted-apply fuzz-replay fuzz-ci interop icount autobahn-ci
 	@echo "make test: all steps passed"
@@ -44,6 +44,11 @@ sanitize:
 simulate:
 	PLAN=$(PLAN) SEED=$(SEED) SEEDS=$(SEEDS) TRACE=$(TRACE) \
 		cargo test --locked --test topics_sim -- --ignored --exact simulate --nocapture
+
+# Real processes over connections that are cut, for SECONDS from a fresh SEED: see tests/cuts.
+cuts:
+	SECONDS=$(SECONDS) SEED=$(SEED) \
+		cargo test --locked --test cuts -- --ignored --exact cuts --nocapture
 
 # Clients that people use: Python's websockets, Node's ws, curl.
 interop: release
