@@ -234,7 +234,8 @@ fn work(
             Kept::new(0.0)
         }
         Pace::Rate(rate) => {
-            let schedule = Schedule::new(window.begin, rate, worker.number, options.threads);
+            let own = worker.number..worker.number + 1;
+            let schedule = Schedule::new(window.begin, rate, own, options.threads);
             course.open_loop(&mut swarm, worker, window, schedule)?
         }
     };

@@ -4,6 +4,8 @@
 //! or the generator is late, the messages that should have been sent meanwhile count the wait as
 //! their users would (Gil Tene calls the other way "coordinated omission").
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 /// A message that is sent later than this after it was due is late.
@@ -13,29 +15,41 @@ const LATE_SHARE_MAX: f64 = 0.01;
 /// If less of a rate is achieved, the server does not keep up with it.
 const ACHIEVED_MIN: f64 = 0.99;
 
-/// The times of one thread's messages: every `threads`th of the whole run's.
+/// When the senders of one thread are due. All senders of a run take turns.
 #[derive(Debug)]
 pub(super) struct Schedule {
     begin: u64,
     period_ns: f64,
+    /// The number of the thread's next message among those of the run.
     next: u64,
-    threads: u64,
+    /// The thread's senders, among `all`.
+    own: Range<u64>,
+    all: u64,
 }
 
 impl Schedule {
-    /// From `begin` on `rate` messages a second by all `threads` together; these are those of
-    /// thread `number`.
-    pub(super) fn new(begin: u64, rate: f64, number: usize, threads: usize) -> Self {
+    /// From `begin` on `rate` messages a second by `all` senders together; these are those of the
+    /// senders `own`, if there are any.
+    pub(super) fn new(begin: u64, rate: f64, own: Range<usize>, all: usize) -> Self {
         Self {
             begin,
             period_ns: 1e9 / rate,
-            next: number as u64,
-            threads: threads as u64,
+            next: own.start as u64,
+            own: own.start as u64..own.end as u64,
+            all: all as u64,
         }
     }
 
-    /// When the next message is due.
+    /// Who sends the next message.
+    pub(super) fn sender(&self) -> usize {
+        usize::try_from(self.next % self.all).unwrap_or(usize::MAX)
+    }
+
+    /// When the next message is due: never, where nobody sends.
     pub(super) fn due(&self) -> u64 {
+        if self.own.is_empty() {
+            return u64::MAX;
+        }
         // Exact up to 2^53 ns, a hundred days.
         #[expect(
             clippy::cast_possible_truncation,
@@ -48,7 +62,11 @@ impl Schedule {
 
     /// It has been sent.
     pub(super) const fn advance(&mut self) {
-        self.next += self.threads;
+        self.next += 1;
+        if self.next % self.all == self.own.end % self.all {
+            // The turns of the others.
+            self.next += self.all - (self.own.end - self.own.start);
+        }
     }
 }
 
@@ -125,18 +143,23 @@ mod tests {
 
     #[test]
     fn threads_share_a_schedule() {
-        let times = |number, threads| {
-            let mut schedule = Schedule::new(500, 1e6, number, threads);
+        let times = |own, all| {
+            let mut schedule = Schedule::new(500, 1e6, own, all);
             let next = std::iter::repeat_with(move || {
-                let due = schedule.due();
+                let (due, sender) = (schedule.due(), schedule.sender());
                 schedule.advance();
-                due
+                (due, sender)
             });
-            next.take(3).collect::<Vec<_>>()
+            next.take(4).collect::<Vec<_>>()
         };
-        assert_eq!(times(0, 1), [500, 1500, 2500]);
-        assert_eq!(times(0, 2), [500, 2500, 4500]);
-        assert_eq!(times(1, 2), [1500, 3500, 5500]);
+        let alone = [(500, 0), (1500, 0), (2500, 0), (3500, 0)];
+        assert_eq!(times(0..1, 1), alone);
+        assert_eq!(times(0..1, 2), [(500, 0), (2500, 0), (4500, 0), (6500, 0)]);
+        assert_eq!(times(1..2, 2), [(1500, 1), (3500, 1), (5500, 1), (7500, 1)]);
+        assert_eq!(times(0..2, 3), [(500, 0), (1500, 1), (3500, 0), (4500, 1)]);
+        assert_eq!(times(1..3, 3), [(1500, 1), (2500, 2), (4500, 1), (5500, 2)]);
+        assert_eq!(times(0..2, 2), [(500, 0), (1500, 1), (2500, 0), (3500, 1)]);
+        assert_eq!(Schedule::new(500, 1e6, 2..2, 2).due(), u64::MAX);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::process::{Resource, getrlimit};
 
 use super::clock::{Clock, nanoseconds};
@@ -28,8 +28,9 @@ const DESCRIPTORS_EXTRA: usize = 32;
 /// One receive buffer for all. Larger than what loopback delivers at once to 16 messages of 1 KiB.
 pub(super) const BUFFER_BYTES: usize = 256 << 10;
 pub(super) const EVENTS: usize = 1024;
-/// Where the timer's events go; no connection has this number.
+/// Where the events of the timer and of the bell go; no connection has these numbers.
 const TIMER: Token = Token(usize::MAX);
+const BELL: Token = Token(usize::MAX - 1);
 
 /// What the connections of a swarm do. Each call is about one of them.
 pub(super) trait Work {
@@ -137,6 +138,11 @@ impl<'a, C: Debug> Swarm<'a, C> {
         Ok(())
     }
 
+    /// What ends a turn's wait from another thread. There is one for each swarm.
+    pub(super) fn bell(&self) -> Result<Waker, Error> {
+        Waker::new(self.poll.registry(), BELL).map_err(Error::system("create a waker"))
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         let place = self.slots.len();
         let mut opening = Opening::begin(self.target, self.first + place)?;
@@ -210,7 +216,7 @@ impl<'a, C: Debug> Swarm<'a, C> {
             }
         }
         for event in &self.events {
-            if event.token() == TIMER {
+            if matches!(event.token(), TIMER | BELL) {
                 continue;
             }
             let place = event.token().0;

@@ -128,7 +128,7 @@ struct Shared {
     threads: usize,
     /// Somebody has failed: there will be no result.
     failed: AtomicBool,
-    /// What has been counted, for the progress alone.
+    /// What has been counted.
     count: AtomicU64,
 }
 
@@ -163,6 +163,11 @@ impl<R> Worker<'_, R> {
     /// Tells how many more were counted.
     pub(super) fn count(&self, more: u64) {
         self.shared.count.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// How many all threads together have counted.
+    pub(super) fn counted(&self) -> u64 {
+        self.shared.count.load(Ordering::Relaxed)
     }
 }
 

@@ -174,6 +174,9 @@ struct Fanout {
     /// Answers a text that comes with another, on every connection; may be given several times.
     #[arg(long, value_name = "TEXT=TEMPLATE")]
     answer: Vec<Answer>,
+    /// Threads of the generator, each with a part of the connections.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
     /// A text that a subscriber receives when it is one. Without it all are when the server has
     /// been quiet for 0.3 s.
     #[arg(long, value_name = "TEXT")]
@@ -377,6 +380,7 @@ impl Fanout {
             subscribers: self.subscribers,
             publishers: self.publishers,
             topics: self.topics,
+            threads: self.threads,
             size: self.size,
             pace: match self.rate {
                 Some(rate) => fanout::Pace::Rate(rate),

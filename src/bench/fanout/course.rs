@@ -1,7 +1,12 @@
-//! The course of a fan-out: connect, be ready, publish, wait for the last deliveries.
+//! The course of a fan-out on each of its threads: connect, be ready, publish, wait for the last
+//! deliveries. A thread has a part of the connections, subscribers and publishers counted together,
+//! so that who has the publishers has fewer subscribers.
 
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use super::board::{Board, Door};
 use super::ledger::{Ledger, Totals};
 use super::peer::{Peer, Readiness, Seat};
 use super::scan::Needles;
@@ -26,14 +31,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long they have in all.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// Publications that are sent at most before deliveries are read again.
-const BURST_MAX: u64 = 256;
+const BURST_MAX: usize = 256;
 /// How long nothing must come until subscribers are taken for ready.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// What was found on the connections.
+/// What was found on the connections of one thread.
 pub(super) struct Part {
     pub(super) figures: Figures,
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Kept,
     pub(super) totals: Totals,
     pub(super) warnings: Vec<String>,
 }
@@ -45,13 +50,25 @@ pub(super) fn work(
     asked: &Asked,
     options: &Options,
     needles: &Needles,
+    board: &Board,
 ) -> Result<Part, Error> {
-    let mut swarm = Swarm::new(target, asked, 0, worker.clock)?;
-    let mut course = Course::new(worker, options, needles)?;
+    let own = Own::of(worker, options);
+    let mut swarm = Swarm::new(target, asked, own.first, worker.clock)?;
+    let (room, told) = channel();
+    board.put_up(
+        worker.number,
+        Door {
+            publishers: own.publishers.clone(),
+            room,
+            bell: swarm.bell()?,
+        },
+    );
     let mut warnings = Vec::new();
-    swarm.open(options.subscribers, &mut course)?;
+    let (subscribers, all) = (own.subscribers, own.subscribers + own.publishers.len());
+    let mut course = Course::new(worker, options, needles, board, own, told)?;
+    swarm.open(subscribers, &mut course)?;
     warnings.extend(course.wait_for_subscribers(&mut swarm)?);
-    swarm.open(options.subscribers + options.publishers, &mut course)?;
+    swarm.open(all, &mut course)?;
     warnings.extend(course.wait_for_quiet(&mut swarm)?);
 
     let window = worker.ready()?;
@@ -59,10 +76,11 @@ pub(super) fn work(
     let kept = match options.pace {
         Pace::InFlight(number) => {
             course.closed_loop(&mut swarm, window, number)?;
-            None
+            Kept::new(0.0)
         }
-        Pace::Rate(rate) => Some(course.open_loop(&mut swarm, window, rate)?),
+        Pace::Rate(rate) => course.open_loop(&mut swarm, window, rate)?,
     };
+    board.has_published();
     course.drain(&mut swarm)?;
     swarm.close(&mut course)?;
     Ok(Part {
@@ -75,13 +93,40 @@ pub(super) fn work(
 
 type Peers<'a> = Swarm<'a, Peer>;
 
-/// The course of a run.
+/// The connections of one thread. They are numbered through, subscribers first.
+#[derive(Debug, Clone)]
+struct Own {
+    /// The number of the first.
+    first: usize,
+    /// How many of them subscribe.
+    subscribers: usize,
+    /// The publishers among them, numbered among all publishers.
+    publishers: Range<usize>,
+}
+
+impl Own {
+    fn of(worker: &Worker<'_, Part>, options: &Options) -> Self {
+        let share = worker.share(options.subscribers + options.publishers);
+        let publisher = |number: usize| number.saturating_sub(options.subscribers);
+        Self {
+            first: share.start,
+            subscribers: share.end.min(options.subscribers) - share.start.min(options.subscribers),
+            publishers: publisher(share.start)..publisher(share.end),
+        }
+    }
+}
+
+/// The course of a run on one thread.
 struct Course<'a> {
     worker: &'a Worker<'a, Part>,
     options: &'a Options,
     needles: &'a Needles,
+    board: &'a Board,
+    own: Own,
+    /// Other threads tell here which of our publishers may publish again.
+    told: Receiver<usize>,
     topics: Vec<String>,
-    ledger: Ledger,
+    ledger: Ledger<'a>,
     scratch: Vec<u8>,
 }
 
@@ -90,6 +135,9 @@ impl<'a> Course<'a> {
         worker: &'a Worker<'a, Part>,
         options: &'a Options,
         needles: &'a Needles,
+        board: &'a Board,
+        own: Own,
+        told: Receiver<usize>,
     ) -> Result<Self, Error> {
         let topics = match options.topics {
             1 => vec!["bench".to_owned()],
@@ -100,34 +148,41 @@ impl<'a> Course<'a> {
         let protocol = &options.protocol;
         // Behind those of the answers.
         let ready = protocol.ready.is_some().then_some(protocol.answers.len());
+        let publishers = own.publishers.clone();
         Ok(Self {
             worker,
             options,
             needles,
+            board,
+            own,
+            told,
             topics,
-            ledger: Ledger::new(worker.clock, options.publishers, subscribers, ready)?,
+            ledger: Ledger::new(worker.clock, board, publishers, subscribers, ready)?,
             scratch: Vec::new(),
         })
     }
 
-    /// One turn, with the progress told.
+    /// One turn, with the others told what it has brought.
     fn turn(&mut self, swarm: &mut Peers<'_>, wait: Wait) -> Result<(), Error> {
         let delivered = self.ledger.totals.delivered;
         swarm.turn(wait, self)?;
+        self.ledger.enter()?;
+        self.ledger.open.extend(self.told.try_iter());
         self.worker.count(self.ledger.totals.delivered - delivered);
         self.worker.go_on()
     }
 
+    /// Waits until all subscribers are ready, those of other threads, too.
     fn wait_for_subscribers(&mut self, swarm: &mut Peers<'_>) -> Result<Option<String>, Error> {
         if self.options.protocol.ready.is_none() {
             return self.wait_for_quiet(swarm);
         }
         let (mut ready, mut since) = (0, self.worker.clock.now());
-        while self.ledger.ready < self.options.subscribers {
+        while self.board.ready() < self.options.subscribers {
             self.turn(swarm, Wait::Roughly(TICK))?;
             let now = self.worker.clock.now();
-            if self.ledger.ready > ready {
-                (ready, since) = (self.ledger.ready, now);
+            if self.board.ready() > ready {
+                (ready, since) = (self.board.ready(), now);
             } else if now - since > nanoseconds(READY_TIMEOUT) {
                 return Err(Error::NotReady {
                     ready,
@@ -141,10 +196,10 @@ impl<'a> Course<'a> {
     /// Waits until nothing has come for a while. Returns a warning if that does not happen.
     fn wait_for_quiet(&mut self, swarm: &mut Peers<'_>) -> Result<Option<String>, Error> {
         let begin = self.worker.clock.now();
-        self.ledger.heard = begin;
+        self.board.hear(begin);
         loop {
             let now = self.worker.clock.now();
-            if now - self.ledger.heard > nanoseconds(QUIET) {
+            if now.saturating_sub(self.board.heard()) > nanoseconds(QUIET) {
                 return Ok(None);
             }
             if now - begin > nanoseconds(READY_TIMEOUT) {
@@ -155,17 +210,19 @@ impl<'a> Course<'a> {
                 )));
             }
             self.turn(swarm, Wait::Roughly(TICK))?;
+            self.board.hear(self.ledger.heard);
         }
     }
 
-    /// Lets a publication of `publisher` wait to be flushed. Returns its topic.
+    /// Lets a publication of `publisher` wait to be flushed. Returns whether what it has sent
+    /// before is stuck.
     fn publish(
         &mut self,
         swarm: &mut Peers<'_>,
         publisher: usize,
         due: u64,
         window: Window,
-    ) -> Result<(usize, bool), Error> {
+    ) -> Result<bool, Error> {
         let (marker, topic) = self.ledger.publish(publisher, due, window);
         let (marker, padding) = self.needles.payload(&marker);
         let values = Values {
@@ -176,18 +233,22 @@ impl<'a> Course<'a> {
             data: [&marker, padding],
         };
         let template = &self.options.protocol.publish;
-        let place = self.options.subscribers + publisher;
+        let place = self.place(publisher);
         let scratch = &mut self.scratch;
-        let stuck = swarm.with(place, |peer| {
+        swarm.with(place, |peer| {
             let stuck = peer.is_stuck();
             peer.queue(template, &values, scratch)?;
             Ok(stuck)
-        })?;
-        Ok((topic, stuck))
+        })
     }
 
     fn flush(&self, swarm: &mut Peers<'_>, publisher: usize) -> Result<(), Error> {
-        swarm.with(self.options.subscribers + publisher, Peer::flush)
+        swarm.with(self.place(publisher), Peer::flush)
+    }
+
+    /// Where the connection of one of our publishers is in our swarm.
+    const fn place(&self, publisher: usize) -> usize {
+        self.own.subscribers + (publisher - self.own.publishers.start)
     }
 
     /// Publishes when deliveries make room for it.
@@ -197,7 +258,7 @@ impl<'a> Course<'a> {
         window: Window,
         in_flight: usize,
     ) -> Result<(), Error> {
-        self.ledger.open = (0..self.options.publishers).collect();
+        self.ledger.open = self.own.publishers.clone().collect();
         let mut sweep = window.begin;
         loop {
             let now = self.worker.clock.now();
@@ -208,8 +269,8 @@ impl<'a> Course<'a> {
                 // It may be on the list several times, and then has no room left.
                 let room = in_flight - self.ledger.in_flight(publisher);
                 for _ in 0..room {
-                    let (topic, _) = self.publish(swarm, publisher, now, window)?;
-                    self.ledger.wait_for(publisher, topic, now);
+                    self.publish(swarm, publisher, now, window)?;
+                    self.ledger.wait_for(publisher, now);
                 }
                 if room > 0 {
                     self.flush(swarm, publisher)?;
@@ -225,7 +286,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Publishes what is due, one publisher after the other.
+    /// Publishes what is due, one publisher after the other, those of other threads among them.
     fn open_loop(
         &mut self,
         swarm: &mut Peers<'_>,
@@ -233,29 +294,31 @@ impl<'a> Course<'a> {
         rate: f64,
     ) -> Result<Kept, Error> {
         let mut kept = Kept::new(rate);
-        let mut schedule = Schedule::new(window.begin, rate, 0, 1);
-        let publishers = self.options.publishers as u64;
-        let mut next = 0;
+        let publishers = self.own.publishers.clone();
+        let mut schedule = Schedule::new(
+            window.begin,
+            rate,
+            publishers.clone(),
+            self.options.publishers,
+        );
+        let mut queued = Vec::with_capacity(BURST_MAX);
         loop {
             let now = self.worker.clock.now();
             let due_until = (now + 1).min(window.until);
-            let mut queued = 0;
-            while schedule.due() < due_until && queued < BURST_MAX {
-                let due = schedule.due();
+            queued.clear();
+            while schedule.due() < due_until && queued.len() < BURST_MAX {
+                let (due, publisher) = (schedule.due(), schedule.sender());
                 schedule.advance();
-                let publisher = usize::try_from((next + queued) % publishers).unwrap_or(0);
-                let (_, stuck) = self.publish(swarm, publisher, due, window)?;
+                let stuck = self.publish(swarm, publisher, due, window)?;
                 if window.holds(due) {
                     kept.sent(due, now, stuck);
                 }
-                queued += 1;
+                queued.push(publisher);
             }
-            // What is due together goes out together.
-            for number in next..next + queued.min(publishers) {
-                let publisher = usize::try_from(number % publishers).unwrap_or(0);
+            // What is due together goes out together. They take turns, so the first are all.
+            for &publisher in queued.iter().take(publishers.len()) {
                 self.flush(swarm, publisher)?;
             }
-            next = (next + queued) % publishers;
             let due = schedule.due();
             if due >= window.until && now >= window.until {
                 return Ok(kept);
@@ -266,15 +329,15 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Receives what is on its way, and publishes nothing more.
+    /// Receives what is on its way to any thread, and publishes nothing more.
     fn drain(&mut self, swarm: &mut Peers<'_>) -> Result<(), Error> {
         let begin = self.worker.clock.now();
-        let (mut delivered, mut since) = (self.ledger.totals.delivered, begin);
-        while self.ledger.totals.delivered < self.ledger.totals.expected {
+        let (mut delivered, mut since) = (self.worker.counted(), begin);
+        while !self.board.all_have_published() || delivered < self.board.expected() {
             self.turn(swarm, Wait::Roughly(TICK))?;
             let now = self.worker.clock.now();
-            if self.ledger.totals.delivered > delivered {
-                (delivered, since) = (self.ledger.totals.delivered, now);
+            if self.worker.counted() > delivered {
+                (delivered, since) = (self.worker.counted(), now);
             }
             if now - since > nanoseconds(DRAIN_TIMEOUT) || now - begin > nanoseconds(DRAIN_MAX) {
                 break;

@@ -1,7 +1,10 @@
-//! The books of a fan-out: what was published, and what of it has been delivered.
+//! The books of one thread of a fan-out: what its publishers have published, and what has been
+//! delivered to its subscribers. What the others must know of it stands on the [`Board`].
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
+use super::board::Board;
 use super::marker::Marker;
 use super::peer::{Readiness, Seat};
 use super::scan::{Found, Rest};
@@ -14,23 +17,25 @@ use crate::bench::workers::Window;
 
 /// The books.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct Ledger<'a> {
     pub(super) figures: Figures,
     pub(super) totals: Totals,
-    /// Publishers that may publish again, in a closed loop.
+    /// Publishers of this thread that may publish again, in a closed loop.
     pub(super) open: Vec<usize>,
     /// Texts that were found on the connection that is being read, by their places.
     pub(super) texts: Vec<usize>,
-    /// When anything came, on any connection.
+    /// When anything came, on any connection of this thread.
     pub(super) heard: u64,
-    /// Subscribers that have received what says that they are ready.
-    pub(super) ready: usize,
     clock: Clock,
-    /// The place of that text.
+    board: &'a Board,
+    /// The place of the text that says that a subscriber is ready.
     ready_text: Option<usize>,
+    /// The publishers of this thread among all.
+    own: Range<usize>,
     publishers: Vec<Publisher>,
-    /// How many subscribe to each topic.
+    /// How many subscribe to each topic, on any thread.
     subscribers: Vec<u32>,
+    tally: Tally,
 }
 
 /// The whole run, warm-up included.
@@ -54,20 +59,29 @@ pub(super) struct Totals {
     pub(super) given_up: u64,
 }
 
+impl Totals {
+    /// Takes in those of another thread.
+    pub(super) const fn merge(&mut self, other: &Self) {
+        self.published += other.published;
+        self.measured += other.measured;
+        self.expected += other.expected;
+        self.delivered += other.delivered;
+        self.duplicates += other.duplicates;
+        self.out_of_order += other.out_of_order;
+        self.to_publishers += other.to_publishers;
+        self.compared += other.compared;
+        self.given_up += other.given_up;
+    }
+}
+
 /// One publisher.
 #[derive(Debug, Default)]
 struct Publisher {
-    /// Publications so far; the next has this number.
+    /// Publications so far.
     published: u32,
-    /// Those that have not yet come everywhere, in a closed loop: the last of the published.
-    in_flight: VecDeque<InFlight>,
-}
-
-#[derive(Debug)]
-struct InFlight {
-    /// Deliveries that are missing.
-    missing: u32,
-    since: u64,
+    /// When those went out that have not yet come everywhere, in a closed loop: the last of the
+    /// published.
+    in_flight: VecDeque<u64>,
 }
 
 impl Publisher {
@@ -76,29 +90,49 @@ impl Publisher {
         let in_flight = u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX);
         self.published - in_flight
     }
+}
 
-    /// One more delivery of `number`. Returns whether that makes room.
-    fn delivered(&mut self, number: u32) -> bool {
-        let Some(place) = number.checked_sub(self.oldest()) else {
-            return false;
-        };
-        let place = usize::try_from(place).unwrap_or(usize::MAX);
-        if let Some(one) = self.in_flight.get_mut(place) {
-            one.missing = one.missing.saturating_sub(1);
+/// This turn's deliveries of publications in flight, which are entered on the board together.
+#[derive(Debug)]
+struct Tally {
+    /// As many as the board has places.
+    counts: Vec<Count>,
+    /// The places that are not empty.
+    touched: Vec<usize>,
+}
+
+/// Deliveries of one publication.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    number: u32,
+    deliveries: u32,
+}
+
+impl Tally {
+    fn add(&mut self, place: usize, number: u32) {
+        let count = &mut self.counts[place];
+        if count.deliveries == 0 {
+            self.touched.push(place);
+            count.number = number;
         }
-        let before = self.in_flight.len();
-        while self.in_flight.front().is_some_and(|one| one.missing == 0) {
-            self.in_flight.pop_front();
+        // The earlier of two that have the same place is no longer waited for.
+        if number > count.number {
+            *count = Count {
+                number,
+                deliveries: 0,
+            };
         }
-        self.in_flight.len() < before
+        count.deliveries += u32::from(number == count.number);
     }
 }
 
-impl Ledger {
-    /// `subscribers` has how many subscribe to each topic, none of them nobody.
+impl<'a> Ledger<'a> {
+    /// For the publishers `own`. `subscribers` has how many subscribe to each topic, none of them
+    /// nobody.
     pub(super) fn new(
         clock: Clock,
-        publishers: usize,
+        board: &'a Board,
+        own: Range<usize>,
         subscribers: Vec<u32>,
         ready_text: Option<usize>,
     ) -> Result<Self, Error> {
@@ -108,13 +142,16 @@ impl Ledger {
             open: Vec::new(),
             texts: Vec::new(),
             heard: 0,
-            ready: 0,
             clock,
+            board,
             ready_text,
-            publishers: std::iter::repeat_with(Publisher::default)
-                .take(publishers)
-                .collect(),
+            publishers: own.clone().map(|_| Publisher::default()).collect(),
+            own,
             subscribers,
+            tally: Tally {
+                counts: vec![Count::default(); board.places()],
+                touched: Vec::new(),
+            },
         })
     }
 
@@ -130,50 +167,72 @@ impl Ledger {
         due_ns: u64,
         window: Window,
     ) -> (Marker, usize) {
-        let number = self.publishers[publisher].published;
-        let topic = self.topic(publisher, number);
+        let next = self.own(publisher).published;
+        let topic = self.topic(publisher, next);
+        let deliveries = self.subscribers[topic];
+        let number = self.board.publish(publisher, deliveries);
+        self.own(publisher).published = number + 1;
         let marker = Marker {
             publisher: u16::try_from(publisher).unwrap_or(u16::MAX),
             number,
             due_ns,
         };
-        self.publishers[publisher].published += 1;
         self.totals.published += 1;
         self.totals.measured += u64::from(window.holds(due_ns));
-        self.totals.expected += u64::from(self.subscribers[topic]);
+        self.totals.expected += u64::from(deliveries);
         (marker, topic)
     }
 
-    /// Counts what was just published to `topic` as in flight.
-    pub(super) fn wait_for(&mut self, publisher: usize, topic: usize, since: u64) {
-        let missing = self.subscribers[topic];
-        let in_flight = InFlight { missing, since };
-        self.publishers[publisher].in_flight.push_back(in_flight);
+    fn own(&mut self, publisher: usize) -> &mut Publisher {
+        &mut self.publishers[publisher - self.own.start]
+    }
+
+    /// Counts what `publisher` has just published as in flight.
+    pub(super) fn wait_for(&mut self, publisher: usize, since: u64) {
+        self.own(publisher).in_flight.push_back(since);
     }
 
     /// How many publications of `publisher` are in flight.
-    pub(super) fn in_flight(&self, publisher: usize) -> usize {
-        self.publishers[publisher].in_flight.len()
+    pub(super) fn in_flight(&mut self, publisher: usize) -> usize {
+        let (board, own) = (self.board, self.own(publisher));
+        while !own.in_flight.is_empty() && board.has_arrived(publisher, own.oldest()) {
+            own.in_flight.pop_front();
+        }
+        own.in_flight.len()
     }
 
     /// Waits no longer for what was published before `time`, so that what a server has dropped
     /// does not stop a closed loop.
     pub(super) fn give_up(&mut self, time: u64) {
-        for (number, publisher) in self.publishers.iter_mut().enumerate() {
+        for (publisher, number) in self.publishers.iter_mut().zip(self.own.clone()) {
             let before = publisher.in_flight.len();
             while publisher
                 .in_flight
                 .front()
-                .is_some_and(|one| one.since < time)
+                .is_some_and(|&since| since < time)
             {
+                let arrived = self.board.has_arrived(number, publisher.oldest());
+                self.totals.given_up += u64::from(!arrived);
                 publisher.in_flight.pop_front();
             }
-            let given_up = before - publisher.in_flight.len();
-            if given_up > 0 {
-                self.totals.given_up += given_up as u64;
+            if publisher.in_flight.len() < before {
                 self.open.push(number);
             }
         }
+    }
+
+    /// Enters on the board what has been delivered in this turn, so that publishers get to know
+    /// what has come everywhere.
+    pub(super) fn enter(&mut self) -> Result<(), Error> {
+        for place in self.tally.touched.drain(..) {
+            let Count { number, deliveries } = std::mem::take(&mut self.tally.counts[place]);
+            match self.board.arrived(place, number, deliveries) {
+                Some(publisher) if self.own.contains(&publisher) => self.open.push(publisher),
+                Some(publisher) => self.board.ring(publisher)?,
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Enters what was found on the connection of `seat`, at `now`.
@@ -185,7 +244,7 @@ impl Ledger {
                     && *readiness == Readiness::Waiting
                 {
                     *readiness = Readiness::Ready;
-                    self.ready += 1;
+                    self.board.is_ready();
                 }
                 Ok(Rest::Skip)
             }
@@ -198,11 +257,7 @@ impl Ledger {
 
     fn deliver(&mut self, seat: &mut Seat, marker: Marker, now: u64) -> Result<Rest, Fault> {
         let publisher = usize::from(marker.publisher);
-        let published = self
-            .publishers
-            .get(publisher)
-            .map_or(0, |one| one.published);
-        if marker.number >= published || marker.due_ns > now {
+        if marker.number >= self.board.published(publisher) || marker.due_ns > now {
             return Err(Fault::Unpublished);
         }
         let Seat::Subscriber {
@@ -230,8 +285,8 @@ impl Ledger {
             }
         }
         self.figures.took(marker.due_ns, now, 1);
-        if self.publishers[publisher].delivered(marker.number) {
-            self.open.push(publisher);
+        if let Some(place) = self.board.place(publisher, marker.number) {
+            self.tally.add(place, marker.number);
         }
         self.totals.delivered += 1;
         if self.totals.delivered % SAMPLE_EVERY == 1 {

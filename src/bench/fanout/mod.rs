@@ -4,8 +4,10 @@
 //! marker in its payload ([`marker`]), so that any server can be measured. Deliveries
 //! are counted, not messages: a message may hold many. Closed loop: each publisher keeps so many
 //! publications in flight, the next goes out when one has come to all subscribers. Open loop:
-//! publications are due at a rate ([`pace`](super::pace)).
+//! publications are due at a rate ([`pace`](super::pace)). Threads keep books of their own
+//! ([`ledger`]), and tell each other on a [`board`] what a closed loop must know.
 
+mod board;
 mod course;
 mod ledger;
 mod marker;
@@ -18,19 +20,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use self::board::Board;
 use self::course::{LOST_AFTER, Part};
 use self::ledger::Totals;
 use self::marker::{MARKER_BYTES, PUBLISHERS_MAX};
 use self::scan::Needles;
 use super::clock::Clock;
-use super::cpu::Used;
 use super::error::Error;
-use super::figures::Figures;
+use super::figures::{self, Figures};
 use super::opening::{Asked, Offer};
 use super::report::{self, Latency, Load};
 use super::swarm;
 use super::target::{Scheme, Target};
-use super::workers::{self, Plan, Watch, Window};
+use super::workers::{self, Outcome, Plan, Watch};
 
 pub use super::pace::Kept;
 use super::template::{Answer, Literal, Template};
@@ -39,8 +41,10 @@ use super::template::{Answer, Literal, Template};
 const PAIRS_MAX: usize = 4 << 20;
 /// Bytes of a payload.
 const SIZE_MAX: usize = 16 << 20;
-/// Publications in flight for each publisher.
+/// Publications in flight for each publisher,
 const IN_FLIGHT_MAX: usize = 1 << 16;
+/// and for all together; each has 8 bytes, and as many on every thread.
+const PLACES_MAX: usize = 1 << 20;
 /// What is published after this is not measured.
 const TIME_MAX: Duration = Duration::from_nanos((1 << 48) - 1);
 
@@ -53,6 +57,8 @@ pub struct Options {
     pub publishers: usize,
     /// Topics.
     pub topics: usize,
+    /// Threads of the generator, each with a part of the connections.
+    pub threads: usize,
     /// Bytes of a payload.
     pub size: usize,
     /// When the next publication goes out.
@@ -104,6 +110,8 @@ pub struct Report {
     pub publishers: usize,
     /// Topics.
     pub topics: usize,
+    /// Threads of the generator.
+    pub threads: usize,
     /// Bytes of a payload.
     pub size: usize,
     /// Publications of each publisher on their way, in a closed loop.
@@ -168,19 +176,21 @@ pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Repor
         .collect();
     texts.extend(protocol.ready.iter().map(|ready| ready.0.clone()));
     let needles = Needles::new(marker::prefix(run_number()), options.size, &texts);
+    let in_flight = match options.pace {
+        Pace::InFlight(number) => number,
+        Pace::Rate(_) => 0,
+    };
+    let board = Board::new(options.threads, options.publishers, in_flight);
     let plan = Plan {
-        threads: 1,
+        threads: options.threads,
         warm_up: options.warm_up,
         measure: options.measure,
         server_pid: options.server_pid,
     };
-    let mut outcome = workers::run(&plan, Clock::start(), watch, |worker| {
-        course::work(worker, target, &asked, options, &needles)
+    let outcome = workers::run(&plan, Clock::start(), watch, |worker| {
+        course::work(worker, target, &asked, options, &needles, &board)
     })?;
-    let Some(part) = outcome.results.pop() else {
-        return Err(Error::Elsewhere);
-    };
-    Ok(report(target, options, outcome.window, &outcome.used, part))
+    report(target, options, &outcome)
 }
 
 fn check(target: &Target, options: &Options) -> Result<(), Error> {
@@ -189,6 +199,7 @@ fn check(target: &Target, options: &Options) -> Result<(), Error> {
         subscribers,
         publishers,
         topics,
+        threads,
         size,
         ..
     } = *options;
@@ -220,6 +231,11 @@ fn check(target: &Target, options: &Options) -> Result<(), Error> {
         Pace::InFlight(number) if !(1..=IN_FLIGHT_MAX).contains(&number) => {
             return refuse(format!("--in-flight must be 1 to {IN_FLIGHT_MAX}"));
         }
+        Pace::InFlight(number) if number.saturating_mul(publishers) > PLACES_MAX => {
+            return refuse(format!(
+                "--in-flight times --publishers must be at most {PLACES_MAX}"
+            ));
+        }
         Pace::Rate(_) | Pace::InFlight(_) => {}
     }
     let protocol = &options.protocol;
@@ -233,7 +249,13 @@ fn check(target: &Target, options: &Options) -> Result<(), Error> {
     if options.measure + options.warm_up > TIME_MAX {
         return refuse("--seconds and --warmup are too long".to_owned());
     }
-    workers::check(1, options.measure)
+    if threads > subscribers + publishers {
+        return refuse(
+            "more --threads than connections: each thread needs a subscriber or a publisher"
+                .to_owned(),
+        );
+    }
+    workers::check(threads, options.measure)
 }
 
 /// A number that another run is not likely to have.
@@ -242,24 +264,38 @@ fn run_number() -> u16 {
     u16::try_from((pid ^ pid >> 16) & 0xffff).unwrap_or(0)
 }
 
-fn report(target: &Target, options: &Options, window: Window, used: &Used, part: Part) -> Report {
-    let Part {
-        figures,
-        kept,
-        totals,
-        warnings: mut all,
-    } = part;
+fn report(target: &Target, options: &Options, outcome: &Outcome<Part>) -> Result<Report, Error> {
+    let (parts, window) = (&outcome.results, outcome.window);
+    let figures = figures::merged(window, &mut parts.iter().map(|part| &part.figures))?;
+    let mut totals = Totals::default();
+    parts.iter().for_each(|part| totals.merge(&part.totals));
+    let kept = match options.pace {
+        Pace::InFlight(_) => None,
+        Pace::Rate(rate) => {
+            let mut all = Kept::new(rate);
+            parts.iter().for_each(|part| all.merge(&part.kept));
+            Some(all)
+        }
+    };
+    let mut all: Vec<String> = Vec::new();
+    for warning in parts.iter().flat_map(|part| &part.warnings) {
+        // Threads that waited for the same say the same.
+        if !all.contains(warning) {
+            all.push(warning.clone());
+        }
+    }
     let rate = figures.per_second();
-    let cpu = Load::of(used, rate);
+    let cpu = Load::of(&outcome.used, rate);
     let each = totals.expected as f64 / totals.published.max(1) as f64;
     all.extend(cpu.warnings());
     all.extend(kept.iter().flat_map(|kept| kept.warnings(rate / each)));
     all.extend(totals.warnings());
-    Report {
+    Ok(Report {
         url: target.to_string(),
         subscribers: options.subscribers,
         publishers: options.publishers,
         topics: options.topics,
+        threads: options.threads,
         size: options.size,
         in_flight: match options.pace {
             Pace::InFlight(number) => Some(number),
@@ -282,7 +318,7 @@ fn report(target: &Target, options: &Options, window: Window, used: &Used, part:
         cpu,
         warnings: all,
         figures,
-    }
+    })
 }
 
 impl Totals {
@@ -387,14 +423,70 @@ mod tests {
         }
     }
 
+    /// Of two one has 3 subscribers, and the other the last and both publishers; of six each has a
+    /// connection.
+    #[test]
+    fn threads_share_the_connections() {
+        for threads in [2, 3, 6] {
+            for pace in [Pace::InFlight(1), Pace::InFlight(8), Pace::Rate(500.0)] {
+                let options = Options {
+                    threads,
+                    pace,
+                    ..options()
+                };
+                let report = measure(all, &options).unwrap();
+                assert_eq!(report.threads, threads);
+                assert!(report.deliveries > 0, "{report}");
+                assert_eq!(report.delivered, report.expected, "{report}");
+                assert_eq!((report.duplicates, report.out_of_order), (0, 0));
+                assert!(report.compared > 0 && report.to_publishers > 0);
+                let given_up = |warning: &String| warning.contains("given up");
+                assert!(!report.warnings.iter().any(given_up), "{report}");
+                if let Some(kept) = report.schedule {
+                    assert_eq!((kept.due, report.publications), (100, 100));
+                    assert_eq!(report.expected, 110 * 4);
+                }
+            }
+        }
+    }
+
+    /// Otherwise a closed loop would stand still until it gives up, or go round once a tick.
+    #[test]
+    fn who_has_the_last_delivery_wakes_the_publishers_thread() {
+        let options = Options {
+            threads: 5,
+            publishers: 1,
+            measure: Duration::from_secs(1),
+            ..options()
+        };
+        // A server that sends nothing to the publisher, which joins last.
+        let others: Deliver = |place, _, message, _| match place {
+            ..4 => vec![message.clone()],
+            _ => vec![],
+        };
+        let report = measure(others, &options).unwrap();
+        assert_eq!(
+            (report.to_publishers, report.delivered),
+            (0, report.expected)
+        );
+        let ticks = options.measure.as_nanos() / workers::TICK.as_nanos();
+        assert!(u128::from(report.publications) > 3 * ticks, "{report}");
+    }
+
     #[test]
     fn one_delivery_that_is_dropped_is_missed() {
-        for pace in [Pace::InFlight(2), Pace::Rate(500.0)] {
+        let (closed, open) = (Pace::InFlight(2), Pace::Rate(500.0));
+        for (pace, threads) in [(closed, 1), (open, 1), (closed, 3), (open, 3)] {
             let drop_one: Deliver = |place, number, message, _| match (place, number) {
                 (1, 5) => vec![],
                 _ => vec![message.clone()],
             };
-            let report = measure(drop_one, &Options { pace, ..options() }).unwrap();
+            let options = Options {
+                pace,
+                threads,
+                ..options()
+            };
+            let report = measure(drop_one, &options).unwrap();
             assert_eq!(report.delivered + 1, report.expected);
             assert!(report.delivered_ratio < 1.0);
             let told = |warning: &String| warning.contains("never came");
@@ -427,14 +519,19 @@ mod tests {
             3 => vec![],
             _ => vec![message.clone()],
         };
-        let options = Options {
-            publishers: 1,
-            measure: LOST_AFTER * 3,
-            ..options()
-        };
-        let report = measure(drop_all_of_one, &options).unwrap();
-        assert_eq!(report.expected - report.delivered, 4);
-        assert!(report.expected > 4 * 5, "{report}");
+        for threads in [1, 3] {
+            let options = Options {
+                publishers: 1,
+                threads,
+                measure: LOST_AFTER * 3,
+                ..options()
+            };
+            let report = measure(drop_all_of_one, &options).unwrap();
+            assert_eq!(report.expected - report.delivered, 4);
+            assert!(report.expected > 4 * 5, "{report}");
+            let told = |warning: &String| warning.contains("1 publications were given up");
+            assert!(report.warnings.iter().any(told), "{report}");
+        }
     }
 
     #[test]
@@ -509,6 +606,15 @@ mod tests {
         let found = fault(measure(changed, &options()).unwrap_err());
         assert!(matches!(found, Fault::Changed { number: 0 }), "{found}");
 
+        // The number of a publication that is still to be made.
+        let made_up: Deliver = |_, _, message, _| {
+            let mut bytes = message.clone().into_data().to_vec();
+            bytes[12..20].copy_from_slice(b"00ffffff");
+            vec![Message::binary(bytes)]
+        };
+        let found = fault(measure(made_up, &options()).unwrap_err());
+        assert!(matches!(found, Fault::Unpublished), "{found}");
+
         // All get everything, though each has subscribed to one topic.
         let topics = Options {
             topics: 2,
@@ -533,6 +639,12 @@ mod tests {
         assert!(refused(|o| o.publishers = 1 << 17).contains("--publishers"));
         assert!(refused(|o| o.pace = Pace::Rate(0.0)).contains("--rate"));
         assert!(refused(|o| o.pace = Pace::InFlight(0)).contains("--in-flight"));
+        let many = |o: &mut Options| {
+            (o.publishers, o.pace) = (17, Pace::InFlight(1 << 16));
+        };
+        assert!(refused(many).contains("--in-flight times --publishers"));
+        assert!(refused(|o| o.threads = 0).contains("--threads"));
+        assert!(refused(|o| o.threads = 7).contains("--threads"));
         assert!(refused(|o| o.protocol.publish = template("x")).contains("--publish"));
         let twice = |o: &mut Options| o.protocol.on_subscribe = vec![template("{data}")];
         assert!(refused(twice).contains("--publish"));
@@ -562,6 +674,7 @@ mod tests {
             subscribers: 4,
             publishers: 2,
             topics: 1,
+            threads: 1,
             size: 100,
             pace: Pace::InFlight(1),
             protocol: Protocol {
