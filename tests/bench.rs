@@ -220,7 +220,16 @@ fn wrong_arguments_end_with_2_and_the_remedy() {
         (&["echo", url, "--rate", "0"], "--rate"),
         (&["echo", url, "--rate", "1", "--depth", "2"], "--depth"),
         (&["echo", url, "--seconds", "0"], "--seconds"),
-        (&["echo", url, "--seconds", "soon"], "not a number"),
+        (
+            &["echo", url, "--seconds", "soon"],
+            "not a number of seconds",
+        ),
+        (&["echo", url, "--seconds", "-1"], "not a number of seconds"),
+        (&["echo", url, "--warmup", "nan"], "not a number of seconds"),
+        (&["echo", url, "--seconds", "90000"], "--seconds"),
+        (&["echo", url, "--warmup", "1e18"], "--warmup"),
+        (&["fanout", url, "--warmup", "1e18"], "--warmup"),
+        (&["echo", url, "--rate", "-5"], "--rate"),
         (&["echo", url, "--threads", "0"], "--threads"),
         (
             &["echo", url, "--connections", "1", "--threads", "2"],

@@ -143,7 +143,7 @@ fn check(target: &Target, options: &Options) -> Result<(), Error> {
     if options.at_once < options.threads {
         return refuse("more --threads than --at-once: each thread needs a connection of its own");
     }
-    workers::check(options.threads, options.measure)
+    workers::check(options.threads, options.warm_up, options.measure)
 }
 
 /// What one thread has found.

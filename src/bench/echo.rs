@@ -198,7 +198,7 @@ fn check(target: &Target, options: &Options) -> Result<(), Error> {
     if target.scheme() == Scheme::Tcp && options.deflate != Deflate::Off {
         return refuse("a tcp:// server negotiates nothing: leave out --deflate");
     }
-    workers::check(options.threads, options.measure)
+    workers::check(options.threads, options.warm_up, options.measure)
 }
 
 /// What one thread has found.

@@ -24,8 +24,8 @@ use super::error::Error;
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// More threads than this are a mistake.
 const THREADS_MAX: usize = 64;
-/// The longest measured time.
-const MEASURE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest measured time, and the longest warm-up.
+const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a run takes.
 #[derive(Debug, Clone, Copy)]
@@ -63,16 +63,22 @@ pub enum Progress {
 }
 
 /// Refuses what no run can be.
-pub(super) fn check(threads: usize, measure: Duration) -> Result<(), Error> {
+pub(super) fn check(threads: usize, warm_up: Duration, measure: Duration) -> Result<(), Error> {
     if threads == 0 || threads > THREADS_MAX {
         return Err(Error::Settings(format!(
             "--threads must be 1 to {THREADS_MAX}"
         )));
     }
-    if measure.is_zero() || measure > MEASURE_MAX {
+    if measure.is_zero() || measure > TIME_MAX {
         return Err(Error::Settings(format!(
             "--seconds must be more than 0 and at most {}",
-            MEASURE_MAX.as_secs()
+            TIME_MAX.as_secs()
+        )));
+    }
+    if warm_up > TIME_MAX {
+        return Err(Error::Settings(format!(
+            "--warmup must be at most {}",
+            TIME_MAX.as_secs()
         )));
     }
     Ok(())

@@ -114,7 +114,7 @@ struct Echo {
     depth: usize,
     /// Open loop: messages a second on all connections together, whatever comes back. Latencies
     /// count from when a message was due.
-    #[arg(long, value_name = "MESSAGES/S")]
+    #[arg(long, value_name = "MESSAGES/S", allow_negative_numbers = true)]
     rate: Option<f64>,
     /// Send text (JSON) instead of binary messages.
     #[arg(long)]
@@ -160,7 +160,7 @@ struct Fanout {
     in_flight: usize,
     /// Open loop: publications a second of all publishers together, whatever is delivered.
     /// Latencies count from when one was due.
-    #[arg(long, value_name = "PUBLICATIONS/S")]
+    #[arg(long, value_name = "PUBLICATIONS/S", allow_negative_numbers = true)]
     rate: Option<f64>,
     /// What a subscriber sends when it is connected; may be given several times.
     #[arg(long, value_name = "TEMPLATE")]
@@ -209,10 +209,10 @@ struct Connect {
 #[derive(Debug, Args)]
 struct Course {
     /// Seconds that are measured.
-    #[arg(long, default_value = "3", value_parser = seconds)]
+    #[arg(long, default_value = "3", value_parser = seconds, allow_negative_numbers = true)]
     seconds: Duration,
     /// Seconds of load before that.
-    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    #[arg(long, default_value = "0.5", value_parser = seconds, allow_negative_numbers = true)]
     warmup: Duration,
     /// The server's process id, to read its CPU time if it runs on this machine.
     #[arg(long, value_name = "PID")]
@@ -438,6 +438,7 @@ fn write(report: &(impl Serialize + Display), json: bool, out: &mut dyn Write) -
 }
 
 fn seconds(argument: &str) -> Result<Duration, String> {
-    let seconds: f64 = argument.parse().map_err(|_| "not a number".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let seconds = argument.parse().ok();
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| "not a number of seconds, such as 10 or 0.5".to_owned())
 }

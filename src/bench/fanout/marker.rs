@@ -24,7 +24,7 @@ pub(super) const PUBLISHERS_MAX: usize = 1 << 16;
 pub(super) struct Marker {
     pub(super) publisher: u16,
     pub(super) number: u32,
-    /// 48 bits.
+    /// 48 bits, which are 78 hours: more than the longest warm-up and run together.
     pub(super) due_ns: u64,
 }
 

@@ -45,9 +45,6 @@ const SIZE_MAX: usize = 16 << 20;
 const IN_FLIGHT_MAX: usize = 1 << 16;
 /// and for all together; each has 8 bytes, and as many on every thread.
 const PLACES_MAX: usize = 1 << 20;
-/// What is published after this is not measured.
-const TIME_MAX: Duration = Duration::from_nanos((1 << 48) - 1);
-
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -246,16 +243,13 @@ fn check(target: &Target, options: &Options) -> Result<(), Error> {
     if others.any(|template| template.data_count() > 0) {
         return refuse("{data} is published: it stands in --publish alone".to_owned());
     }
-    if options.measure + options.warm_up > TIME_MAX {
-        return refuse("--seconds and --warmup are too long".to_owned());
-    }
     if threads > subscribers + publishers {
         return refuse(
             "more --threads than connections: each thread needs a subscriber or a publisher"
                 .to_owned(),
         );
     }
-    workers::check(threads, options.measure)
+    workers::check(threads, options.warm_up, options.measure)
 }
 
 /// A number that another run is not likely to have.
