@@ -221,6 +221,10 @@ fn wrong_arguments_end_with_2_and_the_remedy() {
         (&["echo", url, "--rate", "1", "--depth", "2"], "--depth"),
         (&["echo", url, "--seconds", "0"], "--seconds"),
         (
+            &["fanout", &format!("{}ws", at(server.address()))],
+            "it says: offer one of the WebSocket subprotocols",
+        ),
+        (
             &["echo", url, "--seconds", "soon"],
             "not a number of seconds",
         ),

@@ -88,6 +88,13 @@ pub enum Fault {
     Head(HeadError),
     /// The answer to the handshake is not an upgrade to what was asked for.
     Handshake(ResponseError),
+    /// The server answered with another status than 101, and said why.
+    Refused {
+        /// The status.
+        status: u16,
+        /// The beginning of what it said.
+        reason: String,
+    },
     /// permessage-deflate was asked for and not agreed upon.
     NoDeflate,
     /// permessage-deflate was agreed upon without context takeover, which was asked for.
@@ -208,6 +215,10 @@ impl fmt::Display for Fault {
                 write!(f, "{error}: is the path of the URL right?")
             }
             Self::Handshake(error) => error.fmt(f),
+            Self::Refused { status, reason } => {
+                Self::Handshake(ResponseError::Status(*status)).fmt(f)?;
+                write!(f, "\nit says: {reason}")
+            }
             Self::NoDeflate => f.write_str("the server declined permessage-deflate"),
             Self::NoTakeover => f.write_str(
                 "the server agreed to permessage-deflate, but not to context takeover in both \

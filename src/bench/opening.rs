@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use corewire_protocol::Limits;
 use corewire_protocol::deflate::{Agreement, DeflateConfig, Direction, Takeover};
 use corewire_protocol::handshake::{
-    ClientHandshake, ClientRequest, ExtraHeaders, HeadScanner, HeaderSpace, ResponseHead,
+    ClientHandshake, ClientRequest, ExtraHeaders, HeadScanner, HeaderSpace, ResponseError,
+    ResponseHead,
 };
 use mio::net::TcpStream;
 use socket2::{Domain, Socket, Type};
@@ -22,6 +23,8 @@ use super::text::SplitMix;
 
 /// Connections from one loopback address, well below the 28,232 ports that Linux gives out.
 const CONNECTIONS_PER_ADDRESS: usize = 4000;
+/// As much is shown of why a server refuses a handshake.
+const REASON_CHARS_MAX: usize = 200;
 /// Loopback addresses that are used in turn, 127.0.0.2 and on.
 const ADDRESSES: usize = 250;
 
@@ -239,13 +242,36 @@ impl Opening {
             let rest = head[bytes.len()..].to_vec();
             let mut space = HeaderSpace::new();
             let response = ResponseHead::parse(bytes, &mut space).map_err(Fault::Head)?;
-            let established = handshake.finish(&response).map_err(Fault::Handshake)?;
+            let established = handshake.finish(&response).map_err(|error| {
+                if let ResponseError::Status(status) = error {
+                    return refusal(status, &rest);
+                }
+                Fault::Handshake(error)
+            })?;
             if let (Some(name), None) = (&asked.subprotocol, established.subprotocol) {
                 return Err(Fault::Subprotocol(name.clone()));
             }
             asked.offer.check(established.deflate)?;
             return Ok(Some(rest));
         }
+    }
+}
+
+/// An answer that is no upgrade, with the first line of its body if that is text and has come with
+/// the head, as it does from servers that say what is wrong with a request.
+fn refusal(status: u16, body: &[u8]) -> Fault {
+    let body = String::from_utf8_lossy(body);
+    // The size of a chunk tells nobody anything.
+    let mut lines = body.lines().map(str::trim);
+    let reason = lines.find(|line| !line.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    match reason {
+        Some(reason) if !reason.starts_with('<') && !reason.chars().any(char::is_control) => {
+            Fault::Refused {
+                status,
+                reason: reason.chars().take(REASON_CHARS_MAX).collect(),
+            }
+        }
+        Some(_) | None => Fault::Handshake(ResponseError::Status(status)),
     }
 }
 
