@@ -19,12 +19,15 @@ use super::report;
 use super::swarm::{self, Swarm, Wait, Work};
 use super::target::{Scheme, Target};
 use super::template::Template;
+use super::workers::{Progress, Watch};
 
 /// A server is quiet when it has used less than a hundredth of a CPU for so long.
 const QUIET: Duration = Duration::from_millis(300);
 const QUIET_SHARE_INVERSE: u64 = 100;
 /// How long to wait for that.
 const QUIET_TIMEOUT: Duration = Duration::from_secs(20);
+/// Progress is told whenever so many more connections are open.
+const TELL_EVERY: usize = 250;
 /// One connection in so many must answer a ping at the end. All are watched for their end.
 const PING_EVERY: usize = 16;
 /// How long they have.
@@ -82,7 +85,7 @@ pub struct Reading {
 /// # Errors
 ///
 /// Whatever makes the figures worthless; the server's faults among them.
-pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
+pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Report, Error> {
     if options.from >= options.to {
         return Err(Error::Settings("--from must be less than --to".to_owned()));
     }
@@ -106,8 +109,15 @@ pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
     };
     let mut swarm = Swarm::new(target, &asked, 0, clock)?;
     let mut warnings = Vec::new();
-    let mut read = |swarm: &mut Connections<'_>, connections| {
-        swarm.open(connections, &mut listeners)?;
+    let mut open = 0;
+    let mut read = |swarm: &mut Connections<'_>, connections: usize| {
+        while open < connections {
+            open = connections.min(open + TELL_EVERY);
+            swarm.open(open, &mut listeners)?;
+            let of = options.to;
+            watch(Progress::Open { open, of });
+        }
+        watch(Progress::Settling);
         if !wait_for_quiet(swarm, &mut listeners, clock, options.server_pid)? {
             warnings.push(format!(
                 "with {connections} connections the server was still busy after {} s",
@@ -123,6 +133,7 @@ pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
     let to = read(&mut swarm, options.to)?;
     let pinged = ping(&mut swarm, &mut listeners, clock)?;
     swarm.close(&mut listeners)?;
+    watch(Progress::Done);
     let slope = |of: fn(Memory) -> u64| {
         let more = of(to.memory) as f64 - of(from.memory) as f64;
         more / (to.connections - from.connections) as f64

@@ -45,6 +45,15 @@ pub(super) struct Plan {
 pub enum Progress {
     /// Connections are being opened.
     Opening,
+    /// So many are open, of so many.
+    Open {
+        /// Those that are.
+        open: usize,
+        /// Those that will be.
+        of: usize,
+    },
+    /// The server is left to come to rest.
+    Settling,
     /// There is load, of which nothing counts yet.
     WarmUp,
     /// What comes now counts.

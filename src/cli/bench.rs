@@ -288,7 +288,7 @@ pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failu
             write(&report, connect.course.json, out)
         }
         Measurement::Idle(idle) => {
-            let report = idle::run(&idle.url, &idle.options())?;
+            let report = idle::run(&idle.url, &idle.options(), watch)?;
             write(&report, idle.json, out)
         }
     }

@@ -22,6 +22,12 @@ impl Bar {
         let bar = &self.0;
         match progress {
             Progress::Opening => bar.set_message("opening connections"),
+            Progress::Open { open, of } => {
+                bar.set_length(of as u64);
+                bar.set_position(open as u64);
+                bar.set_message(format!("{open} of {of} connections are open"));
+            }
+            Progress::Settling => bar.set_message("waiting until the server is quiet"),
             Progress::WarmUp => bar.set_message("warming up"),
             Progress::Measuring { elapsed, of, count } => {
                 let milliseconds = |duration: std::time::Duration| {
