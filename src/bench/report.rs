@@ -95,6 +95,11 @@ impl Load {
                 foreign * 100.0
             ));
         }
+        if self.server.is_some_and(|server| server.share <= 0.0) {
+            warnings.push(
+                "the process of --server-pid has used no CPU time: it is not the server".to_owned(),
+            );
+        }
         let generator_full = self.generator.busiest_thread_share >= FULL_SHARE;
         match self.server {
             Some(server) if generator_full && server.busiest_thread_share < FULL_SHARE => {
@@ -211,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_that_is_the_bottleneck_says_so() {
+    fn a_bottleneck_a_busy_machine_and_a_wrong_process_are_told() {
         let load = |generator_ns, server_ns, foreign_share| {
             Load::of(
                 &Used {
@@ -233,3 +238,4 @@ mod tests {
         assert_eq!(load(50, 99, 0.06), 1);
     }
 }
+        assert_eq!(load(50, 0, 0.0), 1);
