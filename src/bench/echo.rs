@@ -468,8 +468,10 @@ impl fmt::Display for Report {
         writeln!(f, "echo {}", self.url)?;
         writeln!(
             f,
-            "{} connections, {} bytes of {kind}{deflate}, {pace}, {:.1} s\n",
-            self.connections, self.size, self.seconds
+            "{}, {} bytes of {kind}{deflate}, {pace}, {:.1} s\n",
+            report::counted(self.connections, "connection"),
+            self.size,
+            self.seconds
         )?;
         let rate = format!("{:>10}", report::grouped(self.messages_per_second));
         report::line(f, "messages/s", &rate)?;

@@ -132,6 +132,12 @@ pub(super) fn grouped(number: f64) -> String {
     grouped
 }
 
+/// A number of things, one or many.
+pub(super) fn counted(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// A line of a table: a name and what it has.
 pub(super) fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
     writeln!(f, "  {name:<16}{value}")
@@ -236,6 +242,6 @@ mod tests {
         assert_eq!(load(98, 99, 0.0), 0);
         assert_eq!(load(50, 99, 0.0), 0);
         assert_eq!(load(50, 99, 0.06), 1);
+        assert_eq!(load(50, 0, 0.0), 1);
     }
 }
-        assert_eq!(load(50, 0, 0.0), 1);

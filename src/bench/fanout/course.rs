@@ -41,6 +41,8 @@ pub(super) struct Part {
     pub(super) kept: Kept,
     pub(super) totals: Totals,
     pub(super) warnings: Vec<String>,
+    /// What the server has told a publisher last while there was load, if that was no delivery.
+    pub(super) heard: Option<String>,
 }
 
 /// Opens the connections, publishes, and waits for what that brings.
@@ -72,6 +74,8 @@ pub(super) fn work(
     warnings.extend(course.wait_for_quiet(&mut swarm)?);
 
     let window = worker.ready()?;
+    // What was said before is not about publications.
+    let _ = course.heard(&mut swarm)?;
     course.ledger.figures = Figures::new(window)?;
     let kept = match options.pace {
         Pace::InFlight(number) => {
@@ -82,12 +86,14 @@ pub(super) fn work(
     };
     board.has_published();
     course.drain(&mut swarm)?;
+    let heard = course.heard(&mut swarm)?;
     swarm.close(&mut course)?;
     Ok(Part {
         figures: course.ledger.figures,
         kept,
         totals: course.ledger.totals,
         warnings,
+        heard,
     })
 }
 
@@ -346,6 +352,17 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
+    /// Takes what our publishers were told last, and returns it of the first that was told anything.
+    fn heard(&self, swarm: &mut Peers<'_>) -> Result<Option<String>, Error> {
+        let mut first = None;
+        swarm.each(1, |peer| {
+            let heard = peer.take_heard(self.needles);
+            first = first.take().or(heard);
+            Ok(())
+        })?;
+        Ok(first)
+    }
+
     /// Searches what a connection has received, and answers what must be.
     fn take(&mut self, peer: &mut Peer, bytes: &[u8]) -> Result<(), Fault> {
         let ledger = &mut self.ledger;
@@ -364,7 +381,7 @@ impl<'a> Course<'a> {
     fn queue(&mut self, peer: &mut Peer, template: &Template) -> Result<(), Fault> {
         let topic = match &peer.seat {
             Seat::Subscriber { topic, .. } => *topic,
-            Seat::Publisher => peer.number % self.topics.len(),
+            Seat::Publisher { .. } => peer.number % self.topics.len(),
         };
         let values = Values {
             number: 0,
@@ -391,7 +408,8 @@ impl Work for Course<'_> {
             };
             (seat, &options.protocol.on_subscribe)
         } else {
-            (Seat::Publisher, &options.protocol.on_publisher)
+            let heard = Vec::new();
+            (Seat::Publisher { heard }, &options.protocol.on_publisher)
         };
         let mut peer = Peer::new(opened, seat);
         for template in templates {

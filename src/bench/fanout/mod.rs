@@ -45,6 +45,7 @@ const SIZE_MAX: usize = 16 << 20;
 const IN_FLIGHT_MAX: usize = 1 << 16;
 /// and for all together; each has 8 bytes, and as many on every thread.
 const PLACES_MAX: usize = 1 << 20;
+
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -284,6 +285,10 @@ fn report(target: &Target, options: &Options, outcome: &Outcome<Part>) -> Result
     all.extend(cpu.warnings());
     all.extend(kept.iter().flat_map(|kept| kept.warnings(rate / each)));
     all.extend(totals.warnings());
+    let heard = parts.iter().find_map(|part| part.heard.as_deref());
+    if let Some(heard) = heard.filter(|_| totals.delivered < totals.expected) {
+        all.push(format!("the last that a publisher was told is {heard}"));
+    }
     Ok(Report {
         url: target.to_string(),
         subscribers: options.subscribers,
@@ -328,9 +333,9 @@ impl Totals {
         }
         if self.given_up > 0 {
             warnings.push(format!(
-                "{} publications were given up after {} s, which the publishers waited",
-                self.given_up,
-                LOST_AFTER.as_secs()
+                "publications that were given up after {} s, which their publishers waited: {}",
+                LOST_AFTER.as_secs(),
+                self.given_up
             ));
         }
         if self.to_publishers > 0 {
@@ -358,8 +363,11 @@ impl fmt::Display for Report {
         writeln!(f, "fanout {}", self.url)?;
         writeln!(
             f,
-            "{} subscribers, {} publishers, {topics}, {} bytes, {pace}, {:.1} s\n",
-            self.subscribers, self.publishers, self.size, self.seconds
+            "{}, {}, {topics}, {} bytes, {pace}, {:.1} s\n",
+            report::counted(self.subscribers, "subscriber"),
+            report::counted(self.publishers, "publisher"),
+            self.size,
+            self.seconds
         )?;
         for (name, rate) in [
             ("publications/s", self.publications_per_second),
@@ -489,6 +497,23 @@ mod tests {
     }
 
     #[test]
+    fn why_a_server_delivers_nothing_is_told() {
+        // It refuses everything from the fourth on, and tells the publisher why.
+        let refuse: Deliver = |place, number, message, _| match (place, number) {
+            (_, ..3) => vec![message.clone()],
+            (4, _) => vec![Message::text("too many\r\n")],
+            _ => vec![],
+        };
+        let options = Options {
+            publishers: 1,
+            ..options()
+        };
+        let report = measure(refuse, &options).unwrap();
+        let told = |warning: &String| warning.ends_with(r"was told is too many\r\n");
+        assert!(report.warnings.iter().any(told), "{report}");
+    }
+
+    #[test]
     fn deliveries_that_come_twice_or_late_are_told() {
         let wrong: Deliver = |place, number, message, last| match (place, number) {
             (0, 5) => vec![message.clone(), message.clone()],
@@ -523,7 +548,7 @@ mod tests {
             let report = measure(drop_all_of_one, &options).unwrap();
             assert_eq!(report.expected - report.delivered, 4);
             assert!(report.expected > 4 * 5, "{report}");
-            let told = |warning: &String| warning.contains("1 publications were given up");
+            let told = |warning: &String| warning.ends_with("publishers waited: 1");
             assert!(report.warnings.iter().any(told), "{report}");
         }
     }

@@ -16,6 +16,8 @@ use crate::bench::template::{Template, Values};
 
 /// Bytes that may wait for a server that does not read.
 const UNSENT_MAX: usize = 64 << 20;
+/// As much is kept of what a publisher was told last.
+const HEARD_MAX: usize = 200;
 /// Bytes that have been written are given back when there are so many of them.
 const WRITTEN_MAX: usize = 1 << 20;
 
@@ -48,7 +50,10 @@ pub(super) enum Seat {
         sequences: Vec<Sequence>,
     },
     /// To publish; what it receives is not counted.
-    Publisher,
+    Publisher {
+        /// The beginning of the last message, for whoever asks why deliveries stayed out.
+        heard: Vec<u8>,
+    },
 }
 
 /// Whether a subscriber has received what says that it is one.
@@ -67,11 +72,20 @@ struct Searched<'a, F> {
 }
 
 impl<F: FnMut(&mut Seat, Found) -> Result<Rest, Fault>> Payloads for Searched<'_, F> {
-    fn begin(&mut self, _header: &FrameHeader) -> Result<(), Fault> {
+    fn begin(&mut self, header: &FrameHeader) -> Result<(), Fault> {
+        if let Seat::Publisher { heard } = self.seat
+            && header.opcode != OpCode::Continuation
+        {
+            heard.clear();
+        }
         Ok(())
     }
 
     fn data(&mut self, part: &[u8]) -> Result<(), Fault> {
+        if let Seat::Publisher { heard } = self.seat {
+            let room = HEARD_MAX - heard.len();
+            heard.extend_from_slice(&part[..part.len().min(room)]);
+        }
         let (seat, found) = (&mut *self.seat, &mut self.found);
         self.scan
             .read(part, self.needles, &mut |what| found(seat, what))
@@ -146,6 +160,16 @@ impl Peer {
         self.out.clear();
         self.written = 0;
         Ok(())
+    }
+
+    /// Takes the beginning of what a publisher was told last, if that was no delivery.
+    pub(super) fn take_heard(&mut self, needles: &Needles) -> Option<String> {
+        let Seat::Publisher { heard } = &mut self.seat else {
+            return None;
+        };
+        let heard = std::mem::take(heard);
+        let said = !heard.is_empty() && !needles.has_delivery(&heard);
+        said.then(|| String::from_utf8_lossy(&heard).escape_debug().to_string())
     }
 
     /// Begins the closing handshake.

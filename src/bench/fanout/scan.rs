@@ -48,6 +48,11 @@ impl Needles {
         (marker.write(self.prefix), self.padding(marker.number))
     }
 
+    /// Whether a delivery begins in these bytes.
+    pub(super) fn has_delivery(&self, bytes: &[u8]) -> bool {
+        self.marker.find(bytes).is_some()
+    }
+
     fn padding(&self, number: u32) -> &[u8] {
         let offset = usize::try_from(number).unwrap_or(0) % OFFSETS;
         &self.padding[offset..offset + self.size - MARKER_BYTES]
