@@ -221,6 +221,10 @@ fn what_cannot_be_measured_ends_with_1_and_the_reason() {
         (&["connect", &at(page)], "status 200"),
         (&["echo", &at(server.address())], "path of the URL"),
         (
+            &["fanout", &format!("{}ws", at(server.address()))],
+            "it says: offer one of the WebSocket subprotocols",
+        ),
+        (
             &["fanout", &url(&server), "--subprotocol", "mqtt"],
             "subprotocol \"mqtt\"",
         ),
@@ -251,10 +255,6 @@ fn wrong_arguments_end_with_2_and_the_remedy() {
         (&["echo", url, "--rate", "1", "--depth", "2"], "--depth"),
         (&["echo", url, "--seconds", "0"], "--seconds"),
         (
-            &["fanout", &format!("{}ws", at(server.address()))],
-            "it says: offer one of the WebSocket subprotocols",
-        ),
-        (
             &["echo", url, "--seconds", "soon"],
             "not a number of seconds",
         ),
@@ -282,6 +282,7 @@ fn wrong_arguments_end_with_2_and_the_remedy() {
         (&["fanout", url, "--publish", "hex:0"], "two hex digits"),
         (&["fanout", url, "--publish", "nothing"], "{data}"),
         (&["fanout", url, "--topics", "101"], "--topics"),
+        (&["fanout", url, "--threads", "65"], "--threads"),
         (&["fanout", url, "--answer", "PING"], "TEXT=ANSWER"),
         (&["fanout", url, "--ready", ""], "a text to wait for"),
         (

@@ -18,12 +18,13 @@ const EXAMPLES: &str = "\
 Examples:
   corewire bench echo ws://127.0.0.1:9001/echo --server-pid $(pidof corewire)
   corewire bench echo ws://127.0.0.1:9001/echo --rate 50000 --plot echo.svg
-  corewire bench fanout ws://127.0.0.1:9001/ --subscribers 1000 --rate 100
+  corewire bench fanout ws://127.0.0.1:8080/ --subscribers 1000 --rate 100
   corewire bench connect ws://127.0.0.1:9001/echo --at-once 64
   corewire bench idle ws://127.0.0.1:9001/echo --deflate --server-pid $(pidof corewire)
 
-Each has examples of its own: corewire bench fanout --help. With --server-pid the server's CPU time
-per message is measured, too, and whether the generator or others on the machine were in its way.
+Each has examples of its own; corewire bench fanout --help has them for servers that send to all
+what one sends, for corewire's topics, NATS and MQTT. With --server-pid the server's CPU time per
+message is measured, too, and whether the generator or others on the machine were in its way.
 
 Exit codes: 0 measured, 1 no result, 2 wrong arguments.";
 
@@ -46,8 +47,13 @@ Templates:
   varint(...) put a length in front of what they hold.
 
 Examples:
-  corewire bench fanout ws://127.0.0.1:9001/ --subscribers 1000 --rate 100
+  corewire bench fanout ws://127.0.0.1:8080/ --subscribers 1000 --rate 100
       a server that sends to all what one sends
+  corewire bench fanout ws://127.0.0.1:9001/ws --subprotocol corewire.v1.json \\
+      --on-subscribe '{\"id\":1,\"hello\":{\"v\":1,\"subs\":[{\"s\":1,\"topic\":\"{topic}\"}]}}' --ready welcome \\
+      --on-publisher '{\"id\":1,\"hello\":{\"v\":1}}' --publish '{\"pub\":{\"topic\":\"{topic}\",\"data\":\"{data}\"}}' \\
+      --subscribers 1000 --rate 100
+      corewire
   corewire bench fanout ws://127.0.0.1:4223/ --topics 10 --in-flight 4 \\
       --on-subscribe 'CONNECT {\"verbose\":false}\\r\\nSUB {topic} 1\\r\\nPING\\r\\n' --ready PONG \\
       --on-publisher 'CONNECT {\"verbose\":false}\\r\\n' --answer 'PING\\r\\n=PONG\\r\\n' \\
@@ -141,7 +147,7 @@ enum DeflateMode {
 
 #[derive(Debug, Args)]
 struct Fanout {
-    /// The server, such as ws://127.0.0.1:9001/.
+    /// The server, such as ws://127.0.0.1:9001/ws.
     url: Target,
     /// Connections that subscribe, each to one topic.
     #[arg(long, default_value_t = 100)]
