@@ -111,6 +111,24 @@ class Definitions:
     def available(self) -> list[Server]:
         return [server for server in self.servers if self.builds[server.build].possible()]
 
+    def server(self, name: str) -> Server:
+        return next(server for server in self.servers if server.name == name)
+
+    def taking_part(self, rows: list[Row], patterns: list[str]) -> list[Server]:
+        """The servers in these rows that match any of the patterns; each must match one."""
+        matching = {
+            pattern: [
+                server
+                for server in self.available()
+                if fnmatchcase(server.name, pattern) and any(server.runs_in(row, 0) for row in rows)
+            ]
+            for pattern in patterns
+        }
+        for pattern, servers in matching.items():
+            if not servers:
+                raise NoResult(f"no server that can be built is in these rows and called {pattern}")
+        return [server for server in self.servers if any(server in of for of in matching.values())]
+
 
 def load() -> Definitions:
     rivals = tomllib.loads((HERE / "rivals.toml").read_text())

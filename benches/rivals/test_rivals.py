@@ -1,8 +1,15 @@
 """What decides which figures are shown, and that a wrong one is not."""
 
+import importlib.machinery
+import importlib.util
+import io
 import math
+import subprocess
 import tempfile
 import unittest
+from argparse import Namespace
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -12,8 +19,13 @@ import figures
 import measurement
 import records
 import tables
-from definitions import Goal, Kind, NoResult, Row
+from definitions import Build, Definitions, Goal, Kind, NoResult, Row, Server
 from records import Run
+
+# The command has no suffix.
+LOADER = importlib.machinery.SourceFileLoader("command", f"{definitions.HERE}/run")
+command = importlib.util.module_from_spec(importlib.util.spec_from_loader("command", LOADER))
+LOADER.exec_module(command)
 
 ROW = Row(
     name="echo",
@@ -72,8 +84,14 @@ class Ratios(unittest.TestCase):
 
     def test_a_round_needs_both(self):
         ours = [run("ours", 1, 100), run("ours", 2, 100)]
-        theirs = [run("theirs", 2, 100), run("theirs", 1, 0, error="gone")]
+        theirs = [run("theirs", 1, 0, error="gone"), run("theirs", 2, 100)]
         self.assertEqual(figures.ratio(ours, theirs, "server_ns").pairs, 1)
+
+    def test_who_sat_out_a_round_is_paired_with_the_right_ones(self):
+        ours = [run("ours", number, 100 * number) for number in (1, 2, 3, 4)]
+        theirs = [run("theirs", number, 100 * number) for number in (1, 3, 4)]
+        ratio = figures.ratio(ours, theirs, "server_ns")
+        self.assertEqual((ratio.low, ratio.high, ratio.pairs), (1.0, 1.0, 3))
 
     def test_a_pair_is_quiet_if_both_are(self):
         ours = [run("ours", number, 100, foreign=0.5 if number == 3 else 0) for number in range(4)]
@@ -119,6 +137,123 @@ class Verification(unittest.TestCase):
         self.verify()
 
 
+SERVERS = [
+    Server(name, "corewire", ("serve",), ("echo",), {"commits": ["."]}, "", skips_every=skips)
+    for name, skips in (("a", 0), ("b", 0), ("c", 3))
+]
+DEFINITIONS = Definitions(
+    builds={"corewire": Build("corewire", ("true",))},
+    servers=SERVERS,
+    kinds={"echo": Kind(columns={"server_ns": "cpu/ns"}, positive=("messages",))},
+    rows=[replace(ROW, goals=(), ours=("a",))],
+)
+
+
+class Rounds(unittest.TestCase):
+    def measured(self, rounds, measure):
+        options = Namespace(rounds=rounds, seconds=0.1)
+        with mock.patch.object(measurement, "measure", measure), redirect_stdout(io.StringIO()):
+            runs, _ = command.measure_row(DEFINITIONS, DEFINITIONS.rows[0], SERVERS, options)
+        return runs
+
+    def test_the_order_rotates_and_who_is_far_behind_sits_out_every_third(self):
+        runs = self.measured(4, lambda *_: {"server_ns": 1.0})
+        orders = ["".join(one.server for one in runs if one.round == n) for n in (1, 2, 3, 4)]
+        self.assertEqual(orders, ["abc", "bca", "ab", "abc"])
+
+    def test_a_run_without_a_result_says_why_and_the_others_go_on(self):
+        def measure(_row, server, *_):
+            if server.name == "b":
+                raise NoResult("reply 7 differs from what was sent")
+            return {"server_ns": 1.0}
+
+        runs = self.measured(1, measure)
+        self.assertEqual([one.server for one in runs if not one.error], ["a", "c"])
+        self.assertEqual(runs[1].error, "reply 7 differs from what was sent")
+
+    def test_an_open_loop_gets_its_share_of_what_was_just_done(self):
+        load = {"of": "a", "row": "echo", "share": 0.5, "per": 4}
+        rates = iter([40_000, 90_000, 41_000])
+        with mock.patch.object(measurement, "measure", lambda *_: {"per_second": next(rates)}):
+            self.assertEqual(command.rate_of(DEFINITIONS, replace(ROW, load=load), {}), 5100)
+
+
+class Recording(unittest.TestCase):
+    def test_only_a_long_run_of_all_servers_is_a_record(self):
+        def recorded(every=True, **changed):
+            usual = {"rounds": command.ROUNDS, "seconds": command.SECONDS, "servers": ["*"]}
+            return command.is_record(Namespace(**{**usual, "add": False, **changed}), every)
+
+        self.assertTrue(recorded())
+        self.assertFalse(recorded(rounds=command.ROUNDS - 1))
+        self.assertFalse(recorded(seconds=command.SECONDS / 2))
+        self.assertFalse(recorded(servers=["a"]))
+        self.assertFalse(recorded(every=False))
+        self.assertTrue(recorded(every=False, add=True))
+        self.assertFalse(recorded(every=False, add=True, servers=["a"]))
+
+    def test_what_is_added_to_a_record_is_told(self):
+        run = {"date": "2026-01-01", "command": "make rivals", "minutes": 2}
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            records.store(folder, {"run": run, "tools": {}, "versions": {}, "commands": {}})
+            records.add(folder, [], run, {"echo": "bench echo"})
+            told = records.described(folder)
+        self.assertEqual(told["run"]["added"], ["echo on 2026-01-01 by `make rivals` in 2 minutes"])
+        self.assertEqual(told["commands"], {"echo": "bench echo"})
+
+
+class Generator(unittest.TestCase):
+    """What becomes of what `corewire bench` says."""
+
+    def measure(self, code, said, complained=""):
+        @contextmanager
+        def running(_):
+            yield "127.0.0.1:1", 1
+
+        done = subprocess.CompletedProcess([], code, said, complained)
+        with mock.patch.object(measurement, "running", running):
+            with mock.patch.object(subprocess, "run", lambda *_, **__: done):
+                kind = DEFINITIONS.kinds["echo"]
+                return measurement.measure(DEFINITIONS.rows[0], SERVERS[0], kind, {}, None)
+
+    def test_its_figures_are_taken(self):
+        self.assertEqual(self.measure(0, '{"messages": 1, "cpu": {"ns": 5}}'), {"server_ns": 5})
+
+    def test_a_fault_of_the_server_is_no_result_even_with_figures(self):
+        with self.assertRaisesRegex(NoResult, "^a message stayed out$"):
+            self.measure(1, '{"messages": 1, "cpu": {"ns": 5}}', "a message stayed out\nmore")
+
+
+class Choosing(unittest.TestCase):
+    def test_a_pattern_that_nobody_matches_is_a_mistake(self):
+        rows = DEFINITIONS.rows
+        self.assertEqual(DEFINITIONS.taking_part(rows, ["c", "a"]), [SERVERS[0], SERVERS[2]])
+        with self.assertRaisesRegex(NoResult, "called x$"):
+            DEFINITIONS.taking_part(rows, ["a", "x"])
+        with self.assertRaises(NoResult):
+            DEFINITIONS.taking_part([replace(rows[0], name="lone")], ["*"])
+
+    def test_a_name_that_nothing_bears_is_a_mistake(self):
+        definitions.check(DEFINITIONS)
+        for wrong in (
+            {"servers": [replace(SERVERS[0], build="none")]},
+            {"servers": [replace(SERVERS[0], rows=("echo", "none"))]},
+            {"servers": [replace(SERVERS[0], arguments={"none": ()})]},
+            {"rows": [replace(ROW, ours=("none",), goals=())]},
+            {"rows": [ROW]},
+            {"rows": [replace(DEFINITIONS.rows[0], compare="none")]},
+            {"rows": [replace(DEFINITIONS.rows[0], bench=("none",))]},
+        ):
+            with self.assertRaises(AssertionError, msg=wrong):
+                definitions.check(replace(DEFINITIONS, **wrong))
+
+    def test_the_committed_ones_are_checked(self):
+        with mock.patch.object(definitions, "check") as check:
+            definitions.load()
+        check.assert_called_once()
+
+
 class Records(unittest.TestCase):
     def test_what_is_written_is_read(self):
         runs = [run("a", 1, 123.456), run("a", 2, 0, error="gone, with a comma")]
@@ -139,6 +274,14 @@ class Document(unittest.TestCase):
             planted = text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :]
             with mock.patch.object(Path, "read_text", reading(path, planted)):
                 self.assertIn(path, document.differing(rows), path)
+
+
+    def test_a_plot_of_a_row_that_is_no_more_is_found(self):
+        with tempfile.TemporaryDirectory() as folder:
+            old = Path(folder) / "old.svg"
+            old.write_text("")
+            with mock.patch.object(document, "PLOTS", Path(folder)):
+                self.assertIn(old, document.differing(definitions.load()))
 
 
 def reading(planted_path, planted_text):
