@@ -94,6 +94,7 @@ bench-micro:
 # Instructions of pieces of the hot path under callgrind, built like the server. Fails where one
 # costs 3 % more than in benches/icount/baseline.txt. CI runs it.
 icount: icount-build
+	python3 -m unittest discover -s benches/icount
 	benches/icount/run
 
 # Accepts what a change costs, or keeps what it has won.
