@@ -109,8 +109,9 @@ icount-build:
 planted:
 	tests/planted/run $(BUGS)
 
-# Whether their patches still apply: a second. CI runs it.
+# Whether their patches still apply and the checks that they name are there: a second. CI runs it.
 planted-apply:
+	python3 -m unittest discover -s tests/planted
 	tests/planted/run --applies
 
 # Everything at once against the real server: floods beside polite clients, connections that come and
