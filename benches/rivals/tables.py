@@ -113,21 +113,26 @@ def tells(column: str, servers: dict[str, Chosen]) -> bool:
 def remarks(row: Row, runs: list[Run]) -> list[str]:
     """What a reader of the table has to know besides."""
     said = []
-    for name, one in chosen(runs).items():
-        if any("server_cpu" not in run.figures for run in one.runs):
-            continue
-        full = one.median("generator_cpu") >= FULL
-        if full and one.median("server_cpu") < FULL:
-            said.append(
-                f"`{name}`: the generator's CPU was full and the server's was not, so the rate is "
-                "the generator's."
-            )
+    limited = [f"`{name}`" for name, one in chosen(runs).items() if generator_is_full(one)]
+    if limited:
+        # In an open loop the rate is given.
+        so = "round trips hold the generator's own time" if row.load else "the rate is the generator's"
+        said.append(
+            f"{', '.join(limited)}: the generator's CPU was full and the server's was not, so {so}."
+        )
     for name, of in figures.by_server(runs).items():
         failed = [run for run in of if run.error]
         if failed:
             rounds = "round" if len(failed) == 1 else "rounds"
             said.append(f"`{name}` had no result in {len(failed)} {rounds}: {failed[0].error}.")
     return said
+
+
+def generator_is_full(one: Chosen) -> bool:
+    """Whether it was, while the server could have done more."""
+    if any("server_cpu" not in run.figures for run in one.runs):
+        return False
+    return one.median("generator_cpu") >= FULL > one.median("server_cpu")
 
 
 def foreign(one: Chosen) -> str:

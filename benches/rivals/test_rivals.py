@@ -114,6 +114,22 @@ class Goals(unittest.TestCase):
         self.assertFalse(self.verdict(worse, theirs).met(), "the median is beyond the tolerance")
 
 
+class Remarks(unittest.TestCase):
+    RUNS = [
+        Run(name, "1.0", 1, {"server_ns": 1.0, "server_cpu": server, "generator_cpu": generator})
+        for name, server, generator in (("a", 0.5, 0.99), ("b", 0.99, 0.99), ("c", 0.5, 0.98))
+    ]
+
+    def test_whose_rate_is_the_generators_is_told(self):
+        said = tables.remarks(ROW, self.RUNS)
+        self.assertEqual(len(said), 1)
+        self.assertTrue(said[0].startswith("`a`, `c`: ") and "the rate is" in said[0], said)
+
+    def test_in_an_open_loop_that_is_about_round_trips(self):
+        said = tables.remarks(replace(ROW, load={"share": 0.5}), self.RUNS)
+        self.assertIn("round trips hold the generator's own time", said[0])
+
+
 class Verification(unittest.TestCase):
     KIND = Kind(columns={"server_ns": "cpu/ns"}, positive=("messages",), whole=("delivered_ratio",))
 
