@@ -1,5 +1,5 @@
-//! permessage-deflate of 1 KiB JSON, for one connection and for 200 in turn: compressing,
-//! inflating, and an echo that does both.
+//! permessage-deflate of JSON, for one connection and for 200 in turn: compressing and inflating by
+//! size, and an echo that does both.
 //!
 //! Beside our codec, which has one hot context per core, stands flate2 with a context of its own
 //! for each connection, the usual design. Both compress at level 1 in a window of 13 bits.
@@ -18,20 +18,52 @@ use crate::Criterion;
 use crate::count;
 use crate::thread_time::ThreadTime;
 
-const MESSAGE_BYTES: usize = 1 << 10;
 /// Different messages, sent over and over.
 const MESSAGES: usize = 64;
 const CONNECTIONS: [usize; 2] = [1, 200];
-/// Each with the bytes that a message must not exceed on average, or less work could win.
-const MODES: [(&str, Takeover, usize); 2] = [
-    ("alone", Takeover::No, 480),
-    ("takeover", Takeover::Yes, 380),
+/// Small, usual and large messages, each alone and with takeover.
+const CASES: [Case; 6] = [
+    case("alone-128B", 128, Takeover::No, 128),
+    case("takeover-128B", 128, Takeover::Yes, 54),
+    ALONE,
+    TAKEOVER,
+    case("alone-16KiB", 16 << 10, Takeover::No, 5900),
+    case("takeover-16KiB", 16 << 10, Takeover::Yes, 5850),
 ];
+const ALONE: Case = case("alone-1KiB", 1 << 10, Takeover::No, 480);
+const TAKEOVER: Case = case("takeover-1KiB", 1 << 10, Takeover::Yes, 380);
+
+/// What is compressed, and how.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    name: &'static str,
+    message_bytes: usize,
+    takeover: Takeover,
+    /// What a message must not exceed on average when it is compressed, or less work could win.
+    compressed_max: usize,
+}
+
+const fn case(
+    name: &'static str,
+    message_bytes: usize,
+    takeover: Takeover,
+    compressed_max: usize,
+) -> Case {
+    Case {
+        name,
+        message_bytes,
+        takeover,
+        compressed_max,
+    }
+}
 
 const OUTBOUND_BITS: u8 = 13;
 /// The window and the level of a browser's messages.
 const INBOUND_BITS: u8 = 15;
 const INBOUND_LEVEL: u32 = 6;
+
+/// Room for any message, compressed or not: flate2 does not make it.
+const ROOM: usize = 32 << 10;
 
 /// Ends every message on the inside and is not sent (RFC 7692, 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -39,19 +71,19 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// Compressing.
 pub(crate) fn deflate(criterion: &mut Criterion) {
     let mut group = Group::new(criterion, "deflate");
-    let messages = json(MESSAGES, MESSAGE_BYTES);
-    for mode in MODES {
+    for case in CASES {
+        let messages = json(MESSAGES, case.message_bytes);
         for connections in CONNECTIONS {
-            let mut ours = Ours::new(connections, mode.1);
-            let mut theirs = Theirs::new(connections, mode.1);
+            let mut ours = Ours::new(connections, case.takeover);
+            let mut theirs = Theirs::new(connections, case.takeover);
             let ours = |turn: Turn, out: &mut _| {
                 ours.deflate(turn.conn, messages[turn.message].as_bytes(), out);
             };
             let theirs = |turn: Turn, out: &mut _| {
                 theirs.deflate(turn.conn, messages[turn.message].as_bytes(), out);
             };
-            group.compresses("corewire", mode, connections, &messages, ours);
-            group.compresses("context-each", mode, connections, &messages, theirs);
+            group.compresses("corewire", case, connections, &messages, ours);
+            group.compresses("context-each", case, connections, &messages, theirs);
         }
     }
 }
@@ -59,20 +91,20 @@ pub(crate) fn deflate(criterion: &mut Criterion) {
 /// Inflating what a browser has compressed.
 pub(crate) fn inflate(criterion: &mut Criterion) {
     let mut group = Group::new(criterion, "inflate");
-    let messages = json(MESSAGES, MESSAGE_BYTES);
-    for mode in MODES {
-        let compressed = browsers(&messages, mode.1);
+    for case in CASES {
+        let messages = json(MESSAGES, case.message_bytes);
+        let compressed = browsers(&messages, case.takeover);
         for connections in CONNECTIONS {
-            let mut ours = Ours::new(connections, mode.1);
-            let mut theirs = Theirs::new(connections, mode.1);
+            let mut ours = Ours::new(connections, case.takeover);
+            let mut theirs = Theirs::new(connections, case.takeover);
             let ours = |turn: Turn, out: &mut _| {
                 ours.inflate(turn.conn, &compressed[turn.message], out);
             };
             let theirs = |turn: Turn, out: &mut _| {
                 theirs.inflate(turn.conn, &compressed[turn.message], out);
             };
-            group.inflates("corewire", mode, connections, &messages, ours);
-            group.inflates("context-each", mode, connections, &messages, theirs);
+            group.inflates("corewire", case, connections, &messages, ours);
+            group.inflates("context-each", case, connections, &messages, theirs);
         }
     }
 }
@@ -80,27 +112,27 @@ pub(crate) fn inflate(criterion: &mut Criterion) {
 /// Inflating a browser's message and compressing it again, as an echo does.
 pub(crate) fn echo(criterion: &mut Criterion) {
     let mut group = Group::new(criterion, "deflate-echo");
-    let messages = json(MESSAGES, MESSAGE_BYTES);
-    for mode in MODES {
-        let compressed = browsers(&messages, mode.1);
+    for case in [ALONE, TAKEOVER] {
+        let messages = json(MESSAGES, case.message_bytes);
+        let compressed = browsers(&messages, case.takeover);
         for connections in CONNECTIONS {
             let mut plain = Vec::new();
-            let mut ours = Ours::new(connections, mode.1);
+            let mut ours = Ours::new(connections, case.takeover);
             let echo = |turn: Turn, out: &mut _| {
                 plain.clear();
                 ours.inflate(turn.conn, &compressed[turn.message], &mut plain);
                 ours.deflate(turn.conn, &plain, out);
             };
-            group.compresses("corewire", mode, connections, &messages, echo);
+            group.compresses("corewire", case, connections, &messages, echo);
 
             let mut plain = Vec::new();
-            let mut theirs = Theirs::new(connections, mode.1);
+            let mut theirs = Theirs::new(connections, case.takeover);
             let echo = |turn: Turn, out: &mut _| {
                 plain.clear();
                 theirs.inflate(turn.conn, &compressed[turn.message], &mut plain);
                 theirs.deflate(turn.conn, &plain, out);
             };
-            group.compresses("context-each", mode, connections, &messages, echo);
+            group.compresses("context-each", case, connections, &messages, echo);
         }
     }
 }
@@ -123,22 +155,19 @@ struct Group<'a>(BenchmarkGroup<'a, ThreadTime>);
 
 impl<'a> Group<'a> {
     fn new(criterion: &'a mut Criterion, name: &str) -> Self {
-        let mut group = criterion.benchmark_group(name);
-        group.throughput(Throughput::Bytes(count(MESSAGE_BYTES)));
-        Self(group)
+        Self(criterion.benchmark_group(name))
     }
 
     /// What each connection is sent must inflate to the messages.
     fn compresses(
         &mut self,
         name: &str,
-        mode: (&str, Takeover, usize),
+        case: Case,
         connections: usize,
         messages: &[String],
         mut piece: impl FnMut(Turn, &mut Vec<u8>),
     ) {
-        let (_, takeover, bytes_max) = mode;
-        let mut peers = Theirs::new(connections, takeover);
+        let mut peers = Theirs::new(connections, case.takeover);
         let (mut compressed, mut plain) = (Vec::new(), Vec::new());
         let (mut sent, mut sent_bytes) = (0, 0);
         for turn in Turns::check(connections) {
@@ -150,14 +179,19 @@ impl<'a> Group<'a> {
             sent += 1;
             sent_bytes += compressed.len();
         }
-        assert!(sent_bytes <= sent * bytes_max, "{name}: {sent_bytes} B");
-        self.measure(name, mode, connections, piece);
+        let each = sent_bytes / sent;
+        assert!(
+            each <= case.compressed_max,
+            "{name}, {}: {each} B",
+            case.name
+        );
+        self.measure(name, case, connections, piece);
     }
 
     fn inflates(
         &mut self,
         name: &str,
-        mode: (&str, Takeover, usize),
+        case: Case,
         connections: usize,
         messages: &[String],
         mut piece: impl FnMut(Turn, &mut Vec<u8>),
@@ -168,19 +202,21 @@ impl<'a> Group<'a> {
             piece(turn, &mut plain);
             assert_eq!(plain, messages[turn.message].as_bytes(), "{name}");
         }
-        self.measure(name, mode, connections, piece);
+        self.measure(name, case, connections, piece);
     }
 
     fn measure(
         &mut self,
         name: &str,
-        (mode, ..): (&str, Takeover, usize),
+        case: Case,
         connections: usize,
         mut piece: impl FnMut(Turn, &mut Vec<u8>),
     ) {
         let mut out = Vec::new();
         let mut turns = Turns::new(connections);
-        let id = BenchmarkId::new(name, format!("{mode}-{connections}"));
+        let id = BenchmarkId::new(name, format!("{}-{connections}", case.name));
+        self.0
+            .throughput(Throughput::Bytes(count(case.message_bytes)));
         self.0.bench_function(id, |b| {
             b.iter(|| {
                 out.clear();
@@ -316,7 +352,7 @@ impl Theirs {
         if self.takeover == Takeover::No {
             inflater.reset(false);
         }
-        out.reserve(2 * MESSAGE_BYTES);
+        out.reserve(ROOM);
         inflater
             .decompress_vec(&self.input, out, FlushDecompress::Sync)
             .unwrap();
@@ -327,7 +363,7 @@ fn deflate_with(deflater: &mut Compress, takeover: Takeover, message: &[u8], out
     if takeover == Takeover::No {
         deflater.reset();
     }
-    out.reserve(2 * MESSAGE_BYTES);
+    out.reserve(ROOM);
     deflater
         .compress_vec(message, out, FlushCompress::Sync)
         .unwrap();
