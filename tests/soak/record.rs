@@ -229,9 +229,11 @@ impl fmt::Display for Growth {
     }
 }
 
-/// What would become of a leak.
+/// What would become of a leak, and of polite clients that wait.
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use corewire_testkit::Random;
 
     use super::*;
@@ -256,6 +258,39 @@ mod tests {
     fn floods_are_no_leak_and_a_leak_is_seen_among_them() {
         assert!(noisy(0).is_flat(), "{}", noisy(0));
         assert!(!noisy(128 << 10).is_flat(), "{}", noisy(128 << 10));
+    }
+
+    #[test]
+    fn polite_clients_that_wait_are_seen_whenever_they_do() {
+        let (polite, round_trips) = channel();
+        let wait = |number, ms| {
+            (0..number).for_each(|_| polite.send(Duration::from_millis(ms)).unwrap());
+        };
+        let mut record = Record::default();
+        wait(950, 1);
+        record.add(sample(1), &round_trips);
+        wait(20, 80);
+        wait(20, 1);
+        record.add(sample(2), &round_trips);
+        // Behind the last reading.
+        wait(15, 90);
+        record.end(&round_trips);
+        assert_eq!(record.p99(), Duration::from_millis(90));
+        let seconds = record.samples.iter().map(|sample| sample.p99.as_millis());
+        assert_eq!(seconds.collect::<Vec<_>>(), [1, 80]);
+    }
+
+    fn sample(second: u64) -> Sample {
+        Sample {
+            second,
+            rss_bytes: 0,
+            descriptors: 0,
+            connections: 0,
+            accepted: 0,
+            messages: 0,
+            panics: 0,
+            p99: Duration::ZERO,
+        }
     }
 
     #[test]
