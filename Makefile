@@ -28,7 +28,7 @@ doc:
 unit:
 	cargo test --workspace --locked
 
-# The wake-up between cores in every order of its steps; seconds.
+# The wake-up between cores in every order of its steps with up to five interruptions; seconds.
 loom:
 	cargo fmt --manifest-path tests/loom/Cargo.toml --check
 	cargo clippy --manifest-path tests/loom/Cargo.toml --target-dir target/loom --all-targets --locked -- -D warnings

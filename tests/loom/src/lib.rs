@@ -1,6 +1,7 @@
-//! How cores wake one another, in every order of steps that the memory model allows. The files of
-//! the server are compiled as they are; what they take from its `sync` are loom's models here, and
-//! weaker than the real things: the queue orders nothing but what it holds.
+//! How cores wake one another, in every order of steps that the memory model allows, up to a number
+//! of interruptions. The files of the server are compiled as they are; what they take from its
+//! `sync` are loom's models here, and weaker than the real things: the queue orders nothing but
+//! what it holds.
 //!
 //! loom lets only fences be sequentially consistent; other operations are acquire and release at
 //! most. What holds for it holds for the processor, but not the other way round.
