@@ -142,9 +142,11 @@ fn every_measurement_has_a_report_for_people_and_one_for_machines() {
 fn memory_per_connection_is_the_slope_between_two_readings() {
     let server = Serve::new(BINARY).cores(1).start();
     let (url, pid) = (url(&server), server.pid().to_string());
-    let idle = ["bench", "idle", &url, "--server-pid", &pid];
-    let idle = [&idle[..], &["--from", "50", "--to", "850"]].concat();
-    let report = json(&corewire(&[&idle[..], &["--json"]].concat()));
+    let idle = |pid: &str, format: &[&str]| {
+        let arguments = ["bench", "idle", &url, "--server-pid", pid];
+        corewire(&[&arguments[..], &["--from", "50", "--to", "850"], format].concat())
+    };
+    let report = json(&idle(&pid, &["--json"]));
     let rss = |at: &str| report[at]["memory"]["rss_bytes"].as_f64().unwrap();
     assert_eq!(report["from"]["connections"], 50, "{report}");
     assert_eq!(report["to"]["connections"], 850, "{report}");
@@ -153,19 +155,29 @@ fn memory_per_connection_is_the_slope_between_two_readings() {
         (slope - (rss("to") - rss("from")) / 800.0).abs() < 1.0,
         "{report}"
     );
-    // It is the server's memory, and not the generator's own, that was read.
-    let resident = server.rss_bytes() as f64;
-    assert!((resident / rss("to") - 1.0).abs() < 0.2, "{report}");
     // Every 16th of them.
     assert_eq!(report["pinged"], 54, "{report}");
 
-    let table = corewire(&idle);
+    let table = idle(&pid, &[]);
     assert_eq!(table.status.code(), Some(0), "{}", said(&table));
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(
         table.contains("850 open") && table.contains("a connection"),
         "{table}"
     );
+
+    // It is the memory of the process that is named: here of one that is smaller than the server,
+    // and than the generator.
+    let mut small = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let report = json(&idle(&small.id().to_string(), &["--json"]));
+    let resident = report["to"]["memory"]["rss_bytes"].as_f64().unwrap();
+    assert!(
+        resident > 0.0 && resident < server.rss_bytes() as f64 / 2.0,
+        "{report}"
+    );
+    assert_eq!(report["rss_bytes_per_connection"], 0.0, "{report}");
+    small.kill().unwrap();
+    small.wait().unwrap();
 }
 
 #[test]

@@ -105,8 +105,7 @@ fn threads(process: &str) -> io::Result<Threads> {
         let task = task?;
         let schedstat = match std::fs::read_to_string(task.path().join("schedstat")) {
             Ok(schedstat) => schedstat,
-            // It has ended since the directory was read.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if has_ended(&error) => continue,
             Err(error) => return Err(error),
         };
         let thread = task.file_name().to_str().and_then(|name| name.parse().ok());
@@ -116,6 +115,13 @@ fn threads(process: &str) -> io::Result<Threads> {
         }
     }
     Ok(threads)
+}
+
+/// Whether a thread that the directory had is no more: its file cannot be opened, or, if it ended
+/// in between, not be read.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 fn machine() -> io::Result<Machine> {
@@ -149,6 +155,23 @@ mod tests {
         let machine = parse_machine(stat);
         assert_eq!(machine.busy_ns, 130 * TICK_NS);
         assert_eq!(machine.processors, 2);
+    }
+
+    #[test]
+    fn threads_that_end_meanwhile_are_passed_over() {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let come_and_go = || {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::thread::scope(|inner| drop(inner.spawn(|| {})));
+                }
+            };
+            (0..4).for_each(|_| drop(scope.spawn(come_and_go)));
+            let all = (0..2000).try_for_each(|_| threads("self").map(drop));
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            all.unwrap();
+        });
+        assert!(threads("no process").is_err());
     }
 
     #[test]
