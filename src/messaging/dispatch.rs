@@ -5,7 +5,8 @@ use std::sync::Arc;
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
     Auth, Bye as Leave, Command, Credit, CreditScope, Data, Done, Echo, ErrorCode, ErrorReply,
-    Extent, Hello, Malformed, Publish, Reply, Request, Subject, Subscribe, Target, TopicName,
+    Extent, Hello, Malformed, Publish, Reply, Request, Start, Subject, Subscribe, Target,
+    TopicName,
 };
 
 use crate::engine::{Context, Effects, Message};
@@ -18,7 +19,7 @@ use super::identity::User;
 use super::mail::{Letter, Mail, PublishRequest};
 use super::patterns::Asked;
 use super::publication::Draft;
-use super::refusal::{ended_before_it_began, refused, too_many_topics};
+use super::refusal::{ended_before_it_began, refused, too_many_topics, unserved};
 use super::topic::{Answer, Wanted};
 
 /// Commands in one message.
@@ -133,6 +134,12 @@ impl MessagingHandler {
                     if let Some(result) = self.publish_command(key, id, publish, context) {
                         self.answer(key, (id, "pub"), result, context);
                     }
+                }
+                Command::History(_) => {
+                    self.answer(key, (id, "hist"), Err(unserved("hist")), context);
+                }
+                Command::State(_) => {
+                    self.answer(key, (id, "state"), Err(unserved("state")), context);
                 }
                 Command::Credit(credit) => {
                     let result = self.credit(key, credit);
@@ -299,6 +306,15 @@ impl MessagingHandler {
         answer: Answer,
     ) -> Result<Option<Reply<'static>>, Refused> {
         let options = &self.shared.options;
+        for (name, is_asked_for) in [
+            ("sub.from", subscribe.from != Start::Now),
+            ("sub.presence", subscribe.presence.is_some()),
+            ("sub.watch", !subscribe.watch.is_empty()),
+        ] {
+            if is_asked_for {
+                return Err(unserved(name));
+            }
+        }
         let client = self.clients.get(key).ok_or_else(gone)?;
         if client.subscriptions.get(subscribe.s).is_some() {
             let text = format!("sub.s: there is a subscription {} already", subscribe.s);
@@ -443,6 +459,15 @@ impl MessagingHandler {
         context: &mut Context<'_, Mail>,
     ) -> Result<Option<Reply<'static>>, Refused> {
         let options = &self.shared.options;
+        for (name, is_asked_for) in [
+            ("pub.idem", publish.idem.is_some()),
+            ("pub.tags", !publish.tags.is_empty()),
+            ("pub.ttl_ms", publish.ttl_ms.is_some()),
+        ] {
+            if is_asked_for {
+                return Err(unserved(name));
+            }
+        }
         let topic: Box<str> = match &publish.target {
             Target::Topic(name) => TopicName::parse(name)
                 .map_err(|error| refused(ErrorCode::BadRequest, format!("pub.topic: {error}")))?

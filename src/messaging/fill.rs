@@ -243,7 +243,7 @@ impl Stream<'_, '_> {
             offset,
         }))?;
         if loss {
-            self.push(&Push::Reset(Reset {
+            self.push(&Push::Reset(Reset::Topic {
                 t: self.id.alias,
                 epoch: Cow::Borrowed(&self.id.epoch),
                 offset,

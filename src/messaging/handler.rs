@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
-    Closing, Dialect, ErrorCode, ErrorReply, Limits, Ping, Pubbed, Push, Reply, TOPIC_BYTES_MAX,
-    TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, Welcome, closing,
+    Closing, Dialect, Duplicate, ErrorCode, ErrorReply, Limits, Ping, Pubbed, Push, Reply, Resumed,
+    TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, Welcome, closing,
 };
 
 use crate::engine::{
@@ -34,6 +34,8 @@ use super::topic::{Answer, Outcome};
 
 /// Loss marks before those that have been taken are looked for.
 const LOSSES_MAX: usize = 1024;
+/// Messages on a page of history.
+const HISTORY_ITEMS_MAX: u64 = 1000;
 /// The longest that a client's timer sleeps.
 const TIMER_MS_MAX: u64 = 3_600_000;
 
@@ -86,6 +88,7 @@ impl Messaging {
             publish_per_s: u64::from(options.publish_per_s),
             publish_burst: u64::from(options.publish_burst),
             unanswered: options.unanswered_max as u64,
+            history_items: HISTORY_ITEMS_MAX,
         };
         let seed_of_map = Seed::new(seed);
         let node = format!("{}", Base36(seed_of_map.hash(&"node") % 36u64.pow(6)));
@@ -349,6 +352,8 @@ impl MessagingHandler {
             conn: author.conn.to_string().into(),
             node: self.shared.node.to_string().into(),
             user: author.user.to_string().into(),
+            ticket: None,
+            resumed: Resumed::No,
             ping_ms: u64::from(options.ping_ms),
             slack_ms: u64::from(options.slack_ms),
             limits: self.shared.limits,
@@ -745,6 +750,7 @@ pub(super) fn pubbed(outcome: Result<(Arc<TopicId>, u64), TooManyTopics>) -> Rep
             epoch: topic.epoch.to_string().into(),
             offset,
             level: corewire_protocol::native::Level::Memory,
+            dup: Duplicate::No,
         }),
         Err(TooManyTopics) => Reply::Error(too_many_topics()),
     }

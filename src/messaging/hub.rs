@@ -575,6 +575,8 @@ impl Hub {
                 epoch: id.epoch.to_string().into(),
                 offset: delivery.cursor,
             },
+            recovered: None,
+            replay_to: None,
             policy: delivery.policy.told(),
         })
     }

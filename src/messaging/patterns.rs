@@ -249,6 +249,8 @@ impl Pattern {
         Subbed {
             s: wanted.s,
             to: SubbedTo::Pattern { pos: pos.into() },
+            recovered: None,
+            replay_to: None,
             policy: wanted
                 .policy
                 .map(super::delivery::InForce::told)

@@ -85,6 +85,7 @@ impl Publication {
                 data: borrowed(&self.draft.data),
                 time_ms: self.time_ms,
                 key: self.draft.key.as_deref().map(Cow::Borrowed),
+                tags: Vec::new(),
                 publisher: Publisher {
                     user: Cow::Borrowed(&author.user),
                     conn: Cow::Borrowed(&author.conn),
