@@ -29,6 +29,26 @@ pub(super) type Clients = SlotMap<ClientKey, Client>;
 pub(super) struct Author {
     pub(super) user: Box<str>,
     pub(super) conn: Box<str>,
+    pub(super) producer: Producer,
+}
+
+/// Who numbers messages (`pseq`), over several connections one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Producer {
+    pub(super) session: u128,
+    /// Which of its connections: only the last one may publish.
+    pub(super) incarnation: u32,
+}
+
+impl From<ConnId> for Producer {
+    /// A connection that is a session of its own.
+    fn from(conn: ConnId) -> Self {
+        let place = u128::from(conn.core.0) << 64 | u128::from(conn.slot) << 32;
+        Self {
+            session: place | u128::from(conn.generation),
+            incarnation: 0,
+        }
+    }
 }
 
 /// One client.

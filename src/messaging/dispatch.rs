@@ -1,5 +1,7 @@
 //! What becomes of a client's commands. The one place that looks at which command it is.
 
+use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use corewire_protocol::CloseCode;
@@ -18,8 +20,8 @@ use super::hub::Outgoing;
 use super::identity::User;
 use super::mail::{Letter, Mail, PublishRequest};
 use super::patterns::Asked;
-use super::publication::Draft;
-use super::refusal::{ended_before_it_began, refused, too_many_topics, unserved};
+use super::publication::{Draft, Rare};
+use super::refusal::{ended_before_it_began, not_published, refused, unserved};
 use super::topic::{Answer, Wanted};
 
 /// Commands in one message.
@@ -225,6 +227,7 @@ impl MessagingHandler {
         let author = Arc::new(Author {
             user: user.name.clone().unwrap_or_else(|| conn.clone()),
             conn,
+            producer: context.id().into(),
         });
         let Some(client) = self.clients.get_mut(key) else {
             return Next::Left;
@@ -459,15 +462,6 @@ impl MessagingHandler {
         context: &mut Context<'_, Mail>,
     ) -> Result<Option<Reply<'static>>, Refused> {
         let options = &self.shared.options;
-        for (name, is_asked_for) in [
-            ("pub.idem", publish.idem.is_some()),
-            ("pub.tags", !publish.tags.is_empty()),
-            ("pub.ttl_ms", publish.ttl_ms.is_some()),
-        ] {
-            if is_asked_for {
-                return Err(unserved(name));
-            }
-        }
         let topic: Box<str> = match &publish.target {
             Target::Topic(name) => TopicName::parse(name)
                 .map_err(|error| refused(ErrorCode::BadRequest, format!("pub.topic: {error}")))?
@@ -484,9 +478,17 @@ impl MessagingHandler {
             .limits
             .message_bytes
             .saturating_sub(ENVELOPE_BYTES);
-        if carried_bytes(&publish.data) > limit {
+        let beside: u64 = publish
+            .tags
+            .iter()
+            .flat_map(|(name, value)| [name, value])
+            .chain(&publish.key)
+            .map(|text| text_bytes(text))
+            .sum();
+        if carried_bytes(&publish.data).saturating_add(beside) > limit {
             let text = format!(
-                "pub.data: {} bytes; at most {limit} fit into a message, as JSON or as base64",
+                "pub.data: {} bytes; at most {limit} fit into a message, as JSON or as base64, with \
+                 its key and tags",
                 publish.data.len()
             );
             return Err(refused(ErrorCode::TooLarge, text));
@@ -511,12 +513,14 @@ impl MessagingHandler {
             pseq: publish.pseq,
             author,
             not_to: (publish.echo == Echo::No).then_some((self.core, key)),
+            ttl_ms: publish.ttl_ms.and_then(lifetime),
+            rare: rare(publish.idem, publish.tags),
         };
         let home = self.home_of(&topic);
         if home == self.core {
             let outcome = self.publish(&topic, draft, context.effects());
             return match (id, outcome) {
-                (None, Err(_)) => Err(too_many_topics()),
+                (None, Err(error)) => Err(not_published(error)),
                 (_, outcome) => Ok(Some(pubbed(outcome))),
             };
         }
@@ -542,17 +546,41 @@ impl MessagingHandler {
 fn carried_bytes(data: &Data<'_>) -> u64 {
     let bytes = match data {
         Data::Json(text) => text.len(),
-        Data::Text(text) => text
-            .bytes()
-            .map(|byte| match byte {
-                b'"' | b'\\' => 2,
-                0..0x20 => 6,
-                _ => 1,
-            })
-            .sum(),
+        Data::Text(text) => return text_bytes(text),
         Data::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
     };
     bytes as u64
+}
+
+/// Bytes of a text in JSON, without its quotes.
+fn text_bytes(text: &str) -> u64 {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' => 2,
+            0..0x20 => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
+/// The longest time is 24 days: ticks do not compare beyond it, and no history is as long.
+fn lifetime(ttl_ms: u64) -> Option<NonZeroU32> {
+    let ttl_ms = ttl_ms.min(u64::from(u32::MAX / 2));
+    NonZeroU32::new(u32::try_from(ttl_ms).ok()?)
+}
+
+/// What few messages have, if this one has any of it.
+fn rare(idem: Option<Cow<'_, str>>, tags: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Option<Box<Rare>> {
+    let boxed = |text: Cow<'_, str>| text.into_owned().into_boxed_str();
+    (idem.is_some() || !tags.is_empty()).then(|| {
+        Box::new(Rare {
+            idem: idem.map(boxed),
+            tags: tags
+                .into_iter()
+                .map(|(name, value)| (boxed(name), boxed(value)))
+                .collect(),
+        })
+    })
 }
 
 fn expiry(user: &User) -> Option<Expiry> {

@@ -16,26 +16,26 @@ use crate::hash::{Map, Seed};
 use crate::ids::CoreId;
 use crate::metrics::Counters;
 
+use super::class::Classes;
 use super::client::{Client, ClientKey, Clients, Pulse, Stage, Told};
 use super::dispatch::Next;
 use super::fill::Filling;
-use super::home::{Base36, Home};
+use super::home::{Base36, Home, Placed};
 use super::hub::{Hub, Outgoing};
 use super::identity::Identity;
 use super::mail::{
-    Granted, InterestRequest, Letter, Mail, PatternGranted, PublishRequest, Published,
-    TooManyTopics,
+    Granted, InterestRequest, Letter, Mail, NotPublished, PatternGranted, PublishRequest,
+    Published, Standing,
 };
 use super::options::Options;
 use super::pen::Pen;
-use super::publication::{Draft, Loss, Publication, TopicId};
-use super::refusal::too_many_topics;
+use super::publication::{Draft, Loss, Publication};
+use super::refusal::not_published;
+use super::store::MemoryStore;
 use super::topic::{Answer, Outcome};
 
 /// Loss marks before those that have been taken are looked for.
 const LOSSES_MAX: usize = 1024;
-/// Messages on a page of history.
-const HISTORY_ITEMS_MAX: u64 = 1000;
 /// The longest that a client's timer sleeps.
 const TIMER_MS_MAX: u64 = 3_600_000;
 
@@ -88,7 +88,7 @@ impl Messaging {
             publish_per_s: u64::from(options.publish_per_s),
             publish_burst: u64::from(options.publish_burst),
             unanswered: options.unanswered_max as u64,
-            history_items: HISTORY_ITEMS_MAX,
+            history_items: options.history_items as u64,
         };
         let seed_of_map = Seed::new(seed);
         let node = format!("{}", Base36(seed_of_map.hash(&"node") % 36u64.pow(6)));
@@ -133,14 +133,19 @@ impl MessagingHandler {
             // Another life has other epochs.
             format!("{}{}x", shared.node, Base36(u64::from(life))).into()
         };
-        let topics = (options.topics_max, options.topic_idle_ms);
+        let seed = &shared.seed;
+        let classes = Classes::new(options);
+        let bounds = options.store_bounds(cores);
+        let store = MemoryStore::new(classes.histories(), bounds, seed.clone());
+        let place = (core.id, cores, life);
+        let home = Home::new(place, node, classes, options, Box::new(store), seed.clone());
         Self {
             core: core.id,
             cores,
             life,
             clients: Clients::with_key(),
             hub: Hub::new(options, &shared.seed),
-            home: Home::new(core.id, cores, node, topics, shared.seed.clone(), life),
+            home,
             pen: Pen::new(counters.unwrap_or_default()),
             requests: 0,
             losses: Map::with_hasher(shared.seed.clone()),
@@ -168,12 +173,29 @@ impl MessagingHandler {
         topic: &str,
         draft: Draft,
         effects: &mut Effects<Mail>,
-    ) -> Result<(Arc<TopicId>, u64), TooManyTopics> {
+    ) -> Result<Standing, NotPublished> {
         let now = effects.now();
         self.home.tidy(now.tick);
-        let (publication, cores) = self.home.publish(now, topic, draft)?;
+        let (publication, cores, level) = match self.home.publish(now, topic, draft)? {
+            Placed::New(publication, cores, level) => (publication, cores, level),
+            Placed::Known(topic, offset, level) => {
+                self.counters().publications_known.add(1);
+                return Ok(Standing {
+                    topic,
+                    offset,
+                    level,
+                    duplicate: Duplicate::Yes,
+                });
+            }
+        };
         self.counters().published.add(1);
-        let place = (Arc::clone(&publication.topic), publication.offset);
+        self.count_history();
+        let standing = Standing {
+            topic: Arc::clone(&publication.topic),
+            offset: publication.offset,
+            level,
+            duplicate: Duplicate::No,
+        };
         for core in cores.iter() {
             if core == self.core {
                 let publication = Arc::clone(&publication);
@@ -183,7 +205,16 @@ impl MessagingHandler {
                 effects.mail(core, Letter::Publication(Arc::clone(&publication)).into());
             }
         }
-        Ok(place)
+        Ok(standing)
+    }
+
+    /// Tells how much is kept here.
+    fn count_history(&self) {
+        let figures = self.home.figures();
+        let counters = self.counters();
+        counters.history_bytes.set(figures.bytes);
+        counters.history_messages.set(figures.messages);
+        counters.history_evicted.set(figures.evicted);
     }
 
     /// Whether a mark of what did not fit lies in the line to a core, and takes this one in.
@@ -385,7 +416,7 @@ impl MessagingHandler {
         match (id, published.outcome) {
             (Some(id), outcome) => client.replies.push_back((id, pubbed(outcome))),
             (None, Ok(_)) => {}
-            (None, Err(TooManyTopics)) => client.notice(warn("pub", too_many_topics())),
+            (None, Err(error)) => client.notice(warn("pub", not_published(error))),
         }
         if let Some(conn) = client.conn {
             if client.unanswered.release(&self.shared.options) {
@@ -744,15 +775,15 @@ impl Handler for MessagingHandler {
 }
 
 /// The reply to a publication.
-pub(super) fn pubbed(outcome: Result<(Arc<TopicId>, u64), TooManyTopics>) -> Reply<'static> {
+pub(super) fn pubbed(outcome: Result<Standing, NotPublished>) -> Reply<'static> {
     match outcome {
-        Ok((topic, offset)) => Reply::Pubbed(Pubbed {
-            epoch: topic.epoch.to_string().into(),
-            offset,
-            level: corewire_protocol::native::Level::Memory,
-            dup: Duplicate::No,
+        Ok(standing) => Reply::Pubbed(Pubbed {
+            epoch: standing.topic.epoch.to_string().into(),
+            offset: standing.offset,
+            level: standing.level,
+            dup: standing.duplicate,
         }),
-        Err(TooManyTopics) => Reply::Error(too_many_topics()),
+        Err(error) => Reply::Error(not_published(error)),
     }
 }
 

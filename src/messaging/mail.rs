@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use corewire_protocol::native::{Duplicate, Level};
+
 use super::client::ClientKey;
 use super::publication::{Draft, Loss, Publication, TopicId};
 
@@ -68,7 +70,37 @@ pub(super) struct Published {
     pub(super) life: u32,
     pub(super) client: ClientKey,
     pub(super) number: u64,
-    pub(super) outcome: Result<(Arc<TopicId>, u64), TooManyTopics>,
+    pub(super) outcome: Result<Standing, NotPublished>,
+}
+
+/// Where a published message stands.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) topic: Arc<TopicId>,
+    pub(super) offset: u64,
+    /// How safe it is.
+    pub(super) level: Level,
+    /// Whether it stood there before.
+    pub(super) duplicate: Duplicate,
+}
+
+/// Why a message has no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotPublished {
+    TooManyTopics,
+    /// Its producer has come back on another connection.
+    Superseded,
+    /// Its number is neither the next one of its producer nor a known one.
+    NotNext {
+        given: u64,
+        expected: u64,
+    },
+}
+
+impl From<TooManyTopics> for NotPublished {
+    fn from(TooManyTopics: TooManyTopics) -> Self {
+        Self::TooManyTopics
+    }
 }
 
 /// See [`Letter::Interest`].

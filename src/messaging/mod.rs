@@ -22,6 +22,7 @@
 //!
 //! A reader begins with [`handler`], then [`dispatch`], [`home`], [`hub`], [`fill`].
 
+mod class;
 mod client;
 mod core_set;
 mod delivery;
@@ -37,12 +38,15 @@ mod options;
 mod patterns;
 mod pen;
 mod publication;
+mod recency;
 mod refusal;
 mod restart;
+mod store;
 mod tail;
 mod topic;
 mod trie;
 
+pub use class::{Class, History, TOPIC_RULES_MAX, TopicRule};
 pub use client::ClientKey;
 pub use handler::{Messaging, MessagingHandler};
 pub use identity::{Identity, KeyTooShort, TOKEN_KEY_BYTES_MIN, TokenKey};

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use corewire_protocol::native::{ErrorCode, ErrorReply};
 
+use super::mail::NotPublished;
+
 /// A refusal that no time will change.
 pub(super) fn refused(code: ErrorCode, text: impl Into<Cow<'static, str>>) -> ErrorReply<'static> {
     ErrorReply {
@@ -25,6 +27,27 @@ pub(super) fn too_many_topics() -> ErrorReply<'static> {
         code: ErrorCode::Overloaded,
         text: "topic: the server has as many topics as it may; try again later".into(),
         retry_ms: Some(1000),
+    }
+}
+
+/// A message has no place.
+pub(super) fn not_published(error: NotPublished) -> ErrorReply<'static> {
+    match error {
+        NotPublished::TooManyTopics => too_many_topics(),
+        NotPublished::Superseded => refused(
+            ErrorCode::Conflict,
+            "pub: this session has gone on in another connection, which may publish now",
+        ),
+        NotPublished::NotNext { given, expected } if given > expected => refused(
+            ErrorCode::BadRequest,
+            format!("pub.pseq: {given} is not the next one; {expected} is expected"),
+        ),
+        NotPublished::NotNext { given, expected } => refused(
+            ErrorCode::BadRequest,
+            format!(
+                "pub.pseq: {given} is too long ago to know what became of it; {expected} is expected"
+            ),
+        ),
     }
 }
 
