@@ -10,6 +10,7 @@ use crate::engine::Tick;
 use crate::ids::{ConnId, CoreId};
 
 use super::delivery::{DeliveryCredit, List};
+use super::history::Pages;
 use super::hub::{PatternKey, TopicKey};
 use super::options::Options;
 
@@ -76,6 +77,8 @@ pub(super) struct Client {
     pub(super) expires: Option<Expiry>,
     /// Aliases that it was told once and does not need any more.
     pub(super) forgotten: Vec<u64>,
+    /// What it has asked of history.
+    pub(super) pages: Pages,
     /// What it is to be told besides, at most [`NOTICES_MAX`].
     pub(super) notices: VecDeque<Push<'static>>,
 }
@@ -223,6 +226,7 @@ impl Client {
             },
             expires: None,
             forgotten: Vec::new(),
+            pages: Pages::default(),
             notices: VecDeque::new(),
         }
     }

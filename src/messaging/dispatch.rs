@@ -21,7 +21,7 @@ use super::identity::User;
 use super::mail::{Letter, Mail, PublishRequest};
 use super::patterns::Asked;
 use super::publication::{Draft, Rare};
-use super::refusal::{ended_before_it_began, not_published, refused, unserved};
+use super::refusal::{ended_before_it_began, gone, not_published, refused, unserved};
 use super::topic::{Answer, Wanted};
 
 /// Commands in one message.
@@ -38,7 +38,7 @@ pub(super) enum Next {
 }
 
 /// A command that was refused.
-type Refused = ErrorReply<'static>;
+pub(super) type Refused = ErrorReply<'static>;
 
 impl MessagingHandler {
     /// Does what a message says.
@@ -137,8 +137,10 @@ impl MessagingHandler {
                         self.answer(key, (id, "pub"), result, context);
                     }
                 }
-                Command::History(_) => {
-                    self.answer(key, (id, "hist"), Err(unserved("hist")), context);
+                Command::History(history) => {
+                    if let Some(error) = self.history(key, id, &history, context) {
+                        self.answer(key, (id, "hist"), Err(error), context);
+                    }
                 }
                 Command::State(_) => {
                     self.answer(key, (id, "state"), Err(unserved("state")), context);
@@ -597,9 +599,4 @@ const fn done() -> Reply<'static> {
 fn unknown_alias(alias: u64) -> Refused {
     let text = format!("t: this connection is not sent a topic with the alias {alias}");
     refused(ErrorCode::UnknownTopic, text)
-}
-
-/// The client has just gone; nobody will read it.
-fn gone() -> Refused {
-    refused(ErrorCode::Internal, "the connection has ended")
 }

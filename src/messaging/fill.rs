@@ -107,6 +107,15 @@ impl Filling<'_, '_> {
             self.pen.reply(client.dialect, (*id, reply), self.context)?;
             client.replies.pop_front();
         }
+        while let Some((id, page)) = client.pages.first() {
+            if !self.context.has_room() {
+                return Err(Stop::With(Fill::More));
+            }
+            let reply = page.reply();
+            self.pen
+                .reply(client.dialect, (*id, &reply), self.context)?;
+            client.pages.sent();
+        }
         for t in client.forgotten.drain(..) {
             let push = Push::Untopic(Untopic { t });
             self.pen.push(client.dialect, &push, self.context)?;

@@ -20,6 +20,7 @@ use super::class::Classes;
 use super::client::{Client, ClientKey, Clients, Pulse, Stage, Told};
 use super::dispatch::Next;
 use super::fill::Filling;
+use super::history::Unfinished;
 use super::home::{Base36, Home, Placed};
 use super::hub::{Hub, Outgoing};
 use super::identity::Identity;
@@ -31,7 +32,7 @@ use super::options::Options;
 use super::pen::Pen;
 use super::publication::{Draft, Loss, Publication};
 use super::refusal::not_published;
-use super::store::MemoryStore;
+use super::store::{MemoryStore, ReadNumber};
 use super::topic::{Answer, Outcome};
 
 /// Loss marks before those that have been taken are looked for.
@@ -72,6 +73,10 @@ pub struct MessagingHandler {
     /// Requests to other cores so far.
     pub(super) requests: u64,
     losses: Map<(u64, CoreId), Arc<Loss>>,
+    /// Reads of this core's logs so far.
+    pub(super) reads: u64,
+    /// Those that are not finished.
+    pub(super) unfinished: Map<ReadNumber, Unfinished>,
 }
 
 impl Messaging {
@@ -149,6 +154,8 @@ impl MessagingHandler {
             pen: Pen::new(counters.unwrap_or_default()),
             requests: 0,
             losses: Map::with_hasher(shared.seed.clone()),
+            reads: 0,
+            unfinished: Map::with_hasher(shared.seed.clone()),
             shared: Arc::clone(shared),
         }
     }
@@ -443,6 +450,14 @@ impl MessagingHandler {
                     None => client.notice(warn("pub", error)),
                 }
             }
+            while let Some(id) = client.pages.given_up(core) {
+                let error = ErrorReply {
+                    code: ErrorCode::Unavailable,
+                    text: "a part of the server has restarted; ask again".into(),
+                    retry_ms: Some(0),
+                };
+                client.replies.push_back((id, Reply::Error(error)));
+            }
             if let Some(conn) = client.conn {
                 if client.unanswered.release(&self.shared.options) {
                     effects.release(conn);
@@ -658,6 +673,9 @@ impl Handler for MessagingHandler {
     }
 
     fn timeout(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
+        // Also where nobody publishes any more.
+        self.home.tidy(context.now());
+        self.count_history();
         let greeting = match self.clients.get(*key) {
             Some(client) => matches!(client.stage, Stage::Greeting),
             None => return,
@@ -731,6 +749,8 @@ impl Handler for MessagingHandler {
                 };
                 effects.mail(from, Letter::PatternGranted(Box::new(granted)).into());
             }
+            Letter::History(request) => self.answer_history(from, *request, effects),
+            Letter::HistoryPage(reply) => self.history_came(from, *reply, effects),
             Letter::NoInterest(id) => self.home.withdraw(now, &id, from),
             Letter::NoPatternInterest(pattern) => self.home.withdraw_pattern(&pattern, from),
             Letter::Published(published) => self.published(from, *published, effects),
@@ -754,6 +774,7 @@ impl Handler for MessagingHandler {
             }
             Letter::Lost(loss) => self.hub.lost(&mut self.clients, &loss, effects),
         }
+        self.finish_reads(effects);
         self.tell_homes(effects);
     }
 
@@ -764,6 +785,8 @@ impl Handler for MessagingHandler {
             | Letter::Publish(_)
             | Letter::Interest(_)
             | Letter::PatternInterest(_)
+            | Letter::History(_)
+            | Letter::HistoryPage(_)
             | Letter::NoInterest(_)
             | Letter::NoPatternInterest(_)
             | Letter::Published(_)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use corewire_protocol::native::{Duplicate, Level};
 
 use super::client::ClientKey;
+use super::history::{HistoryReply, HistoryRequest};
 use super::publication::{Draft, Loss, Publication, TopicId};
 
 /// One piece of mail: a [`Letter`], which is nobody else's business.
@@ -36,6 +37,8 @@ pub(super) enum Letter {
     Interest(Box<InterestRequest>),
     /// A request: the same for all topics of a pattern.
     PatternInterest(Box<InterestRequest>),
+    /// A request: a page of what a topic has kept.
+    History(Box<HistoryRequest>),
     /// No more of this topic.
     NoInterest(Arc<TopicId>),
     /// No more of this pattern.
@@ -46,6 +49,8 @@ pub(super) enum Letter {
     Granted(Box<Granted>),
     /// The reply to `PatternInterest`.
     PatternGranted(Box<PatternGranted>),
+    /// The reply to `History`.
+    HistoryPage(Box<HistoryReply>),
     /// From a home core to those with interest.
     Publication(Arc<Publication>),
     /// In the place of publications that did not fit.

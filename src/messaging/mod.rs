@@ -29,6 +29,7 @@ mod delivery;
 mod dispatch;
 mod fill;
 mod handler;
+mod history;
 mod home;
 mod hub;
 mod identity;

@@ -58,3 +58,8 @@ pub(super) fn ended_before_it_began() -> ErrorReply<'static> {
         "sub.s: the subscription was ended before it began",
     )
 }
+
+/// The client has just gone; nobody will read it.
+pub(super) fn gone() -> ErrorReply<'static> {
+    refused(ErrorCode::Internal, "the connection has ended")
+}

@@ -19,9 +19,11 @@ use super::store::{Claimed, Figures, Opening, Store};
 use super::trie::Trie;
 use topics::{HomeKey, Topic, Topics};
 
+mod pages;
 mod reading;
 mod topics;
 
+pub(super) use pages::{HistoryPage, NoPage, PageFrom, PageWanted, Paged};
 pub(super) use reading::{Arrears, Changed, Cursor, Located, Proof, Reading, Where};
 
 /// Topics that a core makes before a panic ends its life: far more than it can, and few enough for

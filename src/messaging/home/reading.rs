@@ -152,13 +152,7 @@ impl Home {
                 Read::Now(range) => Reading::Now(range),
                 Read::Later => Reading::Later,
             },
-            None => Reading::Now(Range {
-                start: topic.offset,
-                end: topic.offset,
-                from: topic.offset,
-                to: topic.offset,
-                entries: Vec::new(),
-            }),
+            None => Reading::Now(Range::nothing(topic.offset)),
         }
     }
 

@@ -168,7 +168,7 @@ pub(super) enum Direction {
 }
 
 /// The number of a read, chosen by whoever asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ReadNumber(pub(super) u64);
 
 /// The answer to an [`Ask`].
@@ -193,6 +193,19 @@ pub(super) struct Range {
     pub(super) to: u64,
     /// In the order of their offsets.
     pub(super) entries: Vec<Arc<Publication>>,
+}
+
+impl Range {
+    /// Nothing is kept of a log that has come to this offset.
+    pub(super) const fn nothing(end: u64) -> Self {
+        Self {
+            start: end,
+            end,
+            from: end,
+            to: end,
+            entries: Vec::new(),
+        }
+    }
 }
 
 /// How much a store keeps.
