@@ -141,6 +141,10 @@ impl Handler for SiteHandler {
         self.messaging.mail(from, mail, effects);
     }
 
+    fn alarm(&mut self, effects: &mut Effects<Mail>) {
+        self.messaging.alarm(effects);
+    }
+
     fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
         self.messaging.undelivered(to, mail, effects);
     }
