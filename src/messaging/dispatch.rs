@@ -6,20 +6,19 @@ use std::sync::Arc;
 
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
-    Auth, Bye as Leave, Command, Credit, CreditScope, Data, Done, Echo, ErrorCode, ErrorReply,
-    Extent, Hello, Malformed, Publish, Reply, Request, Start, Subject, Subscribe, Target,
-    TopicName,
+    Bye as Leave, Command, Credit, CreditScope, Data, Done, ErrorCode, ErrorReply, Extent,
+    Malformed, Publish, Reply, Request, Start, Subject, Subscribe, Target, TopicName,
 };
 
 use crate::engine::{Context, Effects, Message};
 
-use super::client::{Author, ClientKey, Expiry, Stage, Subscribed, Told, Welcoming};
+use super::client::{ClientKey, Stage, Subscribed};
 use super::delivery::{DeliveryCredit, InForce};
 use super::handler::{Bye, MessagingHandler, pubbed, warn};
 use super::hub::Outgoing;
-use super::identity::User;
 use super::mail::{Letter, Mail, PublishRequest};
 use super::patterns::Asked;
+use super::place;
 use super::publication::{Draft, Rare};
 use super::refusal::{ended_before_it_began, gone, not_published, refused, unserved};
 use super::topic::{Answer, Wanted};
@@ -28,6 +27,11 @@ use super::topic::{Answer, Wanted};
 const COMMANDS_MAX: usize = 1024;
 /// Bytes that a message may gain on its way to a subscriber, beside its data.
 const ENVELOPE_BYTES: u64 = 2048;
+
+const NOT_OF_A_TOPIC: &str = "sub.from: pos and seen are the position of a pattern; give epoch and \
+                              offset for a topic, or last, or since_ms";
+const NOT_OF_A_PATTERN: &str = "sub.from: epoch and offset are the position of a topic; give pos and \
+                                seen for a pattern, or last, or since_ms";
 
 /// Whether the client stays.
 pub(super) enum Next {
@@ -163,7 +167,7 @@ impl MessagingHandler {
     }
 
     /// Tells the client what became of a command.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         key: ClientKey,
         (id, command): (Option<u64>, &'static str),
@@ -194,104 +198,10 @@ impl MessagingHandler {
         }
     }
 
-    // ── hello and auth ──
-
-    fn hello(
-        &mut self,
-        key: ClientKey,
-        id: Option<u64>,
-        hello: &Hello<'_>,
-        context: &mut Context<'_, Mail>,
-    ) -> Next {
-        let who = (id, "hello");
-        if hello.version != 1 {
-            let text = format!("hello.v: {}; this server speaks version 1", hello.version);
-            let error = refused(ErrorCode::Unsupported, text);
-            self.answer(key, who, Err(error), context);
-            return Next::Bye(Bye::BadVersion);
-        }
-        let now_ms = context.effects().now().unix_ms;
-        let identity = &self.shared.identity;
-        let user = identity.user(hello.token.as_deref(), hello.user.as_deref(), now_ms / 1000);
-        let user = match user {
-            Ok(user) => user,
-            Err(error) => {
-                let expired = error.code == ErrorCode::TokenExpired;
-                self.answer(key, who, Err(error), context);
-                return Next::Bye(if expired {
-                    Bye::TokenExpired
-                } else {
-                    Bye::BadToken
-                });
-            }
-        };
-        let conn: Box<str> = format!("{}-{}", self.shared.node, context.id()).into();
-        let author = Arc::new(Author {
-            user: user.name.clone().unwrap_or_else(|| conn.clone()),
-            conn,
-            producer: context.id().into(),
-        });
-        let Some(client) = self.clients.get_mut(key) else {
-            return Next::Left;
-        };
-        client.expires = expiry(&user);
-        client.stage = Stage::Welcoming(Box::new(Welcoming {
-            id: id.unwrap_or(0),
-            author,
-            outcomes: vec![None; hello.subscribe.len()],
-        }));
-        for (place, subscribe) in hello.subscribe.iter().enumerate() {
-            let Some(result) = self.subscribe(key, subscribe, Answer::Welcome(place)) else {
-                continue;
-            };
-            let outcome = match result {
-                Ok(Reply::Subbed(subbed)) => Ok(subbed),
-                Ok(_) => Err(refused(ErrorCode::Internal, "not a subscription")),
-                Err(error) => Err(error),
-            };
-            if let Some(client) = self.clients.get_mut(key)
-                && let Stage::Welcoming(welcoming) = &mut client.stage
-                && let Some(slot) = welcoming.outcomes.get_mut(place)
-            {
-                *slot = Some(outcome);
-            }
-        }
-        self.tell_homes(context.effects());
-        self.welcome(key, context.effects());
-        self.set_timer(key, context);
-        Next::Command
-    }
-
-    fn auth(
-        &mut self,
-        key: ClientKey,
-        auth: &Auth<'_>,
-        context: &mut Context<'_, Mail>,
-    ) -> Result<Reply<'static>, Refused> {
-        let now_ms = context.effects().now().unix_ms;
-        let identity = &self.shared.identity;
-        let user = identity.user(Some(&auth.token), None, now_ms / 1000)?;
-        let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        let author = client.author().ok_or_else(gone)?;
-        if user.name.as_deref() != Some(&*author.user) {
-            return Err(refused(
-                ErrorCode::Forbidden,
-                "auth.token: it is of another user; open a connection of its own for that",
-            ));
-        }
-        client.expires = expiry(&user);
-        self.set_timer(key, context);
-        Ok(Reply::Ok(Done {
-            expires_ms: user
-                .expires_s
-                .map(|expires_s| (expires_s * 1000).saturating_sub(now_ms)),
-        }))
-    }
-
     // ── Subscriptions ──
 
     /// `None`: the client is answered when other cores have answered.
-    fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         key: ClientKey,
         subscribe: &Subscribe<'_>,
@@ -312,7 +222,6 @@ impl MessagingHandler {
     ) -> Result<Option<Reply<'static>>, Refused> {
         let options = &self.shared.options;
         for (name, is_asked_for) in [
-            ("sub.from", subscribe.from != Start::Now),
             ("sub.presence", subscribe.presence.is_some()),
             ("sub.watch", !subscribe.watch.is_empty()),
         ] {
@@ -344,14 +253,30 @@ impl MessagingHandler {
         };
         let subbed = match subject {
             Subject::Topic(name) => {
+                if matches!(subscribe.from, Start::Pattern(_)) {
+                    return Err(refused(ErrorCode::BadRequest, NOT_OF_A_TOPIC));
+                }
+                let topic = (name.as_str(), place::of_topic(&subscribe.from));
                 let asked = (wanted, answer);
-                let result = self.hub.subscribe(&mut self.clients, key, &name, asked);
+                let result = self.hub.subscribe(&mut self.clients, key, topic, asked);
                 result.transpose()?
             }
             Subject::Pattern(pattern) => {
-                let default = InForce::of(None, options.backlog_bytes);
+                self.check_policy(key, pattern.as_str(), policy)?;
+                let default = InForce::of(None, self.shared.options.backlog_bytes);
                 wanted.policy = Some(policy.unwrap_or(default));
                 let asked = (wanted, answer);
+                match &subscribe.from {
+                    Start::Now => {}
+                    Start::After(_) => {
+                        return Err(refused(ErrorCode::BadRequest, NOT_OF_A_PATTERN));
+                    }
+                    from @ (Start::Last(_) | Start::Since(_) | Start::Pattern(_)) => {
+                        let pattern = (pattern.as_str(), from);
+                        self.hub.begin_walk(&mut self.clients, key, pattern, asked);
+                        return Ok(None);
+                    }
+                }
                 let patterns = &mut self.hub.patterns;
                 match patterns.subscribe(&mut self.clients, key, &pattern, asked, self.cores) {
                     Asked::Subscribed(subbed) => Some(subbed),
@@ -360,13 +285,40 @@ impl MessagingHandler {
                         let pattern = pattern.as_str().into();
                         self.hub
                             .outgoing
-                            .push_back(Outgoing::PatternInterest(pattern));
+                            .push_back(Outgoing::PatternInterest(pattern, None));
                         None
                     }
                 }
             }
         };
         Ok(subbed.map(Reply::Subbed))
+    }
+
+    /// A topic has one delivery to a client, and that has one policy: what two patterns want with
+    /// different ones cannot be had.
+    fn check_policy(
+        &self,
+        key: ClientKey,
+        pattern: &str,
+        policy: Option<InForce>,
+    ) -> Result<(), Refused> {
+        let client = self.clients.get(key).ok_or_else(gone)?;
+        let Some(policy) = policy.filter(|_| client.subscriptions.patterns() > 0) else {
+            return Ok(());
+        };
+        let others = client.subscriptions.iter().filter_map(|one| match one.to {
+            Subscribed::Pattern { key, policy } => Some((one.s, key, policy)),
+            Subscribed::Topic(_) => None,
+        });
+        match self.hub.patterns.at_odds(others, pattern, policy) {
+            None => Ok(()),
+            Some(s) => {
+                let text = format!(
+                    "sub.policy: subscription {s} of this connection has topics in common with this                      pattern, and another policy; leave policy out to share what is in force there"
+                );
+                Err(refused(ErrorCode::Already, text))
+            }
+        }
     }
 
     fn unsubscribe(
@@ -394,7 +346,7 @@ impl MessagingHandler {
             Subscribed::Topic(topic) => {
                 self.hub.unsubscribe(&mut self.clients, key, topic, s);
             }
-            Subscribed::Pattern(pattern) => {
+            Subscribed::Pattern { key: pattern, .. } => {
                 self.hub
                     .unsubscribe_pattern(&mut self.clients, key, pattern, s);
             }
@@ -514,7 +466,7 @@ impl MessagingHandler {
             key: publish.key.map(|key| key.into_owned().into()),
             pseq: publish.pseq,
             author,
-            not_to: (publish.echo == Echo::No).then_some((self.core, key)),
+            echo: publish.echo,
             ttl_ms: publish.ttl_ms.and_then(lifetime),
             rare: rare(publish.idem, publish.tags),
         };
@@ -582,13 +534,6 @@ fn rare(idem: Option<Cow<'_, str>>, tags: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> 
                 .map(|(name, value)| (boxed(name), boxed(value)))
                 .collect(),
         })
-    })
-}
-
-fn expiry(user: &User) -> Option<Expiry> {
-    user.expires_s.map(|expires_s| Expiry {
-        unix_ms: expires_s.saturating_mul(1000),
-        told: Told::No,
     })
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
-    Closing, Dialect, Duplicate, ErrorCode, ErrorReply, Limits, Ping, Pubbed, Push, Reply, Resumed,
-    TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, Welcome, closing,
+    Closing, Dialect, Duplicate, ErrorCode, ErrorReply, Limits, Ping, Pubbed, Push, Reply,
+    TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, closing,
 };
 
 use crate::engine::{
@@ -22,17 +22,18 @@ use super::dispatch::Next;
 use super::fill::Filling;
 use super::history::Unfinished;
 use super::home::{Base36, Home, Placed};
-use super::hub::{Hub, Outgoing};
+use super::hub::Hub;
 use super::identity::Identity;
 use super::mail::{
-    Granted, InterestRequest, Letter, Mail, NotPublished, PatternGranted, PublishRequest,
-    Published, Standing,
+    Letter, Listed, Mail, NotPublished, PageReply, PublishRequest, Published, Standing,
 };
 use super::options::Options;
 use super::pen::Pen;
+use super::positions;
 use super::publication::{Draft, Loss, Publication};
 use super::refusal::not_published;
 use super::store::{MemoryStore, ReadNumber};
+use super::ticket::TicketKey;
 use super::topic::{Answer, Outcome};
 
 /// Loss marks before those that have been taken are looked for.
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub(super) identity: Identity,
     pub(super) limits: Limits,
     pub(super) node: Box<str>,
+    pub(super) tickets: TicketKey,
     seed: Seed,
     /// How many handlers each core has had.
     lives: [AtomicU32; 256],
@@ -72,11 +74,11 @@ pub struct MessagingHandler {
     pub(super) pen: Pen,
     /// Requests to other cores so far.
     pub(super) requests: u64,
-    losses: Map<(u64, CoreId), Arc<Loss>>,
     /// Reads of this core's logs so far.
     pub(super) reads: u64,
     /// Those that are not finished.
     pub(super) unfinished: Map<ReadNumber, Unfinished>,
+    pub(super) losses: Map<(u64, CoreId), Arc<Loss>>,
 }
 
 impl Messaging {
@@ -103,11 +105,32 @@ impl Messaging {
                 identity,
                 limits,
                 node: node.into(),
+                tickets: TicketKey::new(&ticket_key(&seed_of_map)),
                 seed: seed_of_map,
                 lives: [const { AtomicU32::new(0) }; 256],
             }),
         }
     }
+}
+
+impl Messaging {
+    /// Signs tickets with this key, which must be random, instead of one that is made of the seed:
+    /// there are too few seeds to withstand somebody who tries them all.
+    #[must_use]
+    pub fn with_ticket_key(mut self, key: &[u8; 32]) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.tickets = TicketKey::new(key);
+        }
+        self
+    }
+}
+
+fn ticket_key(seed: &Seed) -> [u8; 32] {
+    let mut key = [0; 32];
+    for (place, part) in key.chunks_exact_mut(8).enumerate() {
+        part.copy_from_slice(&seed.hash(&("ticket", place)).to_le_bytes());
+    }
+    key
 }
 
 impl Shared {
@@ -149,7 +172,7 @@ impl MessagingHandler {
             cores,
             life,
             clients: Clients::with_key(),
-            hub: Hub::new(options, &shared.seed),
+            hub: Hub::new(options, (&shared.node, cores), &shared.seed),
             home,
             pen: Pen::new(counters.unwrap_or_default()),
             requests: 0,
@@ -169,7 +192,7 @@ impl MessagingHandler {
         self.shared.home_of(topic, self.cores)
     }
 
-    fn cores(&self) -> impl Iterator<Item = CoreId> + use<> {
+    pub(super) fn cores(&self) -> impl Iterator<Item = CoreId> + use<> {
         (0..=u8::MAX).take(self.cores).map(CoreId)
     }
 
@@ -261,75 +284,6 @@ impl MessagingHandler {
         effects.mail(core, Letter::Lost(loss).into());
     }
 
-    /// Tells home cores what the hub wants them to know, until it wants no more.
-    pub(super) fn tell_homes(&mut self, effects: &mut Effects<Mail>) {
-        let now = effects.now().tick;
-        while let Some(outgoing) = self.hub.outgoing.pop_front() {
-            match outgoing {
-                Outgoing::Interest(topic) => {
-                    let home = self.home_of(&topic);
-                    if home == self.core {
-                        let outcome = self.home.grant(now, &topic, self.core);
-                        let outcomes =
-                            self.hub
-                                .granted(&mut self.clients, &topic, &outcome, effects);
-                        self.tell_clients(outcomes, effects);
-                    } else {
-                        effects.mail(home, Letter::Interest(self.interest(topic)).into());
-                    }
-                }
-                Outgoing::NoInterest(id) => {
-                    if id.home == self.core {
-                        self.home.withdraw(now, &id, self.core);
-                    } else {
-                        effects.mail(id.home, Letter::NoInterest(id).into());
-                    }
-                }
-                Outgoing::PatternInterest(pattern) => {
-                    for home in self.cores() {
-                        if home == self.core {
-                            let mark = self.home.grant_pattern(&pattern, self.core);
-                            self.pattern_granted(&pattern, (home, mark), effects);
-                        } else {
-                            let request = self.interest(pattern.clone());
-                            effects.mail(home, Letter::PatternInterest(request).into());
-                        }
-                    }
-                }
-                Outgoing::NoPatternInterest(pattern) => {
-                    for home in self.cores() {
-                        if home == self.core {
-                            self.home.withdraw_pattern(&pattern, self.core);
-                        } else {
-                            effects.mail(home, Letter::NoPatternInterest(pattern.clone()).into());
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn interest(&self, subject: Box<str>) -> Box<InterestRequest> {
-        let life = self.life;
-        Box::new(InterestRequest { life, subject })
-    }
-
-    fn pattern_granted(
-        &mut self,
-        pattern: &str,
-        grant: (CoreId, u64),
-        effects: &mut Effects<Mail>,
-    ) {
-        let patterns = &mut self.hub.patterns;
-        let (outcomes, deserted) = patterns.granted(&self.clients, pattern, grant);
-        self.tell_clients(outcomes, effects);
-        if let Some(pattern) = deserted {
-            self.hub
-                .outgoing
-                .push_back(Outgoing::NoPatternInterest(pattern));
-        }
-    }
-
     /// Tells clients what became of their subscriptions.
     pub(super) fn tell_clients(&mut self, outcomes: Vec<Outcome>, effects: &mut Effects<Mail>) {
         for Outcome {
@@ -368,44 +322,6 @@ impl MessagingHandler {
             if let Some(conn) = self.clients.get(key).and_then(|client| client.conn) {
                 effects.ready(conn);
             }
-        }
-    }
-
-    /// Sends the `welcome` once all its subscriptions are decided.
-    pub(super) fn welcome(&mut self, key: ClientKey, effects: &mut Effects<Mail>) {
-        let Some(client) = self.clients.get_mut(key) else {
-            return;
-        };
-        let Stage::Welcoming(welcoming) = &mut client.stage else {
-            return;
-        };
-        if welcoming.outcomes.iter().any(Option::is_none) {
-            return;
-        }
-        let now_ms = effects.now().unix_ms;
-        let author = Arc::clone(&welcoming.author);
-        let outcomes = std::mem::take(&mut welcoming.outcomes);
-        let options = &self.shared.options;
-        let welcome = Welcome {
-            conn: author.conn.to_string().into(),
-            node: self.shared.node.to_string().into(),
-            user: author.user.to_string().into(),
-            ticket: None,
-            resumed: Resumed::No,
-            ping_ms: u64::from(options.ping_ms),
-            slack_ms: u64::from(options.slack_ms),
-            limits: self.shared.limits,
-            expires_ms: client
-                .expires
-                .map(|expires| expires.unix_ms.saturating_sub(now_ms)),
-            subscribed: outcomes.into_iter().flatten().collect(),
-            time_ms: now_ms,
-        };
-        let reply = Reply::Welcome(Box::new(welcome));
-        client.replies.push_back((welcoming.id, reply));
-        client.stage = Stage::Ready(author);
-        if let Some(conn) = client.conn {
-            effects.ready(conn);
         }
     }
 
@@ -469,8 +385,7 @@ impl MessagingHandler {
         let lost = (core, |topic: &str| shared.home_of(topic, cores));
         self.hub.home_restarted(&mut self.clients, lost, effects);
         for pattern in self.hub.patterns.texts() {
-            let request = self.interest(pattern);
-            effects.mail(core, Letter::PatternInterest(request).into());
+            self.ask_pattern(core, pattern, None, effects);
         }
     }
 
@@ -519,6 +434,8 @@ impl MessagingHandler {
         let ping = Push::Ping(Ping { t: heartbeat.count });
         // Nothing is to be asked of a connection that is closing.
         let _ = self.pen.push(client.dialect, &ping, context);
+        let core = (&mut self.hub, &mut self.clients);
+        let _ = positions::tell(core, key, &mut self.pen, context);
         None
     }
 
@@ -570,6 +487,7 @@ pub(super) enum Bye {
     Unreadable,
     /// Something else came first, or a `hello` twice.
     NotHello,
+    HelloWithoutId,
     BadVersion,
     BadToken,
     TooManyCommands,
@@ -590,6 +508,11 @@ impl Bye {
             Self::NotHello => (
                 closing::BAD_PROTOCOL,
                 "the first command must be hello",
+                None,
+            ),
+            Self::HelloWithoutId => (
+                closing::BAD_PROTOCOL,
+                "a hello needs an id, for its welcome",
                 None,
             ),
             Self::BadVersion => (closing::BAD_VERSION, "this server speaks version 1", None),
@@ -661,7 +584,6 @@ impl Handler for MessagingHandler {
 
     fn fill(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) -> Fill {
         let mut filling = Filling {
-            core: self.core,
             hub: &mut self.hub,
             clients: &mut self.clients,
             pen: &mut self.pen,
@@ -690,6 +612,7 @@ impl Handler for MessagingHandler {
             Some(bye) => self.bye(*key, bye, context),
             None => self.set_timer(*key, context),
         }
+        self.tell_homes(context.effects());
     }
 
     fn stop(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
@@ -723,31 +646,15 @@ impl Handler for MessagingHandler {
                 };
                 effects.mail(from, Letter::Published(Box::new(published)).into());
             }
-            Letter::Interest(request) => {
-                let InterestRequest { life, subject } = *request;
-                let outcome = self.home.grant(now, &subject, from);
-                // A mark that lies in the line already does not stand for what comes behind the
-                // answer.
-                if let Ok((id, _)) = &outcome {
-                    self.losses.remove(&(id.alias, from));
-                }
-                let granted = Granted {
-                    life,
-                    subject,
-                    outcome,
-                };
-                effects.mail(from, Letter::Granted(Box::new(granted)).into());
-            }
+            Letter::Interest(request) => self.answer_interest(from, *request, effects),
             Letter::PatternInterest(request) => {
-                let InterestRequest { life, subject } = *request;
-                let mark = self.home.grant_pattern(&subject, from);
-                self.losses.retain(|(_, core), _| *core != from);
-                let granted = PatternGranted {
-                    life,
-                    pattern: subject,
-                    mark,
-                };
-                effects.mail(from, Letter::PatternGranted(Box::new(granted)).into());
+                self.answer_pattern_interest(from, *request, effects);
+            }
+            Letter::Read(request) => self.answer_read(from, &request, effects),
+            Letter::Walk(request) => self.answer_walk(from, &request, effects),
+            Letter::AskMark(life) => {
+                let mark = Box::new(self.home_mark());
+                effects.mail(from, Letter::Mark(life, mark).into());
             }
             Letter::History(request) => self.answer_history(from, *request, effects),
             Letter::HistoryPage(reply) => self.history_came(from, *reply, effects),
@@ -755,19 +662,36 @@ impl Handler for MessagingHandler {
             Letter::NoPatternInterest(pattern) => self.home.withdraw_pattern(&pattern, from),
             Letter::Published(published) => self.published(from, *published, effects),
             Letter::Granted(granted) if granted.life == self.life => {
-                let Granted {
-                    subject, outcome, ..
-                } = *granted;
-                let outcomes = self
-                    .hub
-                    .granted(&mut self.clients, &subject, &outcome, effects);
+                let outcomes = self.hub.granted(&mut self.clients, &granted, effects);
                 self.tell_clients(outcomes, effects);
             }
             Letter::PatternGranted(granted) if granted.life == self.life => {
-                self.pattern_granted(&granted.pattern, (from, granted.mark), effects);
+                self.pattern_granted(from, &granted, effects);
+            }
+            Letter::Page(reply) if reply.life == self.life => {
+                let PageReply { key, page, .. } = *reply;
+                self.hub.page_came(&mut self.clients, (key, page), effects);
+            }
+            Letter::Listed(listed) if listed.life == self.life => {
+                let Listed {
+                    number,
+                    changed,
+                    vouched,
+                    ..
+                } = *listed;
+                let answer = (changed, vouched);
+                self.hub
+                    .listed(&mut self.clients, (number, from), answer, effects);
+            }
+            Letter::Mark(life, mark) if life == self.life => {
+                self.hub.patterns.heard(from, *mark);
             }
             // They answer what this core's last life has asked.
-            Letter::Granted(_) | Letter::PatternGranted(_) => {}
+            Letter::Granted(_)
+            | Letter::PatternGranted(_)
+            | Letter::Page(_)
+            | Letter::Listed(_)
+            | Letter::Mark(..) => {}
             Letter::Publication(publication) => {
                 self.hub
                     .publication(&mut self.clients, publication, effects);
@@ -775,6 +699,10 @@ impl Handler for MessagingHandler {
             Letter::Lost(loss) => self.hub.lost(&mut self.clients, &loss, effects),
         }
         self.finish_reads(effects);
+        self.tell_homes(effects);
+    }
+
+    fn alarm(&mut self, effects: &mut Effects<Mail>) {
         self.tell_homes(effects);
     }
 
@@ -787,11 +715,17 @@ impl Handler for MessagingHandler {
             | Letter::PatternInterest(_)
             | Letter::History(_)
             | Letter::HistoryPage(_)
+            | Letter::Read(_)
+            | Letter::Walk(_)
+            | Letter::AskMark(_)
             | Letter::NoInterest(_)
             | Letter::NoPatternInterest(_)
             | Letter::Published(_)
             | Letter::Granted(_)
             | Letter::PatternGranted(_)
+            | Letter::Page(_)
+            | Letter::Listed(_)
+            | Letter::Mark(..)
             | Letter::Lost(_)) => effects.mail(to, Mail(letter)),
         }
     }

@@ -13,11 +13,12 @@ use corewire_protocol::native::{self, ErrorCode, ErrorReply, HistoryFrom, Reply,
 use crate::engine::{Context, Effects};
 use crate::ids::CoreId;
 
+use super::catch_up::{Page, PageKey};
 use super::client::ClientKey;
 use super::dispatch::Refused;
 use super::handler::MessagingHandler;
 use super::home::{HistoryPage, NoPage, PageFrom, PageWanted, Paged};
-use super::mail::{Letter, Mail};
+use super::mail::{Letter, Mail, PageReply};
 use super::publication::TopicId;
 use super::refusal::{gone, refused, too_many_topics};
 use super::store::{Direction, Range, ReadNumber};
@@ -43,9 +44,18 @@ pub(super) struct HistoryReply {
     pub(super) outcome: Result<HistoryPage, NoPage>,
 }
 
+/// Who waits for messages that are still being read.
+#[derive(Debug)]
+pub(super) enum Unfinished {
+    /// A client that has asked.
+    History(UnfinishedPage),
+    /// Deliveries that are behind.
+    CatchUp { to: CoreId, life: u32, key: PageKey },
+}
+
 /// A page whose messages are still being read.
 #[derive(Debug)]
-pub(super) struct Unfinished {
+pub(super) struct UnfinishedPage {
     to: CoreId,
     life: u32,
     client: ClientKey,
@@ -209,7 +219,7 @@ impl MessagingHandler {
         let outcome = match self.home.page(effects.now(), &request.topic, wanted) {
             Ok(Paged::Now(page)) => Ok(page),
             Ok(Paged::Later(topic)) => {
-                let unfinished = Unfinished {
+                let unfinished = UnfinishedPage {
                     to: from,
                     life: request.life,
                     client: request.client,
@@ -217,6 +227,7 @@ impl MessagingHandler {
                     topic,
                     direction: request.wanted.direction,
                 };
+                let unfinished = Unfinished::History(unfinished);
                 self.unfinished.insert(number, unfinished);
                 return;
             }
@@ -239,8 +250,13 @@ impl MessagingHandler {
     }
 
     fn finish_read(&mut self, number: ReadNumber, range: Range, effects: &mut Effects<Mail>) {
-        let Some(unfinished) = self.unfinished.remove(&number) else {
-            return;
+        let unfinished = match self.unfinished.remove(&number) {
+            None => return,
+            Some(Unfinished::History(unfinished)) => unfinished,
+            Some(Unfinished::CatchUp { to, life, key }) => {
+                let page = Some(Page::of(range));
+                return self.send_page(to, PageReply { life, key, page }, effects);
+            }
         };
         let page = HistoryPage::new(unfinished.topic, range, unfinished.direction);
         let reply = HistoryReply {

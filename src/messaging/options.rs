@@ -23,6 +23,9 @@ pub struct Options {
     pub backlog_bytes: u32,
     /// Bytes that may wait for all deliveries of a core together, each message counted once.
     pub backlog_budget_bytes: usize,
+    /// Pages of history, of about 64 KiB, that a core holds at once for readers that are behind; who
+    /// wants another one waits for its turn.
+    pub catch_up_pages: usize,
     /// Publications of a connection a second; 0 is no limit.
     pub publish_per_s: u32,
     /// Publications of a connection at once, after a rest.
@@ -65,6 +68,8 @@ pub struct Options {
     /// Milliseconds that clients have to come back in after the server stops, each at a moment of
     /// its own.
     pub spread_ms: u32,
+    /// Milliseconds for which a ticket says who somebody is.
+    pub ticket_ms: u32,
     /// Milliseconds before a token expires at which its client is asked for another one.
     pub token_warning_ms: u32,
 }
@@ -80,6 +85,7 @@ impl Default for Options {
             pattern_topics_max: 10_000,
             backlog_bytes: 256 << 10,
             backlog_budget_bytes: 256 << 20,
+            catch_up_pages: 256,
             publish_per_s: 1_000,
             publish_burst: 2_000,
             unanswered_max: 1_024,
@@ -99,6 +105,7 @@ impl Default for Options {
             dedup_numbers_max: 1_024,
             dedup_keys_max: 10_000,
             spread_ms: 5_000,
+            ticket_ms: 604_800_000,
             token_warning_ms: 30_000,
         }
     }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use corewire_protocol::PreparedMessage;
-use corewire_protocol::native::{Data, Dialect, Message, Publisher, Push};
+use corewire_protocol::native::{Data, Dialect, Echo, Message, Publisher, Push};
 
 use crate::engine::Tick;
 use crate::ids::CoreId;
 
 use super::class::Class;
-use super::client::{Author, ClientKey};
+use super::client::Author;
 use super::store::Claim;
 
 /// One life of a topic. Its home core makes it with the topic and gives it to whoever asks.
@@ -33,8 +33,8 @@ pub(super) struct Draft {
     pub(super) key: Option<Box<str>>,
     pub(super) pseq: Option<u64>,
     pub(super) author: Arc<Author>,
-    /// Who does not want it back.
-    pub(super) not_to: Option<(CoreId, ClientKey)>,
+    /// Whether its producer wants it back.
+    pub(super) echo: Echo,
     /// Milliseconds after which nobody is sent it any more.
     pub(super) ttl_ms: Option<NonZeroU32>,
     pub(super) rare: Option<Box<Rare>>,

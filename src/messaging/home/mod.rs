@@ -186,9 +186,12 @@ impl Home {
 
     /// A core wants all topics of a pattern, from now on. Returns the mark.
     pub(super) fn grant_pattern(&mut self, pattern: &str, core: CoreId) -> u64 {
-        self.generation += 1;
         let cores = self.patterns.entry(pattern).get_or_insert_default();
-        cores.insert(core);
+        // Who comes back asks again: that changes nothing for anybody else.
+        if !cores.contains(core) {
+            cores.insert(core);
+            self.generation += 1;
+        }
         self.mark
     }
 
