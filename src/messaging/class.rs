@@ -61,14 +61,31 @@ impl TopicRule {
     /// Whether it is for every topic that the other one is for.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        let (mut mine, mut theirs) = (self.pattern.split('.'), other.pattern.split('.'));
-        loop {
-            match (mine.next(), theirs.next()) {
-                (Some(">"), Some(_)) | (None, None) => return true,
-                (Some("*"), Some(level)) if level != ">" => {}
-                (Some(level), Some(same)) if level == same => {}
-                (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => return false,
-            }
+        covers(&self.pattern, &other.pattern)
+    }
+}
+
+/// Whether any topic fits both of two patterns.
+fn overlap(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('.'), other.split('.'));
+    loop {
+        match (one.next(), other.next()) {
+            (Some(">"), Some(_)) | (Some(_), Some(">")) | (None, None) => return true,
+            (Some(level), Some(same)) if level == "*" || same == "*" || level == same => {}
+            (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => return false,
+        }
+    }
+}
+
+/// Whether every topic that fits a pattern fits another one.
+fn covers(one: &str, other: &str) -> bool {
+    let (mut mine, mut theirs) = (one.split('.'), other.split('.'));
+    loop {
+        match (mine.next(), theirs.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(level)) if level != ">" => {}
+            (Some(level), Some(same)) if level == same => {}
+            (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => return false,
         }
     }
 }
@@ -106,6 +123,23 @@ impl Classes {
     /// What is kept of the topics of each class, in the order of [`ClassId`].
     pub(super) fn histories(&self) -> &[History] {
         &self.histories
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.histories.len()
+    }
+
+    /// The places of the classes that topics of a pattern may have.
+    pub(super) fn of_pattern(&self, pattern: &str) -> impl Iterator<Item = usize> {
+        // Behind a rule that all of them fit, no other one counts.
+        let last = self.rules.iter();
+        let last = last.take_while(|rule| !covers(&rule.pattern, pattern));
+        let last = last.count();
+        (0..=last).filter(move |&place| {
+            let rule = self.rules.get(place);
+            rule.is_none_or(|rule| overlap(&rule.pattern, pattern))
+        })
     }
 
     /// The class of a topic: that of the first rule that matches.
@@ -149,6 +183,24 @@ mod tests {
         assert_eq!(kept, [0, 7, 0, options.history_messages]);
     }
 
+    #[test]
+    fn a_pattern_has_the_classes_that_its_topics_may_have() {
+        let rules = ["a.x", "b.>", "a.*", "a.>", "c"].map(rule).to_vec();
+        let options = Options {
+            topics: rules,
+            ..Options::default()
+        };
+        let classes = Classes::new(&options);
+        let of = |pattern| classes.of_pattern(pattern).collect::<Vec<_>>();
+        assert_eq!(of(">"), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(of("a.*"), [0, 2]);
+        assert_eq!(of("a.>"), [0, 2, 3]);
+        assert_eq!(of("a.b.*"), [3]);
+        assert_eq!(of("b.*"), [1]);
+        assert_eq!(of("*"), [4, 5]);
+        assert_eq!(of("d.*"), [5]);
+    }
+
     fn level() -> impl Strategy<Value = &'static str> {
         prop_oneof![Just("a"), Just("b"), Just("*")]
     }
@@ -165,7 +217,7 @@ mod tests {
     proptest! {
         /// Against all topics of up to four levels of three names.
         #[test]
-        fn a_rule_covers_another_if_it_has_all_its_topics(one in pattern(), other in pattern()) {
+        fn patterns_cover_each_other_or_overlap(one in pattern(), other in pattern()) {
             let (one, other) = (rule(&one), rule(&other));
             let mut topics = vec![String::new()];
             let mut all = Vec::new();
@@ -181,6 +233,8 @@ mod tests {
             }
             let has_all = all.iter().all(|topic| !other.matches(topic) || one.matches(topic));
             prop_assert_eq!(one.covers(&other), has_all);
+            let has_any = all.iter().any(|topic| other.matches(topic) && one.matches(topic));
+            prop_assert_eq!(overlap(&one.pattern, &other.pattern), has_any);
         }
     }
 }

@@ -656,7 +656,7 @@ impl Handler for MessagingHandler {
                 let mark = Box::new(self.home_mark());
                 effects.mail(from, Letter::Mark(life, mark).into());
             }
-            Letter::History(request) => self.answer_history(from, *request, effects),
+            Letter::History(request) => self.answer_history(from, &request, effects),
             Letter::HistoryPage(reply) => self.history_came(from, *reply, effects),
             Letter::NoInterest(id) => self.home.withdraw(now, &id, from),
             Letter::NoPatternInterest(pattern) => self.home.withdraw_pattern(&pattern, from),

@@ -198,7 +198,7 @@ impl MessagingHandler {
             wanted,
         };
         if home == self.core {
-            self.answer_history(home, request, context.effects());
+            self.answer_history(home, &request, context.effects());
         } else {
             let letter = Letter::History(Box::new(request));
             context.effects().mail(home, letter.into());
@@ -210,7 +210,7 @@ impl MessagingHandler {
     pub(super) fn answer_history(
         &mut self,
         from: CoreId,
-        request: HistoryRequest,
+        request: &HistoryRequest,
         effects: &mut Effects<Mail>,
     ) {
         self.reads += 1;

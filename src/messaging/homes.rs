@@ -242,7 +242,7 @@ impl MessagingHandler {
         self.home.grant_pattern(&pattern, to);
         let vouched = walk.map(|(number, mark)| {
             let vouched = match mark {
-                Some(mark) if mark.life != self.life || !self.home.vouches(mark.mark) => {
+                Some(mark) if mark.life != self.life || !self.home.vouches(&pattern, mark.mark) => {
                     Vouched::No
                 }
                 Some(_) | None => Vouched::Yes,
@@ -325,7 +325,7 @@ impl MessagingHandler {
         effects: &Effects<Mail>,
     ) -> (Changed, Vouched) {
         let vouched = match point {
-            Point::Mark(mark) if !self.home.vouches(mark) => Vouched::No,
+            Point::Mark(mark) if !self.home.vouches(pattern, mark) => Vouched::No,
             Point::Mark(_) | Point::Last(_) | Point::Since(_) => Vouched::Yes,
         };
         let now = effects.now().tick;

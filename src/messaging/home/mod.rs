@@ -24,7 +24,7 @@ mod reading;
 mod topics;
 
 pub(super) use pages::{HistoryPage, NoPage, PageFrom, PageWanted, Paged};
-pub(super) use reading::{Arrears, Changed, Cursor, Located, Proof, Reading, Where};
+pub(super) use reading::{Arrears, Changed, Cursor, Proof, Reading, Where};
 
 /// Topics that a core makes before a panic ends its life: far more than it can, and few enough for
 /// the aliases of 100,000 lives on 256 cores to stay below
@@ -78,7 +78,7 @@ impl Home {
             core,
             cores: cores as u64,
             node,
-            topics: Topics::new(seed.clone()),
+            topics: Topics::new(classes.len(), seed.clone()),
             classes,
             store,
             topics_max: options.topics_max,
@@ -106,7 +106,7 @@ impl Home {
                 None => {
                     let opening = Opening {
                         topic: name,
-                        class: self.classes.of(name).0,
+                        class: topic.class,
                         epoch: &topic.id.epoch,
                         end: topic.offset,
                     };
@@ -281,7 +281,7 @@ impl Home {
             home: self.core,
             class,
         });
-        let key = self.topics.insert(Topic::new(id, end, log, now));
+        let key = self.topics.insert(Topic::new((id, place), (end, log), now));
         // Nobody may ever want it.
         self.topics.watch(key, now.after(self.idle_ms));
         Ok(key)
@@ -357,3 +357,6 @@ impl std::fmt::Display for Base36 {
         f.write_str(std::str::from_utf8(&digits[at..]).unwrap_or("0"))
     }
 }
+
+#[cfg(test)]
+mod tests;

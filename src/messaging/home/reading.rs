@@ -18,11 +18,9 @@ const TOPICS_OF_A_PAGE: usize = 4_096;
 /// Topics that have been published in since: who has missed more of them begins anew.
 const TOPICS_MISSED_MAX: usize = 65_536;
 
-/// Where a stream is to begin.
+/// Where a stream is to begin that does not begin with the next message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::messaging) enum Where {
-    /// With the next message.
-    Now,
     /// Behind this position.
     After { epoch: Box<str>, offset: u64 },
     /// With so many of the newest messages that are kept.
@@ -34,11 +32,8 @@ pub(in crate::messaging) enum Where {
 /// Where it begins.
 #[derive(Debug)]
 pub(in crate::messaging) struct Located {
-    pub(in crate::messaging) id: Arc<TopicId>,
     /// Behind this offset.
     pub(in crate::messaging) after: u64,
-    /// The last offset now.
-    pub(in crate::messaging) end: u64,
     pub(in crate::messaging) proof: Proof,
 }
 
@@ -113,15 +108,9 @@ impl Home {
         let topic = self.topics.get(key).ok_or(TooManyTopics)?;
         let (id, end) = (Arc::clone(&topic.id), topic.offset);
         let log = topic.log.filter(|_| id.class == Class::Logged);
-        let located = |after, proof| Located {
-            id: Arc::clone(&id),
-            after,
-            end,
-            proof,
-        };
+        let located = |after, proof| Located { after, proof };
         let mut from = |point| log.map_or(end, |log| self.store.locate(log, point, now.tick));
         Ok(match begin {
-            Where::Now => located(end, Proof::NotAsked),
             Where::Last(messages) => located(from(Point::Last(*messages)), Proof::NotAsked),
             Where::Since(time_ms) => located(from(Point::Since(*time_ms)), Proof::NotAsked),
             Where::After { epoch, offset } if *epoch != id.epoch || *offset > end => {
@@ -161,13 +150,13 @@ impl Home {
         self.store.finished()
     }
 
-    /// Whether every topic that has had a message with a larger mark is still here. Otherwise a
-    /// pattern does not go on exactly.
-    pub(in crate::messaging) fn vouches(&mut self, mark: u64) -> bool {
-        mark <= self.mark && mark >= self.topics.forgotten() && {
-            let oldest = self.first_since(mark);
-            oldest.is_ok()
-        }
+    /// Whether every topic of a pattern that has had a message with a larger mark is still here.
+    /// Otherwise the pattern does not go on exactly.
+    pub(in crate::messaging) fn vouches(&mut self, pattern: &str, mark: u64) -> bool {
+        let mut classes = self.classes.of_pattern(pattern);
+        let forgotten = classes.any(|class| self.topics.forgotten(class) > mark);
+        drop(classes);
+        mark <= self.mark && !forgotten && self.first_since(mark).is_ok()
     }
 
     /// Topics that a pattern matches and that have messages behind a point, a page of them. What it

@@ -7,6 +7,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use crate::engine::Tick;
 use crate::hash::{Seed, Table};
+use crate::messaging::class::ClassId;
 use crate::messaging::core_set::CoreSet;
 use crate::messaging::publication::TopicId;
 use crate::messaging::recency::{Linked, Links, Recency};
@@ -21,6 +22,7 @@ new_key_type! {
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) id: Arc<TopicId>,
+    pub(super) class: ClassId,
     /// Of its last message.
     pub(super) offset: u64,
     /// Of its last message.
@@ -54,8 +56,8 @@ pub(super) struct Topics {
     by_name: Table<HomeKey>,
     published: Recency<HomeKey>,
     watched: VecDeque<(Tick, HomeKey)>,
-    /// The largest mark of a topic that was forgotten.
-    forgotten: u64,
+    /// The largest mark of a topic that was forgotten, for each class.
+    forgotten: Vec<u64>,
     seed: Seed,
 }
 
@@ -67,9 +69,14 @@ impl Linked<HomeKey> for Topic {
 
 impl Topic {
     /// A topic without a message.
-    pub(super) fn new(id: Arc<TopicId>, offset: u64, log: Option<LogKey>, now: Tick) -> Self {
+    pub(super) fn new(
+        (id, class): (Arc<TopicId>, ClassId),
+        (offset, log): (u64, Option<LogKey>),
+        now: Tick,
+    ) -> Self {
         Self {
             id,
+            class,
             offset,
             mark: 0,
             time_ms: 0,
@@ -85,13 +92,13 @@ impl Topic {
 }
 
 impl Topics {
-    pub(super) fn new(seed: Seed) -> Self {
+    pub(super) fn new(classes: usize, seed: Seed) -> Self {
         Self {
             topics: SlotMap::with_key(),
             by_name: Table::new(),
             published: Recency::new(),
             watched: VecDeque::new(),
-            forgotten: 0,
+            forgotten: vec![0; classes],
             seed,
         }
     }
@@ -100,9 +107,9 @@ impl Topics {
         self.topics.len()
     }
 
-    /// The largest mark of a topic that was forgotten.
-    pub(super) const fn forgotten(&self) -> u64 {
-        self.forgotten
+    /// The largest mark of a topic of a class that was forgotten.
+    pub(super) fn forgotten(&self, class: usize) -> u64 {
+        self.forgotten.get(class).copied().unwrap_or(0)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<HomeKey> {
@@ -147,7 +154,9 @@ impl Topics {
             entry.remove();
         }
         let topic = self.topics.remove(key)?;
-        self.forgotten = self.forgotten.max(topic.mark);
+        if let Some(forgotten) = self.forgotten.get_mut(usize::from(topic.class.0)) {
+            *forgotten = topic.mark.max(*forgotten);
+        }
         Some(topic)
     }
 

@@ -14,7 +14,8 @@ use super::{Claim, Claimed, DedupBounds};
 #[derive(Debug)]
 pub(super) struct Dedup {
     producers: Map<u128, Known>,
-    /// When each producer was looked at last, in the order of time.
+    /// The producers in the order in which they are looked at, with when each was used as of the last
+    /// look.
     looks: VecDeque<(Tick, u128)>,
     offsets: Map<Arc<str>, u64>,
     /// The keys by age, with when they came.
@@ -128,7 +129,7 @@ impl Dedup {
         } = producer;
         if !self.producers.contains_key(&session) {
             while self.producers.len() >= bounds.producers {
-                self.forget_producer(now);
+                self.forget_producer();
             }
             self.bytes += PRODUCER_BYTES;
             self.looks.push_back((now, session));
@@ -158,10 +159,10 @@ impl Dedup {
             }
         }
         for _ in 0..2 {
-            let Some(&(looked, session)) = self.looks.front() else {
+            let Some(&(used, session)) = self.looks.front() else {
                 break;
             };
-            if !looked.after(bounds.window_ms).is_due(now) {
+            if !used.after(bounds.window_ms).is_due(now) {
                 break;
             }
             self.looks.pop_front();
@@ -171,7 +172,7 @@ impl Dedup {
             if known.used.after(bounds.window_ms).is_due(now) {
                 self.remove(session);
             } else {
-                self.looks.push_back((now, session));
+                self.looks.push_back((known.used, session));
             }
         }
     }
@@ -185,14 +186,14 @@ impl Dedup {
 
     /// One producer goes before its time. Whoever has published since it was looked at last is
     /// looked at once more first: each message gives one such chance, so they cost no more than it.
-    fn forget_producer(&mut self, now: Tick) {
+    fn forget_producer(&mut self) {
         for _ in 0..=self.looks.len() {
-            let Some((looked, session)) = self.looks.pop_front() else {
+            let Some((used, session)) = self.looks.pop_front() else {
                 return;
             };
             match self.producers.get(&session) {
-                Some(known) if known.used != looked && looked != now => {
-                    self.looks.push_back((now, session));
+                Some(known) if known.used != used => {
+                    self.looks.push_back((known.used, session));
                 }
                 Some(_) => return self.remove(session),
                 None => {}

@@ -85,10 +85,6 @@ impl Log {
         self.entries.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(super) fn extent(&self) -> Extent {
         Extent {
             start: self.start,

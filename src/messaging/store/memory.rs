@@ -166,10 +166,10 @@ impl Store for MemoryStore {
         let class = &mut self.classes[place];
         log.used = now;
         if let Some(claim) = publication.draft.claim() {
+            let before = log.dedup.as_ref().map_or(0, |dedup| dedup.bytes() as u64);
             let dedup = log
                 .dedup
                 .get_or_insert_with(|| Box::new(Dedup::new(&self.seed)));
-            let before = dedup.bytes() as u64;
             dedup.note(&claim, publication.offset, &class.dedup, now);
             self.figures.bytes = self.figures.bytes + dedup.bytes() as u64 - before;
         }

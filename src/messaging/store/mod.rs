@@ -13,6 +13,8 @@
 //!   all of them together. It lets go of the oldest first, and says so by `start`.
 //! - An epoch belongs to a log: as long as it stays, every offset that was acknowledged in it is in
 //!   the log, or was let go of. A store that cannot say so begins another.
+//!
+//! `contract` is the suite that every store passes.
 
 use std::sync::Arc;
 
@@ -80,6 +82,10 @@ pub(super) trait Store: std::fmt::Debug {
 /// What [`Store::open`] needs to know.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Opening<'a> {
+    #[expect(
+        dead_code,
+        reason = "logs in memory are found by their keys; others outlive these"
+    )]
     pub(super) topic: &'a str,
     pub(super) class: ClassId,
     /// The epoch for a log that begins.
@@ -177,6 +183,13 @@ pub(super) enum Read {
     /// Here it is.
     Now(Range),
     /// It comes by [`Store::finished`].
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "logs in memory are read at once; those elsewhere are not"
+        )
+    )]
     Later,
 }
 
@@ -236,3 +249,8 @@ pub(super) struct DedupBounds {
     pub(super) numbers: usize,
     pub(super) keys: usize,
 }
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+pub(super) mod slow;
