@@ -372,6 +372,15 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        name: "messaging.catch_up_pages",
+        flag: None,
+        meaning: "Pages of history, of about 64 KiB, that a core holds for readers that are behind.",
+        at_limit: "who wants another page waits for its turn",
+        kind: count(1, 65_536, |draft| {
+            Usize(&mut draft.messaging.catch_up_pages)
+        }),
+    },
+    Setting {
         name: "messaging.publish_per_s",
         flag: None,
         meaning: "Messages that a connection may publish a second; 0 is no limit.",
@@ -524,6 +533,13 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "Time in which clients come back after a stop, each at a moment of its own.",
         at_limit: "",
         kind: milliseconds(0, DAY, |draft| U32(&mut draft.messaging.spread_ms)),
+    },
+    Setting {
+        name: "messaging.ticket_ms",
+        flag: None,
+        meaning: "Time for which a ticket says who its client is, unless its token ends before.",
+        at_limit: "the ticket is as none",
+        kind: milliseconds(1, 30 * DAY, |draft| U32(&mut draft.messaging.ticket_ms)),
     },
     Setting {
         name: "messaging.token_warning_ms",
