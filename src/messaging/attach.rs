@@ -7,6 +7,8 @@
 //! its beginning and what has come to this core, and goes on with what comes
 //! ([`catch_up`](super::catch_up)).
 
+use std::sync::Arc;
+
 use corewire_protocol::native::{
     Cause, ErrorCode, ErrorReply, PolicyMode, Recovered, Subbed, SubbedTo,
 };
@@ -20,6 +22,7 @@ use super::hub::{Hub, Outgoing, TopicKey};
 use super::latest::Latest;
 use super::mail::{Granted, Mail, TooManyTopics};
 use super::place::Begin;
+use super::publication::TopicId;
 use super::refusal::{ended_before_it_began, refused, too_many_topics};
 use super::topic::{Answer, Interest, Outcome, Seeking, Waiting, Wanted};
 
@@ -111,6 +114,12 @@ impl Hub {
         }
         let topic = &mut self.topics[key];
         let mut answered = Vec::new();
+        // Who begins earlier comes first: others may share what that leads to.
+        if let Some((number, begin)) = granted.begin
+            && let Some(place) = topic.seeking.iter().position(|one| one.number == number)
+        {
+            answered.push((topic.seeking.remove(place).waiting, begin));
+        }
         if let Interest::Asked(waiting) = &mut topic.interest {
             let waiting = std::mem::take(waiting);
             answered.extend(waiting.into_iter().map(|one| (one, Begin::LIVE)));
@@ -118,11 +127,6 @@ impl Hub {
                 Ok(_) => Interest::Granted,
                 Err(TooManyTopics) => Interest::None,
             };
-        }
-        if let Some((number, begin)) = granted.begin
-            && let Some(place) = topic.seeking.iter().position(|one| one.number == number)
-        {
-            answered.push((topic.seeking.remove(place).waiting, begin));
         }
         if let Ok((id, offset)) = outcome {
             self.identify(key, id, *offset);
@@ -142,7 +146,7 @@ impl Hub {
         key: TopicKey,
         ((waiting, begin), granted): (
             (Waiting, Begin),
-            &Result<(std::sync::Arc<super::publication::TopicId>, u64), TooManyTopics>,
+            &Result<(Arc<TopicId>, u64), TooManyTopics>,
         ),
         effects: &mut Effects<Mail>,
     ) -> Option<Outcome> {
@@ -352,7 +356,7 @@ impl Hub {
             .unwrap_or_else(|| InForce::of(None, self.backlog_bytes));
         let mut delivery = Delivery::new(client, key, (cursor, topic.end), policy);
         if let Some(messages) = wanted.credit {
-            delivery.credit_mut().raise(Some(messages), None);
+            delivery.credit_mut().begin(messages);
         }
         if policy.mode == PolicyMode::Latest {
             let latest = topic

@@ -327,3 +327,73 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every offset up to the end of a page is accounted for once.
+    #[test]
+    fn a_page_says_of_each_offset_what_became_of_it() {
+        let page = Page {
+            from: 3,
+            to: 9,
+            entries: [5, 6, 8].map(Publication::numbered).into(),
+            cause: Cause::Retention,
+        };
+        let mut told = Vec::new();
+        let mut offset = 1;
+        while let Some(entry) = page.after(offset) {
+            offset = match entry {
+                Entry::Message(publication) => publication.offset,
+                Entry::Expired(to) | Entry::Gone(to, _) => to,
+            };
+            told.push(match entry {
+                Entry::Message(_) => ('m', offset),
+                Entry::Expired(_) => ('e', offset),
+                Entry::Gone(..) => ('g', offset),
+            });
+        }
+        let expected = [
+            ('g', 3),
+            ('e', 4),
+            ('m', 5),
+            ('m', 6),
+            ('e', 7),
+            ('m', 8),
+            ('e', 9),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn places_for_pages_are_given_back_to_those_who_wait() {
+        let mut catch_up = CatchUp::new(2, &Seed::new(1));
+        let begin = Tick(1_000);
+        let shelf = |content, used| Shelf {
+            topic: TopicKey::default(),
+            after: u64::from(used),
+            home: CoreId(0),
+            readers: 1,
+            used: Tick(used),
+            content,
+        };
+        let here = || Content::Here(Page::GONE);
+        let older = catch_up.shelves.insert(shelf(here(), 1_000));
+        let newer = catch_up.shelves.insert(shelf(here(), 1_010));
+        assert!(!catch_up.make_room(begin.after(REST_MS - 1)), "too soon");
+        assert!(catch_up.make_room(begin.after(REST_MS)));
+        assert!(catch_up.page(older).is_none() && catch_up.page(newer).is_some());
+        // What is under way keeps its place, however long that takes.
+        let under_way = catch_up
+            .shelves
+            .insert(shelf(Content::UnderWay(Vec::new()), 0));
+        catch_up.touch(newer, begin.after(200));
+        assert!(!catch_up.make_room(begin.after(210)));
+        // It goes when it is here and nobody wants it.
+        catch_up.release(under_way);
+        assert_eq!(catch_up.shelves.len(), 2);
+        catch_up.release(newer);
+        assert!(catch_up.make_room(begin.after(210)));
+    }
+}

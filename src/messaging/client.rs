@@ -1,6 +1,6 @@
 //! What a core knows of one client of the messaging layer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use corewire_protocol::native::{Cause, Dialect, ErrorReply, Push, Reply, Resumed, Subbed};
@@ -80,7 +80,7 @@ pub(super) struct Client {
     /// Patterns of which it is still to be told what it has missed.
     pub(super) walks: usize,
     /// Patterns that it is to be told begin anew, and why.
-    pub(super) resets: Vec<(u64, Cause)>,
+    pub(super) resets: BTreeMap<u64, Cause>,
     /// What it was told of the positions of its patterns.
     pub(super) told: positions::Told,
     /// Deliveries that only patterns ask for.
@@ -240,7 +240,7 @@ impl Client {
             behind: List::default(),
             behind_count: 0,
             walks: 0,
-            resets: Vec::new(),
+            resets: BTreeMap::new(),
             told: positions::Told::default(),
             by_pattern: 0,
             replies: VecDeque::new(),

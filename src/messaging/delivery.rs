@@ -119,6 +119,8 @@ pub(super) struct DeliveryCredit {
     pub(super) sent_bytes: u64,
     pub(super) messages: u64,
     pub(super) bytes: u64,
+    /// The messages that `sub` has brought, if it did.
+    pub(super) first: Option<u64>,
 }
 
 impl DeliveryCredit {
@@ -127,16 +129,18 @@ impl DeliveryCredit {
         sent_bytes: 0,
         messages: u64::MAX,
         bytes: u64::MAX,
+        first: None,
     };
+
+    /// Begins with what `sub` has brought.
+    pub(super) fn begin(&mut self, messages: u64) {
+        self.first = Some(messages);
+        self.raise(Some(messages), None);
+    }
 
     /// Whether another message may be sent. The last one may be larger than what is left.
     pub(super) const fn is_left(&self) -> bool {
         self.sent_messages < self.messages && self.sent_bytes < self.bytes
-    }
-
-    /// Messages that may still be sent.
-    pub(super) const fn messages_left(&self) -> u64 {
-        self.messages.saturating_sub(self.sent_messages)
     }
 
     pub(super) const fn spend(&mut self, bytes: usize) {

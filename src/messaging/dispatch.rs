@@ -351,6 +351,10 @@ impl MessagingHandler {
                     .unsubscribe_pattern(&mut self.clients, key, pattern, s);
             }
         }
+        // Others may have waited for what it was to be told first.
+        if let Some(conn) = self.clients.get(key).and_then(|client| client.conn) {
+            effects.ready(conn);
+        }
         Ok(done())
     }
 

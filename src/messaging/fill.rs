@@ -104,10 +104,13 @@ impl Filling<'_, '_> {
             // Messages wait for the welcome.
             Stage::Greeting | Stage::Welcoming(_) => return Err(Stop::With(Fill::Done)),
         }
-        for (s, cause) in client.resets.drain(..) {
+        while let Some((s, cause)) = client.resets.pop_first() {
             let pos = self.hub.patterns.position().into();
             let push = Push::Reset(Reset::Pattern { s, pos, cause });
             self.pen.push(client.dialect, &push, self.context)?;
+        }
+        if client.walks > 0 && self.hub.patterns.is_listing(key) {
+            return Err(Stop::With(Fill::Done));
         }
         Ok(())
     }

@@ -116,6 +116,9 @@ impl Hub {
         s: u64,
     ) {
         self.end_walk(clients, client, s);
+        if let Some(of_client) = clients.get_mut(client) {
+            of_client.resets.remove(&s);
+        }
         if let Some(text) = self.patterns.leave(key, client, s) {
             self.outgoing.push_back(Outgoing::NoPatternInterest(text));
         }

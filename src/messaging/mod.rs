@@ -18,7 +18,12 @@
 //! ([`mail`]), and lie in the topic's [`tail`] until every client that wants them has been sent
 //! them, or has fallen too far behind. A client that cannot take more is a cursor that stands still
 //! ([`delivery`]): what it gets, or is told that it will not get, is decided when it can take
-//! something ([`fill`]). Which words are used is [`corewire_protocol::native`].
+//! something ([`fill`], [`stream`]). What has left the tail by then is read from the topic's log, if
+//! it has one ([`catch_up`]). Which words are used is [`corewire_protocol::native`].
+//!
+//! Who comes back says where it was: of a topic its home core knows whether everything behind that
+//! is still there ([`attach`]), of a pattern all home cores do ([`walk`]); a [`ticket`] says who it
+//! is.
 //!
 //! A reader begins with [`handler`], then [`dispatch`], [`home`], [`hub`], [`fill`].
 

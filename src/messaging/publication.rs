@@ -232,3 +232,41 @@ impl Loss {
         self.to.swap(Self::TAKEN, Ordering::AcqRel)
     }
 }
+
+#[cfg(test)]
+impl Publication {
+    /// A message that says nothing, for tests of what only counts offsets.
+    pub(super) fn numbered(offset: u64) -> Arc<Self> {
+        let id = TopicId {
+            alias: 1,
+            name: "t".into(),
+            epoch: "k1".into(),
+            home: CoreId(0),
+            class: Class::Logged,
+        };
+        let author = Author {
+            user: "u".into(),
+            conn: "c".into(),
+            producer: super::client::Producer {
+                session: 0,
+                incarnation: 0,
+            },
+        };
+        let draft = Draft {
+            data: Data::Text(Cow::Borrowed("")),
+            key: None,
+            pseq: None,
+            author: Arc::new(author),
+            echo: Echo::Yes,
+            ttl_ms: None,
+            rare: None,
+        };
+        let place = Place {
+            offset,
+            mark: offset,
+            time_ms: 0,
+            taken: Tick(0),
+        };
+        Arc::new(Self::new(Arc::new(id), place, draft))
+    }
+}

@@ -21,7 +21,7 @@ impl Hub {
         // Until it has granted the patterns anew, it sends nothing that they match.
         self.restarts.insert(home, self.patterns.generation());
         self.pages_lost(clients, home, effects);
-        self.walks_lost(clients, home);
+        self.walks_lost(clients, home, effects);
         // What it was asked for may be lost, too.
         let homeless: Vec<TopicKey> = self
             .topics
@@ -70,10 +70,8 @@ impl Hub {
             let Some(client) = clients.get(delivery.client) else {
                 continue;
             };
-            let mut credit = delivery
-                .credit
-                .as_ref()
-                .map(|credit| credit.messages_left());
+            // Totals begin anew with the alias, as far as the client can know.
+            let mut credit = delivery.credit.as_ref().and_then(|credit| credit.first);
             for &s in &delivery.subscriptions {
                 let known = client.subscriptions.get(s).map(|known| known.to);
                 if known == Some(Subscribed::Topic(key)) {

@@ -77,6 +77,9 @@ enum Stage {
         vouched: Vouched,
     },
     Walking {
+        /// Who has not listed anything: until then nothing is sent, so that topics with other
+        /// subscriptions of the client do not go ahead.
+        silent: CoreSet,
         /// Who has not listed all.
         pending: CoreSet,
         /// Who is to be asked for the next page when its client is ready for it.
@@ -138,6 +141,14 @@ impl Patterns {
     pub(super) fn walks_through(&self, number: WalkNumber, home: CoreId) -> bool {
         let walk = self.walks.get(&number);
         walk.is_some_and(|walk| walk.is_pending(home))
+    }
+
+    /// Whether a client is sent nothing until home cores have begun to list topics.
+    pub(super) fn is_listing(&self, client: ClientKey) -> bool {
+        self.walks.values().any(|walk| match &walk.stage {
+            Stage::Walking { silent, .. } => walk.waiting.client == client && !silent.is_empty(),
+            Stage::Asking { .. } => false,
+        })
     }
 
     /// The mark that a home core is asked to vouch for.
@@ -305,12 +316,13 @@ impl Hub {
             self.patterns.walks.remove(&number);
             if let Some(client) = clients.get_mut(client) {
                 client.walks -= 1;
-                client.resets.push((wanted.s, Cause::Node));
+                client.resets.insert(wanted.s, Cause::Node);
             }
         } else {
             let homes = CoreSet::first(self.patterns.cores());
             if let Some(walk) = self.patterns.walks.get_mut(&number) {
                 walk.stage = Stage::Walking {
+                    silent: homes,
                     pending: homes,
                     paused: Vec::new(),
                 };
@@ -348,17 +360,25 @@ impl Hub {
         }
         if vouched == Vouched::No {
             self.reset_pattern(clients, (key, wanted.s), Cause::Retention, effects);
-            self.is_live(clients, number, home);
+            self.is_live(clients, (number, home), effects);
             return;
         }
         for arrears in changed.topics {
             self.arrears(clients, number, &arrears, effects);
         }
+        if let Some(walk) = self.patterns.walks.get_mut(&number)
+            && let Stage::Walking { silent, .. } = &mut walk.stage
+        {
+            silent.remove(home);
+        }
         let Some(client) = clients.get(key) else {
             return;
         };
+        if let Some(conn) = client.conn {
+            effects.ready(conn);
+        }
         match changed.next {
-            None => self.is_live(clients, number, home),
+            None => self.is_live(clients, (number, home), effects),
             Some(next) if client.behind_count < AHEAD_MAX => {
                 let from = Some(next);
                 let walk = Outgoing::Walk { number, home, from };
@@ -416,7 +436,12 @@ impl Hub {
     }
 
     /// A home core has lost its memory: nobody vouches for what it had, and what is left is live.
-    pub(super) fn walks_lost(&mut self, clients: &mut Clients, home: CoreId) {
+    pub(super) fn walks_lost(
+        &mut self,
+        clients: &mut Clients,
+        home: CoreId,
+        effects: &mut Effects<Mail>,
+    ) {
         let mut live = Vec::new();
         for (&number, walk) in &mut self.patterns.walks {
             match &mut walk.stage {
@@ -428,7 +453,7 @@ impl Hub {
             }
         }
         for number in live {
-            self.is_live(clients, number, home);
+            self.is_live(clients, (number, home), effects);
         }
     }
 
@@ -441,7 +466,7 @@ impl Hub {
         effects: &mut Effects<Mail>,
     ) {
         if let Some(client) = clients.get_mut(client) {
-            client.resets.push((s, cause));
+            client.resets.insert(s, cause);
             if let Some(conn) = client.conn {
                 effects.ready(conn);
             }
@@ -449,20 +474,33 @@ impl Hub {
     }
 
     /// The subscriber of a walk gets the next messages of all topics of a home core.
-    fn is_live(&mut self, clients: &mut Clients, number: WalkNumber, home: CoreId) {
+    fn is_live(
+        &mut self,
+        clients: &mut Clients,
+        (number, home): (WalkNumber, CoreId),
+        effects: &mut Effects<Mail>,
+    ) {
         let Some(walk) = self.patterns.walks.get_mut(&number) else {
             return;
         };
-        let Stage::Walking { pending, .. } = &mut walk.stage else {
+        let Stage::Walking {
+            silent, pending, ..
+        } = &mut walk.stage
+        else {
             return;
         };
+        silent.remove(home);
         pending.remove(home);
         self.patterns.generation += 1;
-        if pending.is_empty()
-            && let Some(walk) = self.patterns.walks.remove(&number)
-            && let Some(client) = clients.get_mut(walk.waiting.client)
-        {
-            client.walks -= 1;
+        let done = pending.is_empty();
+        if let Some(client) = clients.get_mut(walk.waiting.client) {
+            client.walks -= usize::from(done);
+            if let Some(conn) = client.conn {
+                effects.ready(conn);
+            }
+        }
+        if done {
+            self.patterns.walks.remove(&number);
         }
     }
 
