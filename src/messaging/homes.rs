@@ -9,14 +9,14 @@ use crate::ids::CoreId;
 use super::catch_up::{PAGE_BYTES, PAGE_MESSAGES, Page};
 use super::handler::MessagingHandler;
 use super::history::Unfinished;
-use super::home::{Changed, Cursor, Reading, Where};
+use super::home::{Changed, Cursor, Missed, Reading, Where};
 use super::hub::Outgoing;
 use super::mail::{
     Granted, InterestRequest, Letter, Listed, Mail, PageReply, PatternGranted, PatternInterest,
     ReadRequest, WalkRequest,
 };
 use super::place::{Begin, HomeMark};
-use super::store::{Ask, Direction, Point, ReadNumber};
+use super::store::{Ask, Direction, ReadNumber};
 use super::walk::{Vouched, WalkNumber};
 
 impl MessagingHandler {
@@ -127,11 +127,11 @@ impl MessagingHandler {
         (home, from): (CoreId, Option<Cursor>),
         effects: &mut Effects<Mail>,
     ) {
-        let Some((pattern, point)) = self.hub.patterns.walk_request(number, home) else {
+        let Some((pattern, missed)) = self.hub.patterns.walk_request(number, home) else {
             return;
         };
         if home == self.core {
-            let answer = self.list(&pattern, (point, from), effects);
+            let answer = self.list(&pattern, (missed, from), effects);
             let walk = (number, home);
             self.hub.listed(&mut self.clients, walk, answer, effects);
         } else {
@@ -139,7 +139,7 @@ impl MessagingHandler {
                 life: self.life,
                 number,
                 pattern,
-                point,
+                missed,
                 from,
             };
             effects.mail(home, Letter::Walk(Box::new(request)).into());
@@ -307,7 +307,7 @@ impl MessagingHandler {
         request: &WalkRequest,
         effects: &mut Effects<Mail>,
     ) {
-        let place = (request.point, request.from);
+        let place = (request.missed, request.from);
         let (changed, vouched) = self.list(&request.pattern, place, effects);
         let listed = Listed {
             life: request.life,
@@ -321,15 +321,16 @@ impl MessagingHandler {
     fn list(
         &mut self,
         pattern: &str,
-        (point, from): (Point, Option<Cursor>),
+        (missed, from): (Missed, Option<Cursor>),
         effects: &Effects<Mail>,
     ) -> (Changed, Vouched) {
-        let vouched = match point {
-            Point::Mark(mark) if !self.home.vouches(pattern, mark) => Vouched::No,
-            Point::Mark(_) | Point::Last(_) | Point::Since(_) => Vouched::Yes,
+        let vouched = if self.home.vouches(pattern, missed.mark) {
+            Vouched::Yes
+        } else {
+            Vouched::No
         };
         let now = effects.now().tick;
-        let changed = self.home.topics_since(now, pattern, point, from);
+        let changed = self.home.topics_since(now, pattern, missed, from);
         (changed, vouched)
     }
 }

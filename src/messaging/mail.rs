@@ -14,10 +14,9 @@ use corewire_protocol::native::{Duplicate, Level};
 use super::catch_up::{Page, PageKey};
 use super::client::ClientKey;
 use super::history::{HistoryReply, HistoryRequest};
-use super::home::{Changed, Cursor, Where};
+use super::home::{Changed, Cursor, Missed, Where};
 use super::place::{Begin, HomeMark};
 use super::publication::{Draft, Loss, Publication, TopicId};
-use super::store::Point;
 use super::walk::{Vouched, WalkNumber};
 
 /// One piece of mail: a [`Letter`], which is nobody else's business.
@@ -168,7 +167,7 @@ pub(super) struct WalkRequest {
     pub(super) life: u32,
     pub(super) number: WalkNumber,
     pub(super) pattern: Box<str>,
-    pub(super) point: Point,
+    pub(super) missed: Missed,
     /// Where the page before has ended.
     pub(super) from: Option<Cursor>,
 }

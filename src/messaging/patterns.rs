@@ -139,6 +139,11 @@ impl Patterns {
         self.marks.text(&self.node)
     }
 
+    /// How far home cores are.
+    pub(super) fn now(&self) -> Marks {
+        self.marks.clone()
+    }
+
     /// A position as clients are told it.
     pub(super) fn told(&self, marks: &Marks) -> String {
         marks.text(&self.node)

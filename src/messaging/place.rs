@@ -6,7 +6,7 @@ use corewire_protocol::native::Start;
 
 use crate::ids::CoreId;
 
-use super::home::{Base36, Proof, Where};
+use super::home::{Base36, Proof, Reach, Where};
 
 /// Where a stream begins, says the topic's home core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,26 +48,38 @@ pub(super) struct HomeMark {
 /// The position of a pattern: one mark of each home core.
 ///
 /// To clients it is a string that only the server reads: the name of the node, and the marks in the
-/// order of the cores, each with the core's life where that is not its first.
+/// order of the cores, each with the core's life where that is not its first. Where messages before
+/// the marks were asked for and may not have been sent yet, they follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marks(Vec<HomeMark>);
+pub(super) struct Marks {
+    homes: Vec<HomeMark>,
+    pub(super) reach: Reach,
+}
 
 impl Marks {
     /// The beginning of so many cores.
     pub(super) fn new(cores: usize) -> Self {
-        Self(vec![HomeMark::default(); cores])
+        Self {
+            homes: vec![HomeMark::default(); cores],
+            reach: Reach::Nothing,
+        }
+    }
+
+    /// The same, and some of what was before.
+    pub(super) fn with(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.0.len()
+        self.homes.len()
     }
 
     pub(super) fn of(&self, home: CoreId) -> HomeMark {
-        self.0.get(home.index()).copied().unwrap_or_default()
+        self.homes.get(home.index()).copied().unwrap_or_default()
     }
 
     pub(super) fn set(&mut self, home: CoreId, mark: HomeMark) {
-        if let Some(place) = self.0.get_mut(home.index()) {
+        if let Some(place) = self.homes.get_mut(home.index()) {
             *place = mark;
         }
     }
@@ -75,7 +87,7 @@ impl Marks {
     /// As clients are told it.
     pub(super) fn text(&self, node: &str) -> String {
         let mut text = node.to_owned();
-        for HomeMark { life, mark } in &self.0 {
+        for HomeMark { life, mark } in &self.homes {
             text.push('.');
             // Writing to a string does not fail.
             if *life > 0 {
@@ -83,26 +95,35 @@ impl Marks {
             }
             let _ = write!(text, "{}", Base36(*mark));
         }
+        let _ = match self.reach {
+            Reach::Nothing => Ok(()),
+            Reach::Last(messages) => write!(text, ".l-{}", Base36(messages)),
+            Reach::Since(time_ms) => write!(text, ".s-{}", Base36(time_ms)),
+        };
         text
     }
 
     /// What a client was told, if it is from this node in this life.
     pub(super) fn parse(text: &str, node: &str, cores: usize) -> Option<Self> {
-        let marks = text.strip_prefix(node)?.strip_prefix('.')?;
-        let mut parsed = Vec::with_capacity(cores);
-        for part in marks.split('.') {
-            if parsed.len() == cores {
-                return None;
-            }
+        let mut parts = text.strip_prefix(node)?.strip_prefix('.')?.split('.');
+        let number = |digits| u64::from_str_radix(digits, 36).ok();
+        let mut marks = Self::new(cores);
+        for home in &mut marks.homes {
+            let part = parts.next()?;
             let (life, mark) = part.split_once('-').unwrap_or(("0", part));
-            parsed.push(HomeMark {
+            *home = HomeMark {
                 life: u32::from_str_radix(life, 36).ok()?,
-                mark: u64::from_str_radix(mark, 36).ok()?,
-            });
+                mark: number(mark)?,
+            };
         }
-        let marks = Self(parsed);
+        marks.reach = match parts.next().map(|part| part.split_once('-')) {
+            None => Reach::Nothing,
+            Some(Some(("l", messages))) => Reach::Last(number(messages)?),
+            Some(Some(("s", time_ms))) => Reach::Since(number(time_ms)?),
+            Some(_) => return None,
+        };
         // What is written in another way was not written here.
-        (marks.0.len() == cores && marks.text(node) == text).then_some(marks)
+        (marks.text(node) == text).then_some(marks)
     }
 }
 
@@ -116,8 +137,14 @@ mod tests {
         #[test]
         fn what_is_told_is_understood_by_the_same_node_only(
             marks in prop::collection::vec((0..3u32, any::<u64>()), 1..5),
+            reach in prop_oneof![
+                Just(Reach::Nothing),
+                any::<u64>().prop_map(Reach::Last),
+                any::<u64>().prop_map(Reach::Since),
+            ],
         ) {
             let mut place = Marks::new(marks.len());
+            place.reach = reach;
             for (core, &(life, mark)) in marks.iter().enumerate() {
                 place.set(CoreId(u8::try_from(core).unwrap()), HomeMark { life, mark });
             }
@@ -129,7 +156,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_else_is_said_is_not_believed(text in "k3[.0-9a-zA-Z+-]{0,20}") {
+        fn whatever_else_is_said_is_not_believed(text in "k3[.0-9ls+-]{0,20}") {
             if let Some(marks) = Marks::parse(&text, "k3", 2) {
                 prop_assert_eq!(marks.text("k3"), text);
             }

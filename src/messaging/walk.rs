@@ -23,13 +23,12 @@ use crate::ids::CoreId;
 use super::client::{ClientKey, Clients, Subscribed};
 use super::core_set::CoreSet;
 use super::delivery::Alias;
-use super::home::{Arrears, Changed, Cursor, Proof};
+use super::home::{Arrears, Changed, Cursor, Missed, Proof, Reach};
 use super::hub::{Hub, Outgoing, PatternKey};
 use super::mail::Mail;
 use super::patterns::{Patterns, subbed};
 use super::place::{HomeMark, Marks};
 use super::publication::TopicId;
-use super::store::Point;
 use super::topic::{Answer, Outcome, Waiting, Wanted};
 
 /// Deliveries that a client may have behind before the next page of topics is asked for.
@@ -57,10 +56,8 @@ enum From {
     Marks(Marks),
     /// At a position that is not from this node, or not from this time.
     Nowhere,
-    /// In each topic with the newest so many messages.
-    Last(u64),
-    /// In each topic with what was taken at this time, in milliseconds since 1970, or later.
-    Since(u64),
+    /// Now, and with some of what was before in each topic.
+    Now(Reach),
 }
 
 /// How far it is.
@@ -103,13 +100,14 @@ impl Walk {
         }
     }
 
-    /// Where it begins in the topics of a home core.
-    fn point(&self, home: CoreId) -> Point {
+    /// Where it begins in the topics of a home core, once that is known.
+    fn missed(&self, home: CoreId) -> Option<Missed> {
         match &self.from {
-            From::Marks(marks) => Point::Mark(marks.of(home).mark),
-            From::Nowhere => Point::Last(0),
-            From::Last(messages) => Point::Last(*messages),
-            From::Since(unix_ms) => Point::Since(*unix_ms),
+            From::Marks(marks) => Some(Missed {
+                mark: marks.of(home).mark,
+                reach: marks.reach,
+            }),
+            From::Nowhere | From::Now(_) => None,
         }
     }
 
@@ -128,10 +126,12 @@ impl Walk {
             .get(&arrears.id.name)
             .filter(|(epoch, _)| *epoch == arrears.id.epoch)
             .map(|(_, offset)| (*offset).min(arrears.end));
-        match (arrears.proof, seen) {
-            (Proof::Lost(_), Some(seen)) if seen >= arrears.after => (seen, None),
-            (Proof::Lost(cause), _) => (arrears.end, Some(cause)),
-            (Proof::Exact | Proof::NotAsked, seen) => (arrears.after.max(seen.unwrap_or(0)), None),
+        // What it has seen it knows better than the marks, which may stand for what it was not sent.
+        match (seen, arrears.proof) {
+            (Some(seen), _) if seen >= arrears.start => (seen, None),
+            (Some(_), _) => (arrears.end, Some(Cause::Retention)),
+            (None, Proof::Lost(cause)) => (arrears.end, Some(cause)),
+            (None, Proof::Exact | Proof::NotAsked) => (arrears.after, None),
         }
     }
 }
@@ -155,19 +155,19 @@ impl Patterns {
     pub(super) fn mark_of(&self, number: WalkNumber, home: CoreId) -> Option<HomeMark> {
         match &self.walks.get(&number)?.from {
             From::Marks(marks) => Some(marks.of(home)),
-            From::Nowhere | From::Last(_) | From::Since(_) => None,
+            From::Nowhere | From::Now(_) => None,
         }
     }
 
-    /// The pattern of which a home core is to list topics, and where in each of them it begins.
+    /// The pattern of which a home core is to list topics, and what of them was missed.
     pub(super) fn walk_request(
         &self,
         number: WalkNumber,
         home: CoreId,
-    ) -> Option<(Box<str>, Point)> {
+    ) -> Option<(Box<str>, Missed)> {
         let walk = self.walks.get(&number)?;
         let pattern = self.patterns.get(walk.pattern)?;
-        Some((pattern.text.clone(), walk.point(home)))
+        Some((pattern.text.clone(), walk.missed(home)?))
     }
 
     /// A client that is still told of topics has forgotten one, and how far it had come.
@@ -220,13 +220,13 @@ impl Hub {
                 let marks = patterns.parse(pos);
                 marks.map_or(From::Nowhere, From::Marks)
             }
-            Start::Last(messages) => From::Last(*messages),
-            Start::Since(unix_ms) => From::Since(*unix_ms),
+            Start::Last(messages) => From::Now(Reach::Last(*messages)),
+            Start::Since(time_ms) => From::Now(Reach::Since(*time_ms)),
             Start::Now | Start::After(_) => From::Nowhere,
         };
         let vouched = match from {
             From::Nowhere => Vouched::No,
-            From::Marks(_) | From::Last(_) | From::Since(_) => Vouched::Yes,
+            From::Marks(_) | From::Now(_) => Vouched::Yes,
         };
         patterns.walks_begun += 1;
         let number = WalkNumber(patterns.walks_begun);
@@ -305,12 +305,17 @@ impl Hub {
             answer,
         } = waiting;
         patterns.patterns.get_mut(key)?.walks -= 1;
+        let now = patterns.now();
         let walk = patterns.walks.get(&number)?;
-        let (pos, recovered) = match (&walk.from, vouched) {
-            (From::Marks(marks), Vouched::Yes) => (patterns.told(marks), Some(Recovered::Yes)),
-            (From::Last(_) | From::Since(_), _) => (patterns.position(), None),
-            (From::Marks(_) | From::Nowhere, _) => (patterns.position(), Some(Recovered::No)),
+        let (marks, recovered) = match (&walk.from, vouched) {
+            (From::Marks(marks), Vouched::Yes) => (marks.clone(), Some(Recovered::Yes)),
+            (From::Now(reach), _) => (now.with(*reach), None),
+            (From::Marks(_) | From::Nowhere, _) => (now, Some(Recovered::No)),
         };
+        let pos = patterns.told(&marks);
+        if let Some(walk) = patterns.walks.get_mut(&number) {
+            walk.from = From::Marks(marks);
+        }
         let live = recovered == Some(Recovered::No);
         if live {
             self.patterns.walks.remove(&number);

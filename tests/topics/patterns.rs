@@ -187,6 +187,48 @@ fn a_pattern_may_begin_with_the_newest_messages_of_each_topic() {
     Known::default().hears_until(&mut client, 50);
 }
 
+/// What was asked for and is not sent when the connection breaks is owed on the next one.
+#[test]
+fn what_a_pattern_begins_with_is_owed_over_a_cut() {
+    for from in [json!({ "last": 5 }), json!({ "since_ms": 1 })] {
+        let server = cores(2, unlimited());
+        let mut publisher = NativeClient::connect(server.address(), Dialect::Json);
+        for n in 1..=5 {
+            for topic in 0..3 {
+                publish(&mut publisher, &format!("a.t{topic}"), n);
+            }
+        }
+        let mut client = NativeClient::connect(server.address(), Dialect::Binary);
+        let subscribe = json!({ "s": 1, "topic": "a.*", "from": from, "credit": 2 });
+        let subbed = client.ask(&json!({ "sub": subscribe }).to_string());
+        let mut known = Known::default();
+        let pos = subbed["subbed"]["pos"].as_str().unwrap();
+        pos.clone_into(&mut known.pos);
+        // More comes than was asked for at the beginning, before all of that is sent.
+        for n in 6..=20 {
+            publish(&mut publisher, "a.t0", n);
+        }
+        publish(&mut publisher, "a.new", 1);
+        known.hears_until(&mut client, 7);
+        client.peer().hang_up();
+        let mut client = NativeClient::connect(server.address(), Dialect::Json);
+        let subbed = subscribe_again(&mut client, &known);
+        assert_eq!(subbed["recovered"], true, "{subbed}");
+        known.hears_until(&mut client, 20 + 5 + 5 + 1);
+        for (topic, end) in [("a.t0", 20), ("a.t1", 5), ("a.t2", 5), ("a.new", 1)] {
+            assert_eq!(
+                known.heard[topic],
+                (1..=end).collect::<Vec<u64>>(),
+                "{topic}"
+            );
+        }
+    }
+}
+
+fn subscribe_again(client: &mut NativeClient, known: &Known) -> Value {
+    subscribe(client, 1, "a.*", Some(known.from()))
+}
+
 /// A position of another server, or of nobody: the pattern begins anew, and says so first.
 #[test]
 fn a_position_that_is_not_from_here_is_a_reset() {

@@ -24,7 +24,7 @@ mod reading;
 mod topics;
 
 pub(super) use pages::{HistoryPage, NoPage, PageFrom, PageWanted, Paged};
-pub(super) use reading::{Arrears, Changed, Cursor, Proof, Reading, Where};
+pub(super) use reading::{Arrears, Changed, Cursor, Missed, Proof, Reach, Reading, Where};
 
 /// Topics that a core makes before a panic ends its life: far more than it can, and few enough for
 /// the aliases of 100,000 lives on 256 cores to stay below

@@ -59,6 +59,26 @@ pub(in crate::messaging) enum Reading {
     Gone,
 }
 
+/// Where somebody begins in the topics of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::messaging) struct Missed {
+    /// All messages with a larger mark are missed.
+    pub(in crate::messaging) mark: u64,
+    /// And some before it.
+    pub(in crate::messaging) reach: Reach,
+}
+
+/// What is wanted of each topic before a mark, as far as it is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::messaging) enum Reach {
+    #[default]
+    Nothing,
+    /// So many messages.
+    Last(u64),
+    /// What was taken at this time, in milliseconds since 1970, and after it.
+    Since(u64),
+}
+
 /// The answer to [`Home::topics_since`].
 #[derive(Debug)]
 pub(in crate::messaging) struct Changed {
@@ -74,6 +94,8 @@ pub(in crate::messaging) struct Changed {
 #[derive(Debug)]
 pub(in crate::messaging) struct Arrears {
     pub(in crate::messaging) id: Arc<TopicId>,
+    /// The last offset that is gone.
+    pub(in crate::messaging) start: u64,
     /// They are behind this offset.
     pub(in crate::messaging) after: u64,
     /// The last offset now.
@@ -159,13 +181,13 @@ impl Home {
         mark <= self.mark && !forgotten && self.first_since(mark).is_ok()
     }
 
-    /// Topics that a pattern matches and that have messages behind a point, a page of them. What it
-    /// costs grows with the topics that were published in since, not with all that there are.
+    /// Topics that a pattern matches and of which somebody has missed messages, a page of them. What
+    /// it costs grows with the topics that were published in since, not with all that there are.
     pub(in crate::messaging) fn topics_since(
         &mut self,
         now: Tick,
         pattern: &str,
-        point: Point,
+        missed: Missed,
         from: Option<Cursor>,
     ) -> Changed {
         let mut changed = Changed {
@@ -175,10 +197,10 @@ impl Home {
         let Ok(Subject::Pattern(pattern)) = Subject::parse(pattern) else {
             return changed;
         };
-        let since = match (point, from) {
+        let since = match (missed.reach, from) {
             (_, Some(from)) => from.mark,
-            (Point::Mark(mark), None) => mark,
-            (Point::Last(_) | Point::Since(_), None) => 0,
+            (Reach::Nothing, None) => missed.mark,
+            (Reach::Last(_) | Reach::Since(_), None) => 0,
         };
         let known = from.and_then(|from| from.at).filter(|&key| {
             let topic = self.topics.get(key);
@@ -206,7 +228,7 @@ impl Home {
             });
             let matches = TopicName::parse(&topic.id.name).is_ok_and(|name| pattern.matches(name));
             if matches {
-                changed.topics.extend(self.arrears(now, key, point));
+                changed.topics.extend(self.arrears(now, key, missed));
             }
         }
         if next.is_none() {
@@ -215,24 +237,34 @@ impl Home {
         changed
     }
 
-    /// What a topic has behind a point, if anything.
-    fn arrears(&mut self, now: Tick, key: HomeKey, point: Point) -> Option<Arrears> {
+    /// What somebody has missed of a topic, if anything.
+    fn arrears(&mut self, now: Tick, key: HomeKey, missed: Missed) -> Option<Arrears> {
         let topic = self.topics.get(key)?;
         let end = topic.offset;
-        let (after, start_mark) = match topic.log.filter(|_| topic.id.class == Class::Logged) {
+        let log = topic.log.filter(|_| topic.id.class == Class::Logged);
+        let (start, after, start_mark) = match log {
             Some(log) => {
-                let after = self.store.locate(log, point, now);
-                (after, self.store.extent(log, now).start_mark)
+                let extent = self.store.extent(log, now);
+                let after = self.store.locate(log, Point::Mark(missed.mark), now);
+                let after = match missed.reach {
+                    Reach::Nothing => after,
+                    Reach::Last(messages) => after.saturating_sub(messages).max(extent.start),
+                    Reach::Since(time_ms) => {
+                        after.min(self.store.locate(log, Point::Since(time_ms), now))
+                    }
+                };
+                (extent.start, after, extent.start_mark)
             }
-            None => (end, topic.mark),
+            None => (end, end, topic.mark),
         };
-        let proof = match point {
-            Point::Mark(mark) if start_mark > mark => Proof::Lost(Cause::Retention),
-            Point::Mark(_) => Proof::Exact,
-            Point::Last(_) | Point::Since(_) => Proof::NotAsked,
+        let proof = if start_mark > missed.mark {
+            Proof::Lost(Cause::Retention)
+        } else {
+            Proof::Exact
         };
         (after < end || matches!(proof, Proof::Lost(_))).then(|| Arrears {
             id: Arc::clone(&topic.id),
+            start,
             after,
             end,
             proof,

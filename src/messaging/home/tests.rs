@@ -6,7 +6,7 @@ use super::*;
 use crate::messaging::class::{Class, History, TopicRule};
 use crate::messaging::client::{Author, Producer};
 use crate::messaging::store::slow::SlowStore;
-use crate::messaging::store::{Ask, Direction, MemoryStore, Point, ReadNumber};
+use crate::messaging::store::{Ask, Direction, MemoryStore, ReadNumber};
 use corewire_protocol::native::Cause;
 
 /// Which store is under a home core.
@@ -14,6 +14,12 @@ use corewire_protocol::native::Cause;
 enum Kind {
     Memory,
     Slow,
+}
+
+/// Behind a mark, and nothing before.
+fn behind(mark: u64) -> Missed {
+    let reach = Reach::Nothing;
+    Missed { mark, reach }
 }
 
 fn options() -> Options {
@@ -152,22 +158,24 @@ fn a_pattern_learns_what_it_has_missed() {
         assert_eq!(changed.next, None);
         changed
     };
-    assert!(since(&mut home, "a.*", Point::Mark(mark)).topics.is_empty());
+    assert!(since(&mut home, "a.*", behind(mark)).topics.is_empty());
     publish(&mut home, at(0), "a.two");
     publish(&mut home, at(0), "b.one");
     publish(&mut home, at(0), "a.three");
     publish(&mut home, at(0), "volatile.one");
-    let missed = since(&mut home, "a.*", Point::Mark(mark));
+    let missed = since(&mut home, "a.*", behind(mark));
     let expected = [("a.two", 1, Proof::Exact), ("a.three", 0, Proof::Exact)];
     assert_eq!(
         arrears(&missed),
         expected,
         "in the order of their last messages"
     );
-    let missed = since(&mut home, "volatile.>", Point::Mark(mark));
+    let missed = since(&mut home, "volatile.>", behind(mark));
     let lost = Proof::Lost(Cause::Retention);
     assert_eq!(arrears(&missed), [("volatile.one", 1, lost)]);
-    let all = since(&mut home, "a.*", Point::Last(1));
+    let reach = Reach::Last(1);
+    let mark = home.mark();
+    let all = since(&mut home, "a.*", Missed { mark, reach });
     let expected = ["a.one", "a.two", "a.three"];
     assert_eq!(
         arrears(&all).iter().map(|one| one.0).collect::<Vec<_>>(),
@@ -177,7 +185,7 @@ fn a_pattern_learns_what_it_has_missed() {
     for _ in 0..11 {
         publish(&mut home, at(0), "a.three");
     }
-    let missed = since(&mut home, "a.*", Point::Mark(mark));
+    let missed = since(&mut home, "a.*", behind(mark));
     assert_eq!(arrears(&missed)[1], ("a.three", 2, lost));
 }
 
@@ -191,7 +199,7 @@ fn what_is_missed_comes_in_pages_and_what_changes_meanwhile_comes_again() {
     let mut seen = Vec::new();
     let mut from = None;
     loop {
-        let changed = home.topics_since(Tick(0), "t.*", Point::Mark(0), from);
+        let changed = home.topics_since(Tick(0), "t.*", behind(0), from);
         seen.extend(changed.topics.iter().map(|one| one.id.name.to_string()));
         from = changed.next;
         if from.is_none() {
