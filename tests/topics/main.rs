@@ -7,6 +7,7 @@ mod history;
 mod order;
 mod patterns;
 mod resume;
+mod presence;
 mod slow;
 mod tickets;
 mod transcript;
