@@ -487,7 +487,7 @@ impl MessagingHandler {
     fn send_asks(&mut self, effects: &mut Effects<Mail>) {
         while let Some((client, topic, what)) = self.states.asks.pop_front() {
             let command = what.command();
-            let outcome = self.ask(client, None, (topic, what), effects);
+            let outcome = self.send(client, None, (topic, what), effects);
             if let Some(Err(error)) = outcome
                 && let Some(client) = self.clients.get_mut(client)
             {
@@ -501,18 +501,26 @@ impl MessagingHandler {
 
     // ── At home ──
 
-    /// Asks a topic's home core, in the order in which it is called. `None`: the answer will come,
-    /// if one is wanted.
+    /// Asks a topic's home core, behind all that is to be sent already. `None`: the answer will
+    /// come, if one is wanted.
     fn ask(
+        &mut self,
+        client: ClientKey,
+        id: Option<u64>,
+        what: (Box<str>, What),
+        effects: &mut Effects<Mail>,
+    ) -> Option<Outcome> {
+        self.send_asks(effects);
+        self.send(client, id, what, effects)
+    }
+
+    fn send(
         &mut self,
         client: ClientKey,
         id: Option<u64>,
         (topic, what): (Box<str>, What),
         effects: &mut Effects<Mail>,
     ) -> Option<Outcome> {
-        if !self.states.asks.is_empty() {
-            self.send_asks(effects);
-        }
         let home = self.home_of(&topic);
         if home == self.core {
             let place = what.place();

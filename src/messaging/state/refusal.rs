@@ -60,13 +60,15 @@ impl Refusal {
                      subscription that watches, or open another connection"
                 ),
             ),
-            Self::Pages(max) => refused(
-                ErrorCode::Limit,
-                format!(
-                    "state: a connection waits for at most {max} pages at a time; ask for the next \
-                     one when one has come"
-                ),
-            ),
+            Self::Pages(max) => ErrorReply {
+                code: ErrorCode::RateLimited,
+                text: format!(
+                    "state: a connection waits for at most {max} pages at a time; ask for the \
+                     next one when one has come"
+                )
+                .into(),
+                retry_ms: Some(0),
+            },
             Self::Bytes => ErrorReply {
                 code: ErrorCode::Overloaded,
                 text: "state: the server holds as much of it as it may; try again later".into(),
