@@ -283,7 +283,7 @@ impl Witness {
                 }
                 Ok(())
             }
-            (Question::Other, Reply::Ok(_)) | (_, Reply::Error(_)) => Ok(()),
+            (Question::Other, Reply::Ok(_) | Reply::Members(_)) | (_, Reply::Error(_)) => Ok(()),
             (question, reply) => Err(misplaced(format!("{reply:?} to {question:?}"))),
         }
     }
