@@ -228,6 +228,43 @@ fn tabs_that_come_and_go_are_one_user() {
     assert_eq!(watcher.users(), ["bob"]);
 }
 
+/// P10: a session that goes on is nobody new, whoever its user is, and keeps its key.
+#[test]
+fn a_session_that_goes_on_is_not_noticed() {
+    for dialect in Dialect::ALL {
+        let server = cores(2, Options::default());
+        let watching = NativeClient::connect(server.address(), dialect);
+        let mut watcher = Watcher::new(watching, "room", "presence");
+        let mut lost = NativeClient::open(server.address(), dialect);
+        let welcome = lost.ask(r#"{"hello":{"v":1}}"#);
+        announce(&mut lost, "room");
+        watcher.until(1);
+        assert!(
+            watcher
+                .entries
+                .contains_key(welcome["welcome"]["conn"].as_str().unwrap())
+        );
+        let mut others = Vec::new();
+        for round in 0..3 {
+            lost.peer().hang_up();
+            eventually("it is gone", || server.connections() == 1 + round);
+            lost = NativeClient::open(server.address(), dialect);
+            let ticket = &welcome["welcome"]["ticket"];
+            let back = lost.ask(&format!(r#"{{"hello":{{"v":1,"resume":{ticket}}}}}"#));
+            assert_eq!(back["welcome"]["resumed"], true, "{back}");
+            announce(&mut lost, "room");
+            let mut other = NativeClient::connect(server.address(), dialect);
+            announce(&mut other, "room");
+            watcher.changes.clear();
+            watcher.next();
+            let (set, gone) = &watcher.changes[0];
+            assert!(set.len() == 1 && gone.is_empty(), "{:?}", watcher.changes);
+            others.push(other);
+        }
+        assert_eq!(watcher.told["n"], 4);
+    }
+}
+
 /// P10: whoever is cut and does not come back leaves when the grace is over, and not before.
 #[test]
 fn a_lost_connection_leaves_after_its_grace() {
@@ -439,7 +476,7 @@ fn state_is_for_those_who_are_subscribed_and_within_bounds() {
             let too_many = replies.pop().unwrap();
             // At its own home a page is there at once, and none is waited for.
             if too_many.get("err").is_some() {
-                assert_eq!(too_many["err"]["code"], 107);
+                assert_eq!(too_many["err"]["code"], 108);
             }
             assert!(replies.iter().all(|page| page["members"]["n"] == 3));
         }
