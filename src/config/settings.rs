@@ -571,7 +571,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "messaging.state_namespaces_max",
         flag: None,
-        meaning: "Namespaces of a topic.",
+        meaning: "Namespaces of a topic that have entries.",
         at_limit: "refuses one more with 107",
         kind: count(1, 1_024, |draft| {
             Usize(&mut draft.messaging.state_namespaces_max)

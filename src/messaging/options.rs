@@ -82,7 +82,7 @@ pub struct Options {
     pub state_backlog_bytes: usize,
     /// Entries of a set: of one namespace of one topic.
     pub state_entries_max: usize,
-    /// Namespaces of a topic that have entries, or are watched.
+    /// Namespaces of a topic that have entries.
     pub state_namespaces_max: usize,
     /// Keys of a connection that have not ended yet, beside its presence.
     pub state_keys_max: usize,

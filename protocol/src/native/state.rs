@@ -98,7 +98,7 @@ pub struct Members<'a> {
     pub users: Option<u64>,
     /// `digest`: of the set, as [`entry_digest`] says.
     pub digest: u64,
-    /// `items`: in the order of their keys' bytes.
+    /// `items`: in the order of their versions.
     pub items: Vec<Entry<'a>>,
     /// `next`: where the next page begins, if there is one: a string that only the server reads.
     pub next: Option<Cow<'a, str>>,

@@ -75,7 +75,10 @@ struct Bounds {
 #[derive(Debug)]
 struct Topic {
     id: Arc<TopicId>,
-    sets: Vec<SetKey>,
+    /// By namespace.
+    sets: Map<Arc<str>, SetKey>,
+    /// Those that have entries.
+    filled: usize,
 }
 
 /// A set and what is around it.
@@ -327,7 +330,8 @@ impl Board {
         if let Some(kept) = self.sets.get_mut(key) {
             kept.watched.insert(core);
             kept.behind.remove(core);
-            kept.set.begin_changes();
+            kept.set.begin_changes(self.bounds.window_bytes);
+            kept.set.heard();
             let window = Arc::new(kept.mark(id));
             self.outgoing.push((core, window));
         }
@@ -361,7 +365,7 @@ impl Board {
 
     /// Who is there, behind a cursor.
     pub(super) fn page(
-        &self,
+        &mut self,
         id: &TopicId,
         namespace: &str,
         (after, limit): (Option<&str>, Option<u64>),
@@ -375,7 +379,7 @@ impl Board {
         let items_max = limit.unwrap_or(items_max).clamp(1, items_max);
         let kept = self
             .find(&id.name, namespace)
-            .and_then(|key| self.sets.get(key));
+            .and_then(|key| self.sets.get_mut(key));
         let empty = Count {
             version: self.floor,
             entries: 0,
@@ -384,10 +388,11 @@ impl Board {
         };
         let (count, (items, next)) = match kept {
             None => (empty, (Vec::new(), None)),
-            Some(kept) => (
-                kept.set.count(),
-                kept.set.page(after, (items_max, bytes_max)),
-            ),
+            Some(kept) => {
+                kept.set.heard();
+                let page = kept.set.page(after, (items_max, bytes_max));
+                (kept.set.count(), page)
+            }
         };
         Ok(Members {
             t: id.alias,
@@ -463,12 +468,7 @@ impl Board {
     // ── Parts ──
 
     fn find(&self, topic: &str, namespace: &str) -> Option<SetKey> {
-        let sets = &self.topics.get(topic)?.sets;
-        sets.iter().copied().find(|&key| {
-            self.sets
-                .get(key)
-                .is_some_and(|kept| *kept.namespace == *namespace)
-        })
+        self.topics.get(topic)?.sets.get(namespace).copied()
     }
 
     /// The set that a change is for.
@@ -478,9 +478,11 @@ impl Board {
         id: &Arc<TopicId>,
         namespace: &str,
     ) -> Result<SetKey, Refusal> {
-        let known = self.topics.get(&*id.name);
-        let namespaces = known.map_or(0, |topic| topic.sets.len());
-        if namespaces >= self.bounds.namespaces && self.find(&id.name, namespace).is_none() {
+        let known = self.find(&id.name, namespace);
+        let set = known.and_then(|key| self.sets.get(key));
+        let filled = self.topics.get(&*id.name).map_or(0, |topic| topic.filled);
+        // Who only watches takes no namespace from anybody.
+        if set.is_none_or(|kept| kept.set.is_empty()) && filled >= self.bounds.namespaces {
             return Err(Refusal::Namespaces(self.bounds.namespaces));
         }
         Ok(self.find_or_make(now, id, namespace))
@@ -491,24 +493,24 @@ impl Board {
         if let Some(key) = self.find(&id.name, namespace) {
             return key;
         }
+        let name: Arc<str> = namespace.into();
         let roll = (namespace == PRESENCE).then(|| Box::new(Roll::new(&self.seed)));
         let key = self.sets.insert(Kept {
             topic: id.name.clone(),
-            namespace: namespace.into(),
+            namespace: Arc::clone(&name),
             set: Set::new(self.floor, &self.seed),
             roll,
             watched: CoreSet::default(),
             behind: CoreSet::default(),
             window: Open::No,
         });
-        self.topics
-            .entry(id.name.clone())
-            .or_insert_with(|| Topic {
-                id: Arc::clone(id),
-                sets: Vec::new(),
-            })
-            .sets
-            .push(key);
+        let seed = &self.seed;
+        let topic = self.topics.entry(id.name.clone()).or_insert_with(|| Topic {
+            id: Arc::clone(id),
+            sets: Map::with_hasher(seed.clone()),
+            filled: 0,
+        });
+        topic.sets.insert(name, key);
         key
     }
 
@@ -521,7 +523,8 @@ impl Board {
             return;
         }
         topic.id = Arc::clone(id);
-        for key in topic.sets.clone() {
+        let keys: Vec<SetKey> = topic.sets.values().copied().collect();
+        for key in keys {
             if let Some(kept) = self.sets.get_mut(key) {
                 kept.behind = kept.watched;
                 if !kept.behind.is_empty() {
@@ -553,6 +556,11 @@ impl Board {
         let (entry, _) = kept.set.put(name, user, value);
         self.bytes = self.bytes + kept.set.bytes() - before;
         self.tally.entered += 1;
+        if kept.set.len() == 1
+            && let Some(topic) = self.topics.get_mut(&*kept.topic)
+        {
+            topic.filled += 1;
+        }
         self.open_window(now, key);
         Ok(entry)
     }
@@ -595,6 +603,11 @@ impl Board {
         };
         self.bytes = self.bytes + kept.set.bytes() - before;
         self.tally.left += 1;
+        if kept.set.is_empty()
+            && let Some(topic) = self.topics.get_mut(&*kept.topic)
+        {
+            topic.filled -= 1;
+        }
         if let Some(lease) = ended.lease {
             self.leases.end(lease);
         }
@@ -650,7 +663,7 @@ impl Board {
             return;
         };
         let behind = std::mem::take(&mut kept.behind);
-        let window = match kept.set.cut(self.bounds.window_bytes) {
+        let window = match kept.set.cut() {
             Some((from, body)) => Some((from, body, kept.watched)),
             None if behind.is_empty() => None,
             None => Some((kept.set.count().version, Body::Mark, behind)),
@@ -673,12 +686,13 @@ impl Board {
             return;
         }
         self.floor = self.floor.max(kept.set.count().version);
-        let topic = kept.topic.clone();
-        self.sets.remove(key);
-        if let Some(of_it) = self.topics.get_mut(&*topic) {
-            of_it.sets.retain(|&other| other != key);
-            if of_it.sets.is_empty() {
-                self.topics.remove(&*topic);
+        let Some(kept) = self.sets.remove(key) else {
+            return;
+        };
+        if let Some(topic) = self.topics.get_mut(&*kept.topic) {
+            topic.sets.remove(&*kept.namespace);
+            if topic.sets.is_empty() {
+                self.topics.remove(&*kept.topic);
             }
         }
     }

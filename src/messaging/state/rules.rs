@@ -81,7 +81,7 @@ impl Room {
         told
     }
 
-    fn count(&self) -> (u64, Option<u64>) {
+    fn count(&mut self) -> (u64, Option<u64>) {
         let page = self.board.page(&id(1), PRESENCE, (None, None)).unwrap();
         (page.n, page.users)
     }
@@ -125,6 +125,17 @@ fn whoever_comes_and_goes_in_one_window_is_not_told_of() {
     room.comes(&member(2, 2));
     let told = room.passes(200);
     assert_eq!((told[0].from, told[0].count.version), (0, 3));
+}
+
+/// Whoever has asked for a page knows who came in this window, and is told that he is gone.
+#[test]
+fn whoever_was_on_a_page_is_told_of_when_he_goes() {
+    let mut room = Room::new(&Options::default());
+    let ada = room.comes(&member(1, 1));
+    room.passes(50);
+    assert_eq!(room.count(), (1, Some(1)));
+    room.board.leave(room.now, TOPIC, ada);
+    assert_eq!(changes(&room.passes(200)[0]), (vec![], vec!["c1"]));
 }
 
 /// Whoever was there and comes back in the same window is there, not gone.
@@ -291,7 +302,7 @@ fn a_key_is_its_users_until_it_ends() {
 fn entries_namespaces_and_bytes_are_bounded() {
     let options = Options {
         state_entries_max: 2,
-        state_namespaces_max: 3,
+        state_namespaces_max: 2,
         state_budget_bytes: 1500,
         ..Options::default()
     };
@@ -325,7 +336,7 @@ fn entries_namespaces_and_bytes_are_bounded() {
     );
     assert_eq!(
         room.board.set(now, &id(1), ada, draft("more", 1)),
-        Err(Refusal::Namespaces(3))
+        Err(Refusal::Namespaces(2))
     );
     // What has ended makes room.
     room.passes(1100);

@@ -49,12 +49,16 @@ pub(super) struct Entry {
 }
 
 /// What has changed since a version, as long as somebody watches. What is there is found by its
-/// version; what is gone is listed, if it was there at that version.
+/// version; what is gone is listed, if somebody may have heard of it.
 #[derive(Debug)]
 struct Changes {
     since: u64,
+    /// The version that somebody may have heard of, by a page: this one or a later one.
+    heard: u64,
+    /// No more than a window may tell: with more it will be a mark.
     gone: Vec<Arc<str>>,
     gone_bytes: usize,
+    bytes_max: usize,
 }
 
 /// What a set was given.
@@ -203,23 +207,34 @@ impl Set {
                 self.users.remove(&item.user);
             }
         }
-        // Whoever watches has never heard of an entry that is younger than what it has heard of.
         if let Some(changes) = &mut self.changes
-            && entry.born <= changes.since
+            && entry.born <= changes.heard
         {
             changes.gone_bytes += item.key.len() + Item::OVERHEAD_BYTES;
-            changes.gone.push(Arc::clone(&item.key));
+            if changes.gone_bytes <= changes.bytes_max {
+                changes.gone.push(Arc::clone(&item.key));
+            }
         }
         Some(entry)
     }
 
-    /// Somebody watches from now on: what has changed is asked for by [`cut`](Self::cut).
-    pub(super) fn begin_changes(&mut self) {
+    /// Somebody watches from now on: what has changed is asked for by [`cut`](Self::cut), so many
+    /// bytes of it at most.
+    pub(super) fn begin_changes(&mut self, bytes_max: usize) {
         self.changes.get_or_insert_with(|| Changes {
             since: self.version,
+            heard: self.version,
             gone: Vec::new(),
             gone_bytes: 0,
+            bytes_max,
         });
+    }
+
+    /// Somebody is told how things stand now, before the window ends.
+    pub(super) const fn heard(&mut self) {
+        if let Some(changes) = &mut self.changes {
+            changes.heard = self.version;
+        }
     }
 
     /// Nobody watches any more.
@@ -227,11 +242,11 @@ impl Set {
         self.changes = None;
     }
 
-    /// What has changed since the last time, and since which version: a mark if it is more than so
-    /// many bytes. `None` if it comes to nothing: whoever has come is gone again.
-    pub(super) fn cut(&mut self, bytes_max: usize) -> Option<(u64, Body)> {
+    /// What has changed since the last time, and since which version: a mark if it is too much.
+    /// `None` if it comes to nothing: whoever has come is gone again.
+    pub(super) fn cut(&mut self) -> Option<(u64, Body)> {
         let changes = self.changes.as_mut()?;
-        let since = changes.since;
+        let (since, bytes_max) = (changes.since, changes.bytes_max);
         let mut bytes = changes.gone_bytes;
         let mut set = Vec::new();
         for key in self.by_version.range(since + 1..).map(|(_, key)| *key) {
@@ -249,10 +264,13 @@ impl Set {
             return None;
         }
         changes.since = self.version;
+        changes.heard = self.version;
         if bytes > bytes_max {
             return Some((since, Body::Mark));
         }
-        // Who came back is among those that are there.
+        // Who came back is among those that are there; who went twice is told of once.
+        gone.sort_unstable();
+        gone.dedup();
         gone.retain(|key| !self.by_key.contains_key(key));
         Some((since, Body::Changes { set, gone }))
     }

@@ -28,7 +28,8 @@ new_key_type! {
 #[derive(Debug)]
 pub(in crate::messaging) struct Watchers {
     watched: SlotMap<WatchedKey, Watched>,
-    by_topic: Map<Box<str>, Vec<WatchedKey>>,
+    /// By topic and namespace.
+    by_topic: Map<Box<str>, Map<Box<str>, WatchedKey>>,
     watches: SlotMap<WatchKey, Watch>,
     clients: SecondaryMap<ClientKey, Box<OfClient>>,
     /// Bytes of all windows that are kept.
@@ -37,6 +38,7 @@ pub(in crate::messaging) struct Watchers {
     /// The same of one set.
     backlog_bytes: usize,
     watches_max: usize,
+    seed: Seed,
 }
 
 /// A set that somebody watches.
@@ -96,6 +98,7 @@ impl Watchers {
             bytes_max: options.state_budget_bytes,
             backlog_bytes: options.state_backlog_bytes,
             watches_max: options.state_watches_max,
+            seed: seed.clone(),
         }
     }
 
@@ -212,7 +215,7 @@ impl Watchers {
             {
                 self.bytes -= watched.kept_bytes;
                 if let Some(sets) = self.by_topic.get_mut(&watched.topic) {
-                    sets.retain(|&other| other != watch.of);
+                    sets.remove(&watched.namespace);
                     if sets.is_empty() {
                         self.by_topic.remove(&watched.topic);
                     }
@@ -336,11 +339,7 @@ impl Watchers {
     }
 
     fn find(&self, topic: &str, namespace: &str) -> Option<WatchedKey> {
-        self.by_topic.get(topic)?.iter().copied().find(|&key| {
-            self.watched
-                .get(key)
-                .is_some_and(|watched| *watched.namespace == *namespace)
-        })
+        self.by_topic.get(topic)?.get(namespace).copied()
     }
 
     fn add(&mut self, topic: &str, namespace: &str) -> WatchedKey {
@@ -354,7 +353,10 @@ impl Watchers {
             watchers: Vec::new(),
             behind: 0,
         });
-        self.by_topic.entry(topic.into()).or_default().push(key);
+        let seed = &self.seed;
+        let sets = self.by_topic.entry(topic.into());
+        sets.or_insert_with(|| Map::with_hasher(seed.clone()))
+            .insert(namespace.into(), key);
         key
     }
 }
