@@ -315,7 +315,10 @@ fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a measured time is what is tested")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a measured time is what is tested"
+)]
 fn elapsed(since: Instant) -> Duration {
     since.elapsed()
 }
