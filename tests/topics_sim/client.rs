@@ -15,6 +15,7 @@ use corewire_testkit::frames::{self, Fin};
 use corewire_testkit::peer::upgrade_request;
 use corewire_testkit::sim::{Moment, Witness};
 
+use super::company::Company;
 use super::plant::Tamper;
 use super::socket::{Farewell, Talker};
 
@@ -32,6 +33,7 @@ pub(crate) enum Act {
 /// A client.
 pub(crate) struct Client {
     witness: Witness,
+    company: Company,
     dialect: Dialect,
     clock: Clock,
     random: Random,
@@ -105,6 +107,7 @@ impl Client {
         let subprotocol = format!("Sec-WebSocket-Protocol: {}", dialect.subprotocol());
         Self {
             witness: Witness::new(name),
+            company: Company::default(),
             dialect,
             clock: Rc::clone(clock),
             random,
@@ -191,6 +194,11 @@ impl Client {
         true
     }
 
+    /// What it knows of state, as long as it is connected.
+    pub(crate) fn company(&self) -> Option<&Company> {
+        (self.stage == Stage::Welcome).then_some(&self.company)
+    }
+
     pub(crate) fn into_witness(mut self) -> Witness {
         match self.stage {
             Stage::Closed | Stage::Gone => self.witness.ended(),
@@ -223,6 +231,7 @@ impl Client {
                 eprintln!("{} → {command:?}", self.clock.get());
             }
             self.witness.says(self.clock.get(), command);
+            self.company.says(command);
             batch.request(command).unwrap();
         }
         if let [command] = commands {
@@ -248,7 +257,7 @@ impl Client {
             OpCode::Text | OpCode::Binary => match self.tamper.take() {
                 None => self.message(payload),
                 Some(mut tamper) => {
-                    for payload in tamper.passes(self.dialect, payload) {
+                    for payload in tamper.passes(self.dialect, payload, &self.witness.name) {
                         self.message(&payload);
                     }
                     self.tamper = Some(tamper);
@@ -289,6 +298,11 @@ impl Client {
             }
             if self.attention != Attention::Over {
                 self.witness.hears(self.clock.get(), &word);
+                if let Some(command) = self.company.hears(&word) {
+                    let id = Some(self.id());
+                    let request = Request { id, command };
+                    self.script.push_front(Act::Say(vec![request]));
+                }
             }
         }
     }

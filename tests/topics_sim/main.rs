@@ -12,6 +12,7 @@
 )]
 
 mod client;
+mod company;
 mod plant;
 mod script;
 #[expect(dead_code, reason = "the engine's own simulation looks at more")]
@@ -23,12 +24,12 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
-use corewire::messaging::Options;
+use corewire::messaging::{Class, History, Options, TopicRule};
 use corewire_testkit::sim::Kind;
 
 use client::Client;
 use plant::{Bug, Tamper};
-use script::{Loyalty, Style, Subjects};
+use script::{Loyalty, State, Style, Subjects};
 use world::{Plan, World};
 
 /// Tells how to run what has failed again.
@@ -45,9 +46,24 @@ impl Drop for Seed {
     }
 }
 
-/// Bounds that are met.
+/// Topics without a log.
+fn volatile(pattern: &str) -> TopicRule {
+    TopicRule {
+        pattern: pattern.to_owned(),
+        class: Class::Volatile,
+        history: History {
+            messages: 0,
+            bytes: 0,
+            age_ms: 0,
+        },
+    }
+}
+
+/// Bounds that are met. Some topics have a log, which repairs what others are told of.
 fn options() -> Options {
     Options {
+        topics: vec![volatile("a.*")],
+        catch_up_pages: 2,
         pattern_topics_max: 3,
         backlog_bytes: 8 << 10,
         backlog_budget_bytes: 48 << 10,
@@ -69,6 +85,7 @@ fn plain() -> Plan {
             acts: 8,
             subjects: Subjects::Plain,
             loyalty: Loyalty::Fickle,
+            state: State::No,
         },
         storm: false,
         options: Options {
@@ -134,6 +151,31 @@ fn flood() -> Plan {
     }
 }
 
+/// Clients that are there for each other and type, in a storm in which handlers panic. Windows and
+/// graces are over before a world is at rest.
+fn company() -> Plan {
+    Plan {
+        clients: 16,
+        script: Style {
+            topics: 3,
+            burst: 4,
+            acts: 12,
+            subjects: Subjects::Topics,
+            loyalty: Loyalty::Fickle,
+            state: State::Yes,
+        },
+        options: Options {
+            grace_ms: 6,
+            state_window_ms: 3,
+            state_window_bytes: 300,
+            state_backlog_bytes: 500,
+            state_pages_max: 1000,
+            ..options()
+        },
+        ..crash()
+    }
+}
+
 /// Many cores with two clients each.
 fn many() -> Plan {
     Plan {
@@ -157,7 +199,10 @@ fn loyal() -> Plan {
             ..wide().script
         },
         // What only one client was sent, unasked, is known by the topic's end.
-        options: plain().options,
+        options: Options {
+            topics: vec![volatile(">")],
+            ..plain().options
+        },
         ..wide()
     }
 }
@@ -224,6 +269,24 @@ fn two_cores_flood_each_other() {
 #[test]
 fn many_cores_with_few_connections_each() {
     run_all("many", 0..2, &many());
+}
+
+/// P10 and P11: whatever is lost between cores, connections and lives of a core.
+#[test]
+fn whoever_watches_knows_who_is_there() {
+    let (mut told, mut marks, mut missed, mut panics) = (0, 0, 0, 0);
+    for seed in 0..150 {
+        let world = run("company", seed, company());
+        told += world.count(|counters| &counters.state_told);
+        marks += world.count(|counters| &counters.state_marks);
+        missed += world.count(|counters| &counters.state_missed);
+        panics += world.planted_panics();
+    }
+    eprintln!("company: {told} told, {marks} marks, {missed} missed, {panics} panics");
+    assert!(
+        told > 0 && marks > 0 && missed > 0 && panics > 0,
+        "nothing was provoked"
+    );
 }
 
 #[test]
@@ -350,6 +413,7 @@ fn simulate() {
         ("loyal", loyal()),
         ("flood", flood()),
         ("many", many()),
+        ("company", company()),
     ] {
         if told("PLAN").is_none_or(|told| told == name) {
             for seed in first..first + seeds {

@@ -1,8 +1,9 @@
 //! What clients do.
 
 use corewire::protocol::native::{
-    Bye, Command, Credit, CreditScope, Data, Dialect, Echo, Hello, Level, Policy, PolicyMode,
-    Publish, Request, Start, Subscribe, Target, Unsubscribe,
+    Bye, Command, Credit, CreditScope, Data, Dialect, Echo, Hello, Level, PRESENCE, Policy,
+    PolicyMode, Presence, Publish, Request, Start, StateCommand, StateOp, Subscribe, Target,
+    Unsubscribe,
 };
 use corewire_testkit::Random;
 
@@ -19,6 +20,15 @@ pub(crate) struct Style {
     pub(crate) acts: usize,
     pub(crate) subjects: Subjects,
     pub(crate) loyalty: Loyalty,
+    pub(crate) state: State,
+}
+
+/// Whether they look at state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    No,
+    /// They announce themselves, watch each other and type.
+    Yes,
 }
 
 /// What they subscribe to.
@@ -66,7 +76,10 @@ pub(crate) fn probe(client: &mut Client, style: Style) {
             target: Target::Topic(topic(number).into()),
             data: Data::Json(format!("\"probe-{number}\"").into()),
             pseq: None,
+            idem: None,
             key: None,
+            tags: Vec::new(),
+            ttl_ms: None,
             level: Level::Memory,
             echo: Echo::Yes,
         };
@@ -128,6 +141,7 @@ impl Writer<'_> {
                     let subscribe = self.subscription();
                     self.say(Command::Subscribe(Box::new(subscribe)));
                 }
+                3 | 4 if self.style.state == State::Yes => self.types(),
                 2 if self.style.loyalty == Loyalty::Fickle => self.unsubscribe(),
                 _ => self.burst(),
             }
@@ -183,13 +197,57 @@ impl Writer<'_> {
         if on_credit {
             self.client.is_on_credit();
         }
+        let topic = self.subject();
+        // A pattern has no state.
+        let state = self.style.state == State::Yes && !topic.contains(['*', '>']);
         Subscribe {
             s,
-            topic: self.subject().into(),
+            topic: topic.into(),
             from: Start::Now,
             policy,
             credit,
+            presence: match state.then(|| self.random.below(5)) {
+                None | Some(0) => None,
+                Some(1) => Some(Presence::Announce),
+                Some(2) => Some(Presence::Watch),
+                Some(_) => Some(Presence::Both),
+            },
+            watch: match state && self.random.once_in(2) {
+                true => vec!["typing".into()],
+                false => Vec::new(),
+            },
         }
+    }
+
+    /// Sets or ends something that does not last.
+    fn types(&mut self) {
+        let topic = topic(self.random.below(self.style.topics));
+        let value = format!("{}", self.random.below(100));
+        let key = Some(format!("k{}", self.random.below(4)).into());
+        let (namespace, op) = match self.random.below(4) {
+            0 => (
+                PRESENCE,
+                StateOp::Set {
+                    key: None,
+                    value: Some(value.into()),
+                    ttl_ms: None,
+                },
+            ),
+            1 => ("typing", StateOp::Delete { key }),
+            _ => (
+                "typing",
+                StateOp::Set {
+                    key,
+                    value: Some(value.into()),
+                    ttl_ms: Some(1 + self.random.below(8) as u64),
+                },
+            ),
+        };
+        self.say(Command::State(StateCommand {
+            topic: topic.into(),
+            namespace: namespace.into(),
+            op,
+        }));
     }
 
     fn policy(&mut self) -> Option<Policy> {
@@ -271,7 +329,10 @@ impl Writer<'_> {
             target: Target::Topic(topic(number).into()),
             data,
             pseq: Some(self.pseqs[number]),
+            idem: None,
             key,
+            tags: Vec::new(),
+            ttl_ms: None,
             level: Level::Memory,
             echo: match self.random.once_in(5) {
                 true => Echo::No,

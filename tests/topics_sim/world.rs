@@ -1,7 +1,7 @@
 //! A world of several shards, their mailboxes, sockets and clients, all moved by one seed.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -19,6 +19,7 @@ use corewire_testkit::Random;
 use corewire_testkit::sim::{Anomaly, Outcome, Witness, judge};
 
 use super::client::{Client, Clock, Manner};
+use super::company::Company;
 use super::plant::{Faults, Faulty};
 use super::script;
 use super::socket::Socket;
@@ -395,6 +396,7 @@ impl World {
                 break;
             }
         }
+        self.state_is_true();
         let mut clients = std::mem::take(&mut self.gone);
         // What the others have heard is settled: what a last one learns is the truth.
         let mut probe = {
@@ -425,6 +427,22 @@ impl World {
             })
             .collect();
         judge(&witnesses, &ends)
+    }
+
+    /// P10 and P11: all is at rest, so whoever watches knows who is there, and nobody types.
+    fn state_is_true(&self) {
+        let stations = self.stations.iter();
+        let companies: Vec<&Company> = stations
+            .flat_map(|station| &station.sockets)
+            .filter_map(|socket| socket.client.company())
+            .collect();
+        let mut present: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (topic, conn) in companies.iter().flat_map(|company| company.announced()) {
+            present.entry(topic).or_default().insert(conn);
+        }
+        let wrong = companies.iter().flat_map(|company| company.wrong(&present));
+        let wrong: Vec<String> = wrong.collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     fn note(&mut self, step: u64, detail: u64) {

@@ -372,6 +372,15 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        name: "messaging.catch_up_pages",
+        flag: None,
+        meaning: "Pages of history, of about 64 KiB, that a core holds for readers that are behind.",
+        at_limit: "who wants another page waits for its turn",
+        kind: count(1, 65_536, |draft| {
+            Usize(&mut draft.messaging.catch_up_pages)
+        }),
+    },
+    Setting {
         name: "messaging.publish_per_s",
         flag: None,
         meaning: "Messages that a connection may publish a second; 0 is no limit.",
@@ -419,9 +428,217 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "messaging.topic_idle_ms",
         flag: None,
-        meaning: "Time without a subscriber or a message after which a topic is forgotten.",
+        meaning: "Time without a subscriber or a message after which a topic is forgotten, if nothing \
+                  of it is kept.",
         at_limit: "its next message begins a new epoch",
         kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.topic_idle_ms)),
+    },
+    Setting {
+        name: "messaging.history_messages",
+        flag: None,
+        meaning: "Messages that are kept of a topic; [[topics]] may say otherwise, as for the two below.",
+        at_limit: "the oldest message goes",
+        kind: count(1, 1_000_000, |draft| {
+            Usize(&mut draft.messaging.history_messages)
+        }),
+    },
+    Setting {
+        name: "messaging.history_bytes",
+        flag: None,
+        meaning: "Data that is kept of a topic.",
+        at_limit: "the oldest message goes",
+        kind: bytes(KIB, 64 * GIB, |draft| {
+            Usize(&mut draft.messaging.history_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.history_age_ms",
+        flag: None,
+        meaning: "Time that messages are kept.",
+        at_limit: "the message goes",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.history_age_ms)),
+    },
+    Setting {
+        name: "messaging.history_budget_bytes",
+        flag: None,
+        meaning: "Memory for what is kept of all topics; each core has its part of it.",
+        at_limit: "the oldest message of the topic that was quiet the longest goes",
+        kind: bytes(64 * KIB, 1024 * GIB, |draft| {
+            Usize(&mut draft.messaging.history_budget_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.history_items",
+        flag: None,
+        meaning: "Messages in one answer to hist.",
+        at_limit: "the answer says that there is more",
+        kind: count(1, 10_000, |draft| Usize(&mut draft.messaging.history_items)),
+    },
+    Setting {
+        name: "messaging.history_page_bytes",
+        flag: None,
+        meaning: "Data in one answer to hist; one message always fits.",
+        at_limit: "the answer says that there is more",
+        kind: bytes(KIB, 16 * MIB, |draft| {
+            Usize(&mut draft.messaging.history_page_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.history_unanswered_max",
+        flag: None,
+        meaning: "Answers to hist that a connection may wait for at once.",
+        at_limit: "refuses one more with 108",
+        kind: count(1, 1024, |draft| {
+            Usize(&mut draft.messaging.history_unanswered_max)
+        }),
+    },
+    Setting {
+        name: "messaging.dedup_ms",
+        flag: None,
+        meaning: "Time that is remembered at least which messages came; as long as history where \
+                  that is longer.",
+        at_limit: "a message that comes again is a new one",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.dedup_ms)),
+    },
+    Setting {
+        name: "messaging.dedup_producers_max",
+        flag: None,
+        meaning: "Producers (pseq) that are remembered in a topic.",
+        at_limit: "forgets one that was not used lately",
+        kind: count(1, 10_000_000, |draft| {
+            Usize(&mut draft.messaging.dedup_producers_max)
+        }),
+    },
+    Setting {
+        name: "messaging.dedup_numbers_max",
+        flag: None,
+        meaning: "Messages that are remembered of a producer in a topic.",
+        at_limit: "an older one that comes again is refused with 104",
+        kind: count(1, 1_000_000, |draft| {
+            Usize(&mut draft.messaging.dedup_numbers_max)
+        }),
+    },
+    Setting {
+        name: "messaging.dedup_keys_max",
+        flag: None,
+        meaning: "Idempotency keys (idem) that are remembered in a topic.",
+        at_limit: "forgets the oldest",
+        kind: count(1, 10_000_000, |draft| {
+            Usize(&mut draft.messaging.dedup_keys_max)
+        }),
+    },
+    Setting {
+        name: "messaging.grace_ms",
+        flag: None,
+        meaning: "Time that the presence of a lost connection stays, unless it has said bye.",
+        at_limit: "it leaves",
+        kind: milliseconds(0, DAY, |draft| U32(&mut draft.messaging.grace_ms)),
+    },
+    Setting {
+        name: "messaging.state_window_ms",
+        flag: None,
+        meaning: "Time for which changes of presence, typing and the like are gathered before they are told.",
+        at_limit: "those who watch are told",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.state_window_ms)),
+    },
+    Setting {
+        name: "messaging.state_window_bytes",
+        flag: None,
+        meaning: "Changes that one window tells.",
+        at_limit: "tells only that there are more",
+        kind: bytes(KIB, MIB, |draft| {
+            Usize(&mut draft.messaging.state_window_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.state_backlog_bytes",
+        flag: None,
+        meaning: "Windows of one set that are kept for those who are behind.",
+        at_limit: "tells them only that there are more",
+        kind: bytes(KIB, 64 * MIB, |draft| {
+            Usize(&mut draft.messaging.state_backlog_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.state_entries_max",
+        flag: None,
+        meaning: "Entries of a topic in one namespace: members, for one.",
+        at_limit: "refuses one more with 107",
+        kind: count(1, 10_000_000, |draft| {
+            Usize(&mut draft.messaging.state_entries_max)
+        }),
+    },
+    Setting {
+        name: "messaging.state_namespaces_max",
+        flag: None,
+        meaning: "Namespaces of a topic that have entries.",
+        at_limit: "refuses one more with 107",
+        kind: count(1, 1_024, |draft| {
+            Usize(&mut draft.messaging.state_namespaces_max)
+        }),
+    },
+    Setting {
+        name: "messaging.state_keys_max",
+        flag: None,
+        meaning: "Keys of a connection, beside its presence.",
+        at_limit: "refuses one more with 107",
+        kind: count(1, 100_000, |draft| {
+            Usize(&mut draft.messaging.state_keys_max)
+        }),
+    },
+    Setting {
+        name: "messaging.state_watches_max",
+        flag: None,
+        meaning: "Sets of state that a connection watches.",
+        at_limit: "refuses one more with 107",
+        kind: count(1, 1_000_000, |draft| {
+            Usize(&mut draft.messaging.state_watches_max)
+        }),
+    },
+    Setting {
+        name: "messaging.state_changes_per_s",
+        flag: None,
+        meaning: "Changes of one key that go out a second; 0 is no limit.",
+        at_limit: "the newest goes when its time has come",
+        kind: count(0, 1_000, |draft| {
+            U32(&mut draft.messaging.state_changes_per_s)
+        }),
+    },
+    Setting {
+        name: "messaging.state_page_items",
+        flag: None,
+        meaning: "Entries on one page.",
+        at_limit: "the page says that there is more",
+        kind: count(1, 10_000, |draft| {
+            Usize(&mut draft.messaging.state_page_items)
+        }),
+    },
+    Setting {
+        name: "messaging.state_page_bytes",
+        flag: None,
+        meaning: "The same in bytes; one entry always fits.",
+        at_limit: "the page says that there is more",
+        kind: bytes(KIB, MIB, |draft| {
+            Usize(&mut draft.messaging.state_page_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.state_pages_max",
+        flag: None,
+        meaning: "Pages that a connection may wait for at once.",
+        at_limit: "refuses one more with 108",
+        kind: count(1, 1_024, |draft| {
+            Usize(&mut draft.messaging.state_pages_max)
+        }),
+    },
+    Setting {
+        name: "messaging.state_budget_bytes",
+        flag: None,
+        meaning: "Memory for all entries that a core is home to, and as much again for windows.",
+        at_limit: "refuses with 115, and tells only that there are more",
+        kind: bytes(64 * KIB, 64 * GIB, |draft| {
+            Usize(&mut draft.messaging.state_budget_bytes)
+        }),
     },
     Setting {
         name: "messaging.spread_ms",
@@ -429,6 +646,13 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "Time in which clients come back after a stop, each at a moment of its own.",
         at_limit: "",
         kind: milliseconds(0, DAY, |draft| U32(&mut draft.messaging.spread_ms)),
+    },
+    Setting {
+        name: "messaging.ticket_ms",
+        flag: None,
+        meaning: "Time for which a ticket says who its client is, unless its token ends before.",
+        at_limit: "the ticket is as none",
+        kind: milliseconds(1, 30 * DAY, |draft| U32(&mut draft.messaging.ticket_ms)),
     },
     Setting {
         name: "messaging.token_warning_ms",
@@ -494,98 +718,4 @@ const fn number(unit: Unit, least: u64, most: u64, place: fn(&mut Draft) -> Plac
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::{Draft, Kind, SETTINGS, Setting};
-    use crate::config::given::Given;
-
-    #[test]
-    fn no_name_stands_twice() {
-        let names: BTreeSet<_> = SETTINGS.iter().map(|setting| setting.name).collect();
-        assert_eq!(names.len(), SETTINGS.len());
-        let flags = SETTINGS.iter().filter_map(|setting| setting.flag);
-        let different: BTreeSet<_> = flags.clone().collect();
-        assert_eq!(different.len(), flags.count());
-    }
-
-    #[test]
-    fn every_number_of_the_options_can_be_set() {
-        for line in lines(&Draft::default()) {
-            if let Some((field, value)) = line.split_once(": ")
-                && value.starts_with(|first: char| first.is_ascii_digit())
-            {
-                let known = SETTINGS.iter().any(|setting| setting.key() == field);
-                assert!(known, "{field} is in the options and not in the table");
-            }
-        }
-    }
-
-    #[test]
-    fn a_number_reaches_its_own_field_and_no_other() {
-        for (setting, least, most) in numbers() {
-            let mut draft = Draft::default();
-            let changed = match setting.number(&mut draft) {
-                Some(default) if default == least => most,
-                Some(_) | None => least,
-            };
-            let before = lines(&draft);
-            set(setting, &mut draft, i128::from(changed)).unwrap();
-            let after = lines(&draft);
-            let mut differences = after.iter().filter(|line| !before.contains(line));
-            let expected = format!("{}: {changed},", setting.key());
-            assert_eq!(differences.next(), Some(&expected));
-            assert_eq!(differences.next(), None, "{}", setting.name);
-        }
-    }
-
-    #[test]
-    fn a_number_has_its_bounds_and_none_beyond() {
-        for (setting, least, most) in numbers() {
-            let (least, most) = (i128::from(least), i128::from(most));
-            let set = |number| set(setting, &mut Draft::default(), number);
-            assert_eq!(set(least), Ok(()));
-            assert_eq!(set(most), Ok(()));
-            assert!(set(least - 1).is_err(), "{}", setting.name);
-            assert!(set(most + 1).is_err(), "{}", setting.name);
-        }
-    }
-
-    #[test]
-    fn a_default_is_shown_as_it_could_be_written() {
-        // "none" would be a file of that name.
-        let written = |setting: &&Setting| !matches!(setting.kind, Kind::TokenKeyFile);
-        for setting in SETTINGS.iter().filter(written) {
-            let mut draft = Draft::default();
-            let shown = Given::Text(setting.default_value());
-            match setting.set(&mut draft, &shown) {
-                Ok(()) => assert_eq!(lines(&draft), lines(&Draft::default())),
-                Err(_) => assert_eq!(setting.name, "server.allow_origin"),
-            }
-        }
-    }
-
-    fn numbers() -> impl Iterator<Item = (&'static Setting, u64, u64)> {
-        SETTINGS.iter().filter_map(|setting| match &setting.kind {
-            Kind::Number { allowed, .. } => Some((setting, *allowed.start(), *allowed.end())),
-            Kind::Listen
-            | Kind::Cores
-            | Kind::AllowOrigin
-            | Kind::Switch(_)
-            | Kind::TokenKeyFile
-            | Kind::DeflateMode
-            | Kind::LogLevel => None,
-        })
-    }
-
-    fn set(setting: &Setting, draft: &mut Draft, number: i128) -> Result<(), String> {
-        let given = Given::Integer(number);
-        setting.set(draft, &given).map_err(|refusal| refusal.remedy)
-    }
-
-    /// The fields, one a line.
-    fn lines(draft: &Draft) -> Vec<String> {
-        let text = format!("{draft:#?}");
-        text.lines().map(|line| line.trim().to_owned()).collect()
-    }
-}
+mod tests;
