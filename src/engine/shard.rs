@@ -535,6 +535,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// after the driver has looked for events, without waiting for any.
     fn end_round(&mut self) -> Option<u32> {
         self.round = Round::Next;
+        let deflated = self.commons.codec.take_deflated();
+        self.commons.counters.messages_deflated.add(deflated);
         for listener in &mut self.listeners {
             if *listener == Listener::Later {
                 *listener = Listener::Ready;

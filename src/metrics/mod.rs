@@ -66,6 +66,8 @@ counters! {
     messages_in,
     /// Messages sent.
     messages_out,
+    /// Messages compressed. One that was prepared for many is compressed once.
+    messages_deflated,
     /// Bytes received.
     bytes_in,
     /// Bytes sent.
