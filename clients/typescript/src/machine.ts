@@ -1,0 +1,1115 @@
+/**
+ * A client without I/O: what comes in, the time and chance go in, and effects come out. The same
+ * calls with the same times and numbers have the same effects.
+ *
+ * ```text
+ *              no token                   lost
+ *   idle ──▶ token ◀──────────┐   ┌───────────────────▶ waiting
+ *     │        │ token        │   │                        │
+ *     └────────┴───────────▶ linked ◀──────────────────────┘
+ *                             │   │         the wait is over
+ *                     close() │   │ the server says "never", or a token is wrong
+ *                             ▼   ▼
+ *                        closing ──▶ stopped
+ * ```
+ *
+ * When the server asks a client to go away, the connection becomes the elder: it works on while
+ * another one is opened, and is left when that one has taken over. Both bring the messages behind
+ * what was heard, in order; what comes by both is handed on once.
+ *
+ * @module
+ */
+
+import {
+  type Backoff,
+  comeback,
+  type Hints,
+  type Random,
+  RETRY_MS_MAX,
+  waitMs,
+} from "./backoff.js";
+import { CorewireError, errorName, isTemporary } from "./errors.js";
+import type { Session, Status, StreamEvent } from "./events.js";
+import {
+  absorb,
+  announce,
+  begin,
+  type Feed,
+  from,
+  markHeard,
+  type News,
+  newFeed,
+  resetPattern,
+  type StreamWord,
+  type SubscribeOptions,
+  type Watcher,
+} from "./feed.js";
+import {
+  type Awaited,
+  deliver,
+  dueAt,
+  grant,
+  isSettled,
+  type Link,
+  newLink,
+  overdue,
+  PROBE_MS,
+  type Ticket,
+  takesCommands,
+} from "./link.js";
+import { Outbox, type Outcome, OVERHEAD_BYTES } from "./outbox.js";
+import { newPace, nextAt, take } from "./pace.js";
+import { checkSubject, checkTopic } from "./subject.js";
+import {
+  type ErrorBody,
+  type HistoryCommand,
+  type PageBody,
+  type PublishCommand,
+  type Push,
+  type Reply,
+  type Request,
+  type ServerWord,
+  type StateBody,
+  type StateCommand,
+  type SubbedBody,
+  type SubscribeCommand,
+  VERSION,
+  type WelcomeBody,
+} from "./words.js";
+
+/** Characters of the `hello`, which may have 64 KiB. What does not fit is said behind it. */
+const HELLO_CHARS = 56 << 10;
+/** A connection that lasted so long ends a series of failures. */
+const STABLE_MS = 10_000;
+/** How long to wait before asking again for a subscription, if the server does not say. */
+const AGAIN_MS = 1000;
+/** A client that hears that there is a network comes back within this time. */
+const ONLINE_MS = 500;
+/** Bytes of publications that are sent before the first of them is answered. */
+const IN_FLIGHT_BYTES = 1 << 20;
+/** An elder connection is left so long after the next one has taken over: presence is said there first. */
+const SETTLE_MS = 200;
+
+/** Who a client says it is. */
+export type Identity =
+  | { readonly is: "anonymous" }
+  | { readonly is: "user"; readonly user: string }
+  | { readonly is: "token"; readonly token: string }
+  /** Tokens come by an effect, anew before the last one expires. */
+  | { readonly is: "renewable" };
+
+/** Every bound and every choice of the machine. */
+export interface MachineOptions {
+  readonly url: string;
+  readonly identity: Identity;
+  readonly backoff: Backoff;
+  /** Messages of one topic that may have been sent and not been taken. */
+  readonly topicWindow: number;
+  /** The same of all topics together. */
+  readonly window: number;
+  readonly subscriptionsMax: number;
+  readonly publicationsMax: number;
+  readonly publicationBytesMax: number;
+  readonly inFlightMax: number;
+  readonly publishTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly replyTimeoutMs: number;
+  readonly tokenTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+}
+
+/** What the driver is to do. */
+export type Effect =
+  /** Connect, then call `opened` or `lost`. */
+  | { readonly do: "open"; readonly link: number; readonly url: string }
+  | { readonly do: "send"; readonly link: number; readonly requests: readonly Request[] }
+  /** Give the connection up. Nothing more is expected of it. */
+  | { readonly do: "abort"; readonly link: number }
+  /** Fetch a token, then call `token`. */
+  | { readonly do: "token" }
+  /** Hand an event on. A message comes with a ticket, for `taken`. */
+  | {
+      readonly do: "event";
+      readonly s: number;
+      readonly event: StreamEvent;
+      readonly ticket?: Ticket;
+    }
+  | { readonly do: "published"; readonly id: number; readonly outcome: Outcome }
+  | { readonly do: "answer"; readonly call: number; readonly answer: PageBody | CorewireError }
+  /** Let a watcher of state hear it. */
+  | { readonly do: "news"; readonly watcher: Watcher; readonly news: News }
+  | { readonly do: "status"; readonly status: Status }
+  | { readonly do: "warning"; readonly error: CorewireError };
+
+type State =
+  | { readonly at: "idle" }
+  | { readonly at: "token"; readonly until: number }
+  | { readonly at: "linked"; readonly link: Link }
+  | { readonly at: "waiting"; until: number; readonly notBefore: number }
+  | { readonly at: "closing"; readonly link: Link; until: number }
+  | { readonly at: "stopped" };
+
+type Token =
+  /** None is needed, or the source was not asked yet. */
+  | { readonly is: "none" }
+  | { readonly is: "asked" }
+  | { readonly is: "held"; readonly text: string; expiresAt: number; tried: boolean };
+
+interface Call {
+  readonly body: HistoryCommand;
+  readonly askedAt: number;
+}
+
+/** See the module. */
+export class Machine {
+  /** What the driver is to do, in this order. It takes them out. */
+  readonly effects: Effect[] = [];
+  status: Status = { type: "idle" };
+  readonly #options: MachineOptions;
+  readonly #random: Random;
+  #state: State = { at: "idle" };
+  #elder: Link | undefined;
+  /** When to replace the connection, because the server asked for it. */
+  #departsAt: number | undefined;
+  /** When to leave the elder one. */
+  #leavesAt: number | undefined;
+  #token: Token;
+  #hintedUrl: string | undefined;
+  #failures = 0;
+  #readyAt: number | undefined;
+  /** What the server said last: its name, and what a connection is resumed with. */
+  #node: string | undefined;
+  #ticket: string | undefined;
+  readonly #feeds = new Map<number, Feed>();
+  /** Subscriptions that the server is to be asked for again. */
+  readonly #again = new Set<Feed>();
+  readonly #outbox = new Outbox();
+  readonly #calls = new Map<number, Call>();
+  /** Messages that the application has not taken. */
+  #outstanding = 0;
+  #nextLink = 0;
+  #nextFeed = 0;
+  #nextCommand = 0;
+  #nextCall = 0;
+
+  constructor(options: MachineOptions, random: Random) {
+    this.#options = options;
+    this.#random = random;
+    const { identity } = options;
+    this.#token =
+      identity.is === "token"
+        ? { is: "held", text: identity.token, expiresAt: Number.POSITIVE_INFINITY, tried: false }
+        : { is: "none" };
+  }
+
+  // What the application wants.
+
+  /** Connects, if that has not begun. */
+  start(now: number): void {
+    if (this.#state.at === "idle") this.#begin(now);
+  }
+
+  /** Begins a subscription. It lasts until `unsubscribe`, or until an event that says that it has ended. */
+  subscribe(subject: string, options: SubscribeOptions, now: number): Feed {
+    const isPattern = checkSubject(subject);
+    this.#refuseIfStopped();
+    const max = this.#options.subscriptionsMax;
+    if (this.#feeds.size >= max) {
+      throw new CorewireError(
+        "full",
+        `there are ${max} subscriptions already; end some, or use a pattern`,
+      );
+    }
+    this.#nextFeed += 1;
+    const feed = newFeed(this.#nextFeed, subject, isPattern, options);
+    this.#feeds.set(feed.s, feed);
+    const link = this.#link();
+    if (link !== undefined && takesCommands(link)) this.#say(link, feed, now);
+    this.start(now);
+    this.#proceed(now);
+    return feed;
+  }
+
+  /** Ends a subscription. It has no further events. */
+  unsubscribe(feed: Feed, now: number): void {
+    if (!this.#feeds.delete(feed.s)) return;
+    this.#forget(feed);
+    for (const link of this.#links()) {
+      if (link.said.delete(feed) && takesCommands(link))
+        this.#ask(link, { is: "unsub" }, now, "unsub", { s: feed.s });
+    }
+    this.#proceed(now);
+  }
+
+  /** The application has taken a message: the server may send more. */
+  taken(ticket: Ticket, now: number): void {
+    ticket.left -= 1;
+    if (ticket.left > 0) return;
+    this.#outstanding -= 1;
+    const { link, delivery } = ticket;
+    delivery.taken += 1;
+    link.account.taken += 1;
+    const main = this.#link();
+    if (main !== undefined && main !== link && main.carried > 0) main.carried -= 1;
+    if (takesCommands(link) && link.deliveries.get(delivery.t) === delivery) {
+      const msgs = grant(delivery, this.#options.topicWindow);
+      if (msgs !== undefined) link.out.push({ is: "credit", body: { t: delivery.t, msgs } });
+    }
+    for (const one of this.#links()) {
+      if (takesCommands(one)) this.#grant(one);
+    }
+    this.#flush(now);
+  }
+
+  /** Has something published as soon as there is a connection, behind all that was published before. */
+  publish(body: Omit<PublishCommand, "pseq">, bytes: number, now: number): number {
+    checkTopic(body.topic);
+    this.#refuseIfStopped();
+    const { publicationsMax, publicationBytesMax } = this.#options;
+    const cost = bytes + body.topic.length + OVERHEAD_BYTES;
+    if (this.#outbox.size >= publicationsMax || this.#outbox.bytes + cost > publicationBytesMax) {
+      throw new CorewireError(
+        "full",
+        "too many publications wait for the server; await some of their replies first",
+      );
+    }
+    const id = this.#outbox.push(body, cost, now);
+    this.start(now);
+    this.#proceed(now);
+    return id;
+  }
+
+  /** Asks for a page of history. */
+  history(body: HistoryCommand, now: number): number {
+    checkTopic(body.topic);
+    this.#refuseIfStopped();
+    this.#nextCall += 1;
+    this.#calls.set(this.#nextCall, { body, askedAt: now });
+    const link = this.#link();
+    if (link?.stage.at === "ready") this.#call(link, this.#nextCall, body, now);
+    this.start(now);
+    this.#proceed(now);
+    return this.#nextCall;
+  }
+
+  /** The watcher hears of its state, beginning now if the subscription stands. */
+  watch(feed: Feed, watcher: Watcher, now: number): void {
+    feed.watchers.add(watcher);
+    if (this.#stands(feed) !== undefined) this.#tell(watcher, { is: "subscribed" });
+    this.#flush(now);
+  }
+
+  /** Changes or reads state, if the subscription stands. The watcher hears the answer, if there is one. */
+  state(feed: Feed, body: StateCommand, watcher: Watcher | undefined, now: number): boolean {
+    checkTopic(body.topic);
+    const link = this.#stands(feed);
+    if (link === undefined) return false;
+    if (watcher === undefined) link.out.push({ is: "state", body });
+    else this.#ask(link, { is: "state", watcher }, now, "state", body);
+    this.#flush(now);
+    return true;
+  }
+
+  /** Says good-bye: no further events and publications; those that were published are finished. */
+  close(now: number): void {
+    if (this.#state.at === "closing" || this.#state.at === "stopped") return;
+    const closed = new CorewireError("closed", "the client was closed; make another one to go on");
+    if (
+      this.#state.at === "linked" &&
+      (this.#state.link.stage.at === "ready" || this.#outbox.size > 0)
+    ) {
+      this.#end(closed);
+      this.#state = {
+        at: "closing",
+        link: this.#state.link,
+        until: now + this.#options.closeTimeoutMs,
+      };
+      this.#setStatus({ type: "closing" });
+      this.#proceed(now);
+    } else {
+      this.#stop(closed);
+    }
+  }
+
+  // What the driver tells.
+
+  /** A connection is open. */
+  opened(id: number, now: number): void {
+    const link = this.#named(id);
+    if (link?.stage.at !== "opening") return;
+    link.heardAt = now;
+    const { identity, replyTimeoutMs } = this.#options;
+    const subs: SubscribeCommand[] = [];
+    const said: Feed[] = [];
+    const later: Feed[] = [];
+    let chars =
+      (this.#token.is === "held" ? this.#token.text.length : 0) + (this.#ticket?.length ?? 0);
+    for (const feed of this.#feeds.values()) {
+      if (feed.life === "ended" || this.#again.has(feed)) continue;
+      const command = this.#subscribeCommand(feed);
+      chars += JSON.stringify(command).length;
+      if (chars > HELLO_CHARS) {
+        later.push(feed);
+        continue;
+      }
+      subs.push(command);
+      said.push(feed);
+      link.said.add(feed);
+    }
+    if (this.#outbox.hasHole) this.#ticket = undefined;
+    this.#nextCommand += 1;
+    const body = {
+      v: VERSION,
+      token: this.#token.is === "held" ? this.#token.text : undefined,
+      user: identity.is === "user" ? identity.user : undefined,
+      resume: this.#ticket,
+      subs: subs.length > 0 ? subs : undefined,
+    };
+    if (this.#token.is === "held") this.#token.tried = true;
+    this.effects.push({
+      do: "send",
+      link: id,
+      requests: [{ is: "hello", id: this.#nextCommand, body }],
+    });
+    link.stage = {
+      at: "greeting",
+      until: now + replyTimeoutMs,
+      hello: this.#nextCommand,
+      feeds: said,
+    };
+    this.#grant(link);
+    for (const feed of later) this.#say(link, feed, now);
+    this.#flush(now);
+  }
+
+  /** A message has come over a connection. */
+  message(id: number, words: readonly ServerWord[], now: number): void {
+    for (const word of words) {
+      const link = this.#named(id);
+      if (link === undefined) return;
+      link.heardAt = now;
+      try {
+        if (word.id === undefined) this.#push(link, word, now);
+        else this.#reply(link, word, now);
+      } catch (error) {
+        if (!(error instanceof CorewireError)) throw error;
+        this.#giveUp(link, error, now);
+        return;
+      }
+    }
+    this.#proceed(now);
+  }
+
+  /** A connection has ended, or did not come about. */
+  lost(id: number, code: number | undefined, reason: string, now: number): void {
+    const link = this.#named(id);
+    if (link === undefined) return;
+    const opening = link.stage.at === "opening";
+    const closeCode = link.hints.code ?? code;
+    const why = link.hints.reason ?? reason;
+    const text = opening
+      ? `no WebSocket at ${this.#options.url}${why === "" ? "" : ` (${why})`}: is the server there, is its path /ws, and ` +
+        "does it allow this page (--allow-origin)?"
+      : `the connection ended${closeCode === undefined ? "" : ` with ${closeCode}`}${why === "" ? "" : `: ${why}`}`;
+    this.#lost(
+      link,
+      new CorewireError(opening ? "unreachable" : "disconnected", text, { closeCode }),
+      now,
+    );
+  }
+
+  /** A message that cannot be read. */
+  broken(id: number, what: string, now: number): void {
+    const link = this.#named(id);
+    if (link !== undefined) this.#giveUp(link, broken(what), now);
+  }
+
+  /** The source of tokens has answered. */
+  token(answer: string | CorewireError, now: number): void {
+    if (answer instanceof CorewireError) {
+      this.#token = { is: "none" };
+      if (this.#state.at === "token") this.#wait(answer, false, {}, now);
+      else this.#warn(answer);
+      return;
+    }
+    this.#token = { is: "held", text: answer, expiresAt: Number.POSITIVE_INFINITY, tried: false };
+    if (this.#state.at === "token") {
+      this.#open(now);
+    } else if (this.#state.at === "linked" && takesCommands(this.#state.link)) {
+      // Before its hello a connection takes the new one anyway.
+      this.#token.tried = true;
+      this.#ask(this.#state.link, { is: "auth" }, now, "auth", { token: answer });
+      this.#flush(now);
+    }
+  }
+
+  /** The process may have slept: each connection is asked whether it is there. */
+  woke(now: number): void {
+    for (const link of this.#links()) this.#probe(link, now);
+    this.#flush(now);
+  }
+
+  /** There is a network again: no need to wait any longer, but for what the server has asked for. */
+  online(now: number): void {
+    const state = this.#state;
+    if (state.at === "waiting") {
+      state.until = Math.min(
+        state.until,
+        Math.max(state.notBefore, now + Math.round(this.#random() * ONLINE_MS)),
+      );
+    } else {
+      this.woke(now);
+    }
+  }
+
+  /** When `timeout` is to be called, if nothing happens before. */
+  deadline(): number {
+    const { replyTimeoutMs, publishTimeoutMs } = this.#options;
+    const moments = [...this.#links()].map((link) => dueAt(link, replyTimeoutMs));
+    if ("until" in this.#state) moments.push(this.#state.until);
+    if (this.#departsAt !== undefined && this.#elder === undefined) moments.push(this.#departsAt);
+    const oldest = this.#outbox.oldestAt();
+    if (oldest !== undefined) moments.push(oldest + publishTimeoutMs);
+    const link = this.#publisher();
+    if (
+      link !== undefined &&
+      this.#outbox.queued.length > 0 &&
+      this.#outbox.inFlight.size < this.#inFlightMax(link)
+    ) {
+      moments.push(Math.max(nextAt(link.pace), this.#outbox.heldUntil));
+    }
+    for (const { againAt } of this.#again) moments.push(againAt ?? 0);
+    if (this.#leavesAt !== undefined) moments.push(this.#leavesAt);
+    const [call] = this.#calls.values();
+    if (call !== undefined) moments.push(call.askedAt + publishTimeoutMs);
+    return Math.min(...moments, Number.POSITIVE_INFINITY);
+  }
+
+  /** Does what is due. */
+  timeout(now: number): void {
+    const { replyTimeoutMs, publishTimeoutMs } = this.#options;
+    const state = this.#state;
+    if (state.at === "token" && state.until <= now) {
+      this.#token = { is: "none" };
+      this.#wait(
+        new CorewireError("timed_out", "the source of tokens took too long"),
+        false,
+        {},
+        now,
+      );
+    } else if (state.at === "waiting" && state.until <= now) {
+      this.#begin(now);
+    } else if (state.at === "closing" && state.until <= now) {
+      this.#stop(new CorewireError("closed", "the client was closed"));
+    }
+    for (const link of this.#links()) {
+      const due = overdue(link, replyTimeoutMs, now);
+      if (due === "ask") this.#probe(link, now);
+      if (due === "lost") this.#giveUp(link, silent(link), now);
+    }
+    this.#outbox.expire(now - publishTimeoutMs);
+    for (const [id, { askedAt }] of this.#calls) {
+      if (askedAt + publishTimeoutMs > now) break;
+      this.#answer(id, new CorewireError("timed_out", "there was no answer in time; ask again"));
+    }
+    for (const feed of [...this.#again].filter(({ againAt }) => (againAt ?? 0) <= now)) {
+      this.#again.delete(feed);
+      feed.againAt = undefined;
+      const link = this.#link();
+      if (link !== undefined && takesCommands(link)) this.#say(link, feed, now);
+    }
+    this.#proceed(now);
+  }
+
+  // From connection to connection.
+
+  #begin(now: number): void {
+    const { identity, tokenTimeoutMs } = this.#options;
+    const isGood = this.#token.is === "held" && now < this.#token.expiresAt;
+    if (identity.is === "renewable" && !isGood) {
+      this.#renewToken();
+      this.#state = { at: "token", until: now + tokenTimeoutMs };
+    } else {
+      this.#open(now);
+    }
+    if (this.#elder === undefined) this.#setStatus({ type: "connecting" });
+  }
+
+  #open(now: number): void {
+    this.#nextLink += 1;
+    const link = newLink(
+      this.#nextLink,
+      now + this.#options.connectTimeoutMs,
+      now,
+      this.#outstanding,
+    );
+    this.#state = { at: "linked", link };
+    this.effects.push({ do: "open", link: link.id, url: this.#hintedUrl ?? this.#options.url });
+  }
+
+  #giveUp(link: Link, error: CorewireError, now: number): void {
+    this.effects.push({ do: "abort", link: link.id });
+    this.#lost(link, error, now);
+  }
+
+  #lost(link: Link, error: CorewireError, now: number): void {
+    if (this.#publisher() === link) this.#outbox.cut();
+    if (link === this.#elder) {
+      this.#elder = undefined;
+      if (this.#link()?.stage.at !== "ready") this.#away();
+      if (this.status.type === "connected" && this.#link()?.stage.at !== "ready")
+        this.#setStatus({ type: "connecting" });
+    } else if (this.#state.at === "closing") {
+      this.#stop(new CorewireError("closed", "the client was closed"));
+    } else if (this.#state.at === "linked") {
+      this.#mainLost(link, error, now);
+    }
+    this.#proceed(now);
+  }
+
+  #mainLost(link: Link, error: CorewireError, now: number): void {
+    const wasReady = link.stage.at === "ready";
+    if (wasReady && this.#readyAt !== undefined && now - this.#readyAt >= STABLE_MS)
+      this.#failures = 0;
+    this.#departsAt = undefined;
+    if (this.#elder?.stage.at !== "ready") this.#away();
+    // An elder connection takes over what it was not asked to answer any more.
+    this.#outbox.cut();
+    this.#followHint(link.hints.url, wasReady);
+    const { closeCode } = error;
+    const { retryMs, spreadMs } = link.hints;
+    if (closeCode === 4001 || closeCode === 4203) {
+      this.#tokenRefused(error, now);
+    } else if (comeback(closeCode) === "never") {
+      const text = `${error.message}; connecting again would end the same way`;
+      this.#stop(new CorewireError("refused", text, { closeCode, cause: error }));
+    } else {
+      this.#wait(error, comeback(closeCode) === "soon", { retryMs, spreadMs }, now);
+    }
+  }
+
+  #wait(error: CorewireError, soon: boolean, hints: Hints, now: number): void {
+    const wait = waitMs(this.#options.backoff, this.#failures, soon, hints, this.#random);
+    this.#failures += 1;
+    const notBefore = now + Math.min(hints.retryMs ?? 0, RETRY_MS_MAX);
+    this.#state = { at: "waiting", until: now + wait, notBefore };
+    if (this.#elder === undefined) this.#setStatus({ type: "waiting", retryInMs: wait, error });
+  }
+
+  /** A place that the server has named is tried next, and left again if nobody is there. */
+  #followHint(url: string | undefined, wasReady: boolean): void {
+    if (url === undefined) {
+      if (!wasReady) this.#hintedUrl = undefined;
+    } else if (this.#options.url.startsWith("wss:") && !url.startsWith("wss:")) {
+      this.#warn(
+        new CorewireError(
+          "forbidden",
+          `the server names ${url}, which is not encrypted: not followed`,
+        ),
+      );
+    } else {
+      this.#hintedUrl = url;
+    }
+  }
+
+  #tokenRefused(error: CorewireError, now: number): void {
+    const { identity } = this.#options;
+    const wasTaken =
+      this.#token.is === "held" && this.#token.expiresAt !== Number.POSITIVE_INFINITY;
+    const again = identity.is === "renewable" && (wasTaken || this.#failures === 0);
+    if (again) {
+      // Another one may do.
+      this.#token = { is: "none" };
+      this.#wait(error, true, { spreadMs: 0 }, now);
+      return;
+    }
+    const text = `the server does not take the token (${error.message}); give another one, or a function that fetches one`;
+    this.#stop(new CorewireError("bad_token", text, { closeCode: error.closeCode, cause: error }));
+  }
+
+  #renewToken(): void {
+    if (this.#options.identity.is !== "renewable") {
+      this.#warn(
+        new CorewireError(
+          "token_expired",
+          "the token expires, and there is no function that fetches another one",
+        ),
+      );
+    } else if (this.#token.is !== "asked") {
+      this.#token = { is: "asked" };
+      this.effects.push({ do: "token" });
+    }
+  }
+
+  /** Nothing is heard for a while. */
+  #away(): void {
+    for (const { watchers } of this.#feeds.values()) {
+      for (const watcher of watchers) this.#tell(watcher, { is: "away" });
+    }
+  }
+
+  #stop(error: CorewireError): void {
+    for (const link of this.#links()) this.effects.push({ do: "abort", link: link.id });
+    this.#state = { at: "stopped" };
+    this.#elder = undefined;
+    this.#outbox.stop();
+    this.#end(error);
+    for (const id of [...this.#calls.keys()]) this.#answer(id, error);
+    this.#setStatus({ type: "stopped", error });
+    this.#outcomes();
+  }
+
+  #end(error: CorewireError): void {
+    for (const feed of this.#feeds.values()) this.#ended(feed, error);
+  }
+
+  #ended(feed: Feed, error: CorewireError): void {
+    if (feed.life === "ended") return;
+    feed.life = "ended";
+    this.#forget(feed);
+    this.effects.push({ do: "event", s: feed.s, event: { type: "unsubscribed", error } });
+  }
+
+  #forget(feed: Feed): void {
+    this.#again.delete(feed);
+    for (const watcher of feed.watchers) this.#tell(watcher, { is: "ended" });
+  }
+
+  /** Goes on where something has become possible. */
+  #proceed(now: number): void {
+    const state = this.#state;
+    const elder = this.#elder;
+    if (elder?.stage.at === "ready" && state.at === "linked" && isSettled(state.link)) {
+      this.#leavesAt ??= now + SETTLE_MS;
+      if (this.#leavesAt <= now) this.#bye(elder, now);
+    } else {
+      this.#leavesAt = undefined;
+    }
+    if (state.at === "closing" && state.link.stage.at === "ready" && this.#outbox.size === 0) {
+      state.until = now + this.#options.closeTimeoutMs;
+      this.#bye(state.link, now);
+    }
+    const departs = this.#departsAt !== undefined && this.#departsAt <= now;
+    if (
+      state.at === "linked" &&
+      state.link.stage.at === "ready" &&
+      elder === undefined &&
+      departs
+    ) {
+      this.#departsAt = undefined;
+      this.#failures = 0;
+      this.#elder = state.link;
+      this.#begin(now);
+    }
+    this.#flush(now);
+  }
+
+  #bye(link: Link, now: number): void {
+    link.out.push({ is: "bye", body: {} });
+    this.#send(link);
+    link.stage = { at: "leaving", until: now + this.#options.closeTimeoutMs };
+  }
+
+  // What is said.
+
+  #say(link: Link, feed: Feed, now: number): void {
+    if (link.said.has(feed) || feed.life === "ended" || this.#again.has(feed)) return;
+    link.said.add(feed);
+    this.#ask(link, { is: "sub", feed }, now, "sub", this.#subscribeCommand(feed));
+  }
+
+  #subscribeCommand(feed: Feed): SubscribeCommand {
+    const { policy, presence, watch } = feed.options;
+    const { s, subject: topic } = feed;
+    return {
+      s,
+      topic,
+      from: from(feed),
+      policy,
+      credit: this.#options.topicWindow,
+      presence,
+      watch,
+    };
+  }
+
+  #ask<W extends Request["is"]>(
+    link: Link,
+    what: Awaited,
+    now: number,
+    is: W,
+    body: Extract<Request, { is: W }>["body"],
+  ): void {
+    this.#nextCommand += 1;
+    link.awaiting.set(this.#nextCommand, { what, sentAt: now });
+    link.out.push({ is, id: this.#nextCommand, body } as Request);
+  }
+
+  #call(link: Link, call: number, body: HistoryCommand, now: number): void {
+    this.#ask(link, { is: "call", call }, now, "hist", body);
+  }
+
+  #probe(link: Link, now: number): void {
+    if (link.stage.at !== "ready" || link.probeUntil !== undefined) return;
+    link.probeUntil = now + PROBE_MS;
+    this.#ask(link, { is: "probe" }, now, "pong", {});
+  }
+
+  #grant(link: Link): void {
+    const msgs = grant(link.account, this.#options.window, link.carried);
+    if (msgs !== undefined) link.out.push({ is: "credit", body: { msgs } });
+  }
+
+  /** The connection that publications go by: not an elder one from the moment when another says hello. */
+  #publisher(): Link | undefined {
+    const link = this.#link();
+    if (link?.stage.at === "ready") return link;
+    const replaced = link !== undefined && link.stage.at !== "opening";
+    return this.#elder?.stage.at === "ready" && !replaced ? this.#elder : undefined;
+  }
+
+  #inFlightMax({ limits }: Link): number {
+    return Math.min(this.#options.inFlightMax, limits?.unanswered || Number.POSITIVE_INFINITY);
+  }
+
+  #flush(now: number): void {
+    const link = this.#publisher();
+    if (link !== undefined) this.#publish(link, now);
+    for (const one of this.#links()) this.#send(one);
+    this.#outcomes();
+  }
+
+  #publish(link: Link, now: number): void {
+    const outbox = this.#outbox;
+    const bytesMax = link.limits?.message_bytes || Number.POSITIVE_INFINITY;
+    while (outbox.isReady(now) && outbox.inFlight.size < this.#inFlightMax(link)) {
+      const bytes = outbox.queued[0]?.bytes ?? 0;
+      if (bytes > bytesMax) {
+        outbox.failFirst(
+          "too_large",
+          `${bytes} bytes; the server takes messages of ${bytesMax} bytes at most`,
+        );
+        continue;
+      }
+      if (outbox.inFlight.size > 0 && outbox.bytesInFlight + bytes > IN_FLIGHT_BYTES) return;
+      if (!take(link.pace, now)) return;
+      this.#nextCommand += 1;
+      const body = outbox.send(this.#nextCommand);
+      if (body !== undefined) link.out.push({ is: "pub", id: this.#nextCommand, body });
+    }
+  }
+
+  #send(link: Link): void {
+    if (link.out.length === 0 || !takesCommands(link)) return;
+    this.effects.push({ do: "send", link: link.id, requests: link.out });
+    link.out = [];
+  }
+
+  #outcomes(): void {
+    for (const [id, outcome] of this.#outbox.outcomes.splice(0))
+      this.effects.push({ do: "published", id, outcome });
+  }
+
+  // What the server says.
+
+  #reply(link: Link, reply: Reply, now: number): void {
+    const { stage } = link;
+    if (stage.at === "greeting" && reply.id === stage.hello) {
+      if (reply.is === "welcome") {
+        this.#welcome(link, stage.feeds, reply.body, now);
+      } else if (reply.is === "err") {
+        // The server closes behind it.
+        link.hints.reason = reply.body.text;
+        link.hints.retryMs = reply.body.retry_ms;
+      } else {
+        throw broken("the answer to hello is no welcome");
+      }
+      return;
+    }
+    const awaited = link.awaiting.get(reply.id)?.what;
+    if (awaited !== undefined) {
+      link.awaiting.delete(reply.id);
+      this.#answered(link, awaited, reply, now);
+    } else if (reply.is === "pubbed" || reply.is === "err") {
+      // An elder connection that is fenced off says so: what it did not take goes by the next one.
+      const isFenced = reply.is === "err" && link !== this.#publisher();
+      if (!isFenced) this.#outbox.answered(reply.id, reply.body, now);
+    } else {
+      throw broken("a reply that fits no command");
+    }
+  }
+
+  #welcome(link: Link, feeds: readonly Feed[], body: WelcomeBody, now: number): void {
+    const { conn, node, user, ticket, limits, ping_ms, slack_ms, resumed, subs } = body;
+    if (subs.length !== feeds.length) throw broken("the welcome does not answer each subscription");
+    link.stage = { at: "ready" };
+    link.silenceMs = ping_ms === 0 ? Number.POSITIVE_INFINITY : ping_ms + slack_ms;
+    link.limits = limits;
+    link.pace = newPace(limits.publish_per_s, limits.publish_burst, now);
+    // What an elder connection has not answered goes out again by this one.
+    this.#outbox.cut();
+    this.#outbox.welcomed(resumed, node === this.#node);
+    this.#node = node;
+    this.#ticket = ticket;
+    this.#readyAt = now;
+    this.#tokenTaken(body.expires_ms, now);
+    const session: Session = { conn, node, user, resumed };
+    this.#setStatus({ type: "connected", session });
+    for (const [place, feed] of feeds.entries()) {
+      const answer = subs[place];
+      if (answer?.subbed !== undefined) this.#subbed(link, feed, answer.subbed);
+      else if (answer?.err !== undefined) this.#notSubbed(link, feed, answer.err, now);
+    }
+    for (const [id, call] of this.#calls) this.#call(link, id, call.body, now);
+  }
+
+  #tokenTaken(expiresMs: number | undefined, now: number): void {
+    if (this.#token.is === "held" && expiresMs !== undefined)
+      this.#token.expiresAt = now + expiresMs;
+  }
+
+  #answered(link: Link, awaited: Awaited, reply: Reply, now: number): void {
+    const { is, body } = reply;
+    if (awaited.is === "sub" && is === "subbed") this.#subbed(link, awaited.feed, body);
+    else if (awaited.is === "sub" && is === "err") this.#notSubbed(link, awaited.feed, body, now);
+    else if (awaited.is === "state" && is === "members")
+      this.#tell(awaited.watcher, { is: "page", body });
+    else if (awaited.is === "call" && is === "page") this.#answer(awaited.call, body);
+    else if (awaited.is === "call" && is === "err")
+      this.#answer(awaited.call, serverError("history", body));
+    else if (awaited.is === "auth" && is === "ok") this.#tokenTaken(body.expires_ms, now);
+    else if (awaited.is === "probe") this.#awake(link, now);
+    else if (is === "err" && awaited.is !== "unsub") this.#warn(serverError(awaited.is, body));
+    else if (is !== "ok" && is !== "err") throw broken("a reply that does not fit its command");
+  }
+
+  /** The server is there. What else was asked before it slept has its full time. */
+  #awake(link: Link, now: number): void {
+    link.probeUntil = undefined;
+    for (const waiting of link.awaiting.values()) waiting.sentAt = now;
+  }
+
+  #subbed(link: Link, feed: Feed, body: SubbedBody): void {
+    if (this.#feeds.get(feed.s) !== feed || feed.life === "ended") return; // ended meanwhile
+    for (const event of begin(feed, body)) this.effects.push({ do: "event", s: feed.s, event });
+    const { t, epoch, offset, policy } = body;
+    if (t !== undefined && epoch !== undefined && offset !== undefined) {
+      const delivery = deliver(link, t, feed.subject, { epoch, offset }, this.#options.topicWindow);
+      if (!delivery.routes.includes(feed.s)) delivery.routes.push(feed.s);
+      if (policy.mode === "latest") delivery.counted = true;
+    }
+    for (const watcher of feed.watchers) this.#tell(watcher, { is: "subscribed" });
+  }
+
+  #notSubbed(link: Link, feed: Feed, error: ErrorBody, now: number): void {
+    link.said.delete(feed);
+    const name = errorName(error.code);
+    if (
+      feed.life === "begun" &&
+      (name === "bad_position" || name === "unsupported") &&
+      from(feed) !== undefined
+    ) {
+      // It cannot go on where it was: it begins anew.
+      feed.places.clear();
+      feed.mark = undefined;
+      feed.life = "new";
+      this.effects.push({ do: "event", s: feed.s, event: { type: "reset", cause: "node" } });
+      this.#say(link, feed, now);
+    } else {
+      this.#refused(feed, serverError(feed.subject, error), isTemporary(name), now);
+    }
+  }
+
+  /** The server does not serve a subscription, at least for now. */
+  #refused(feed: Feed, error: CorewireError, isLater: boolean, now: number): void {
+    if (!isLater && error.retryMs === undefined) {
+      this.#ended(feed, error);
+      return;
+    }
+    const retryMs = error.retryMs ?? AGAIN_MS;
+    feed.againAt = now + Math.round(retryMs * (1 + this.#random() / 2));
+    this.#again.add(feed);
+    this.#warn(
+      new CorewireError(error.code, `${feed.subject}: not yet: ${error.message}`, { retryMs }),
+    );
+  }
+
+  #push(link: Link, push: Push, now: number): void {
+    const { is, body } = push;
+    if (is === "msg" || is === "gap" || is === "conflated") return this.#stream(link, push);
+    if (is === "pos" || is === "reset") return this.#moved(link, push);
+    if (is === "topic") {
+      const { t, topic, s, epoch, offset } = body;
+      const routes = s.filter((one) => this.#feeds.has(one));
+      const delivery = deliver(link, t, topic, { epoch, offset }, this.#options.topicWindow);
+      delivery.routes = routes;
+      for (const one of routes) {
+        const feed = this.#feeds.get(one);
+        if (feed?.options.policy?.mode === "latest") delivery.counted = true;
+        if (feed !== undefined) announce(feed, topic, { epoch, offset });
+      }
+    } else if (is === "untopic") {
+      link.deliveries.delete(body.t);
+    } else if (is === "state") {
+      this.#stateChanged(link, body);
+    } else if (is === "unsubbed") {
+      this.#unsubbed(link, body.s, body.code, body.retry_ms, now);
+    } else if (is === "ping") {
+      link.out.push({ is: "pong", body: { t: body.t } });
+    } else if (is === "warn") {
+      const text = body.cmd === undefined ? body.text : `${body.cmd}: ${body.text}`;
+      this.#warn(new CorewireError(errorName(body.code), text));
+    } else if (is === "closing") {
+      const { code, reason, retry_ms, spread_ms, url } = body;
+      link.hints = {
+        code,
+        reason,
+        retryMs: retry_ms,
+        spreadMs: spread_ms,
+        ...(url === undefined ? {} : { url }),
+      };
+    } else if (link === this.#link()) {
+      // An elder connection does not live as long.
+      if (is === "token_expiring") {
+        this.#renewToken();
+      } else if (this.#departsAt === undefined) {
+        this.#departsAt = now + Math.round(this.#random() * Math.min(body.spread_ms, RETRY_MS_MAX));
+        this.#followHint(body.url, true);
+      }
+    }
+  }
+
+  #moved(link: Link, push: Extract<Push, { is: "pos" | "reset" }>): void {
+    const { s, pos } = push.body;
+    if (s === undefined || pos === undefined) return this.#stream(link, push);
+    const feed = this.#feeds.get(s);
+    if (feed === undefined) return;
+    if (push.is === "pos") return markHeard(feed, pos);
+    for (const event of resetPattern(feed, pos, push.body.cause))
+      this.effects.push({ do: "event", s, event });
+  }
+
+  #stream(link: Link, word: StreamWord): void {
+    const { t = -1 } = word.body;
+    const delivery = link.deliveries.get(t);
+    if (delivery === undefined) throw broken("it uses an alias that it did not announce");
+    if (word.is === "reset" && word.body.epoch !== undefined) delivery.epoch = word.body.epoch;
+    if (word.is === "conflated") delivery.counted = true;
+    const { topic, epoch } = delivery;
+    const isElder = link === this.#elder && this.#link()?.stage.at === "ready";
+    const ticket: Ticket = { link, delivery, left: 0 };
+    for (const s of delivery.routes) {
+      const feed = this.#feeds.get(s);
+      if (feed === undefined || feed.life === "ended") continue;
+      // The next connection knows better which epoch it is.
+      if (isElder && feed.places.get(topic)?.epoch !== epoch) continue;
+      for (const event of absorb(feed, topic, epoch, word, delivery.counted)) {
+        if (event.type === "message") {
+          ticket.left += 1;
+          this.effects.push({ do: "event", s, event, ticket });
+        } else {
+          this.effects.push({ do: "event", s, event });
+        }
+      }
+    }
+    if (word.is !== "msg") return;
+    delivery.received += 1;
+    this.#outstanding += 1;
+    if (ticket.left === 0) {
+      ticket.left = 1;
+      this.taken(ticket, link.heardAt);
+    }
+  }
+
+  #stateChanged(link: Link, body: StateBody): void {
+    const delivery = link.deliveries.get(body.t);
+    if (delivery === undefined || (link === this.#elder && this.#link()?.stage.at === "ready"))
+      return;
+    for (const s of delivery.routes) {
+      for (const watcher of this.#feeds.get(s)?.watchers ?? []) {
+        const isIts = watcher.ns === body.ns && watcher.topic === delivery.topic;
+        if (isIts) this.#tell(watcher, { is: "diff", body });
+      }
+    }
+  }
+
+  #unsubbed(link: Link, s: number, code: number, retryMs: number | undefined, now: number): void {
+    const feed = this.#feeds.get(s);
+    if (feed === undefined || !link.said.delete(feed)) return;
+    const name = errorName(code);
+    const error = new CorewireError(
+      name,
+      `the server ended the subscription to ${feed.subject}: ${name}`,
+      { retryMs },
+    );
+    this.#refused(feed, error, isTemporary(name), now);
+  }
+
+  #answer(call: number, answer: PageBody | CorewireError): void {
+    if (this.#calls.delete(call)) this.effects.push({ do: "answer", call, answer });
+  }
+
+  // Small things.
+
+  #link(): Link | undefined {
+    return "link" in this.#state ? this.#state.link : undefined;
+  }
+
+  /** The connection by which a subscription stands. */
+  #stands(feed: Feed): Link | undefined {
+    const link = this.#link();
+    return link?.stage.at === "ready" && link.said.has(feed) && feed.life === "begun"
+      ? link
+      : undefined;
+  }
+
+  #tell(watcher: Watcher, news: News): void {
+    this.effects.push({ do: "news", watcher, news });
+  }
+
+  *#links(): Generator<Link> {
+    const link = this.#link();
+    if (link !== undefined) yield link;
+    if (this.#elder !== undefined) yield this.#elder;
+  }
+
+  #named(id: number): Link | undefined {
+    for (const link of this.#links()) {
+      if (link.id === id) return link;
+    }
+    return undefined;
+  }
+
+  #setStatus(status: Status): void {
+    this.status = status;
+    this.effects.push({ do: "status", status });
+  }
+
+  #warn(error: CorewireError): void {
+    this.effects.push({ do: "warning", error });
+  }
+
+  #refuseIfStopped(): void {
+    if (this.#state.at !== "closing" && this.#state.at !== "stopped") return;
+    throw this.status.type === "stopped"
+      ? this.status.error
+      : new CorewireError("closed", "the client was closed");
+  }
+}
+
+function broken(what: string): CorewireError {
+  return new CorewireError("broken", `the server broke the protocol: ${what}`);
+}
+
+function silent({ stage }: Link): CorewireError {
+  const texts = {
+    opening: "connecting took too long",
+    greeting: "the server's welcome took too long",
+    ready: "the server has fallen silent",
+    leaving: "the end of the connection took too long",
+  };
+  return new CorewireError("timed_out", texts[stage.at]);
+}
+
+function serverError(what: string, { code, text, retry_ms }: ErrorBody): CorewireError {
+  return new CorewireError(errorName(code), `${what}: ${text}`, { retryMs: retry_ms });
+}
