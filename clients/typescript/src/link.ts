@@ -89,6 +89,8 @@ export interface Link {
   /** Messages of connections before this one that the application has not taken. */
   carried: number;
   readonly deliveries: Map<number, Delivery>;
+  /** Whether the server takes no publications from it any more: another connection has its session. */
+  isFenced: boolean;
   /** Commands that go out with the next message. */
   out: Request[];
 }
@@ -109,6 +111,7 @@ export function newLink(id: number, until: number, now: number, carried: number)
     account: { granted: 0, taken: 0 },
     carried,
     deliveries: new Map(),
+    isFenced: false,
     out: [],
   };
 }

@@ -764,7 +764,8 @@ export class Machine {
     const link = this.#link();
     if (link?.stage.at === "ready") return link;
     const replaced = link !== undefined && link.stage.at !== "opening";
-    return this.#elder?.stage.at === "ready" && !replaced ? this.#elder : undefined;
+    const elder = this.#elder;
+    return elder?.stage.at === "ready" && !elder.isFenced && !replaced ? elder : undefined;
   }
 
   #inFlightMax({ limits }: Link): number {
@@ -830,9 +831,11 @@ export class Machine {
       link.awaiting.delete(reply.id);
       this.#answered(link, awaited, reply, now);
     } else if (reply.is === "pubbed" || reply.is === "err") {
-      // An elder connection that is fenced off says so: what it did not take goes by the next one.
-      const isFenced = reply.is === "err" && link !== this.#publisher();
+      // Another connection has taken over the session: what this one did not take goes by that.
+      const isFenced = reply.is === "err" && errorName(reply.body.code) === "conflict";
       if (!isFenced) this.#outbox.answered(reply.id, reply.body, now);
+      else if (link === this.#elder) link.isFenced = true;
+      else throw broken("it has given this session to somebody else");
     } else {
       throw broken("a reply that fits no command");
     }
