@@ -9,8 +9,6 @@ export {
   Client,
   type ClientEvents,
   type ClientOptions,
-  type HistoryOptions,
-  type Page,
   type PublishOptions,
 } from "./client.js";
 export type { Clock } from "./clock.js";

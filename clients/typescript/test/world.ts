@@ -34,7 +34,10 @@ export class World {
   }
 
   /** A subscription whose events are kept. */
-  record(client: Client, ...[subject, options]: [string, Parameters<Client["subscribe"]>[2]?]): Recorded {
+  record(
+    client: Client,
+    ...[subject, options]: [string, Parameters<Client["subscribe"]>[2]?]
+  ): Recorded {
     const events: StreamEvent[] = [];
     const note = (event: StreamEvent): void => {
       events.push(event);
