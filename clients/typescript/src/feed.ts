@@ -176,6 +176,8 @@ export function absorb(
   let known = feed.places.get(topic);
   if (word.is === "reset") {
     const position = { epoch, offset: word.body.offset ?? 0 };
+    // Over another connection more of this epoch may have been heard: nothing of it was missed.
+    if (known?.epoch === epoch && known.offset >= position.offset) return [];
     move(feed, topic, position);
     return [{ type: "reset", topic, position, cause: word.body.cause }];
   }

@@ -4,7 +4,7 @@ import { Client, type ClientOptions } from "../src/client.js";
 import type { Message, StreamEvent } from "../src/events.js";
 import type { Subscription } from "../src/subscription.js";
 import { FakeClock, random } from "./clock.js";
-import { Server } from "./server.js";
+import { Server } from "./model.js";
 
 export class World {
   readonly clock = new FakeClock();
