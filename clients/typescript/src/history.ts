@@ -4,9 +4,8 @@
  * @module
  */
 
-import type { Client } from "./client.js";
 import { type Message, messageOf } from "./events.js";
-import type { Place } from "./words.js";
+import type { HistoryCommand, PageBody, Place } from "./words.js";
 
 /** Which page of history. */
 export interface HistoryOptions {
@@ -34,9 +33,15 @@ export interface Page<T = unknown> {
   readonly messages: readonly Message<T>[];
 }
 
+/** What can be asked for a page: a client. */
+export interface Pager {
+  /** @internal */
+  page(body: HistoryCommand): Promise<PageBody>;
+}
+
 /** Reads a page: the newest messages of a topic, or those before or behind a place. */
 export async function history<T = unknown>(
-  client: Client,
+  client: Pager,
   topic: string,
   { before, after, sinceMs, limit }: HistoryOptions = {},
 ): Promise<Page<T>> {
