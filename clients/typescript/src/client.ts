@@ -143,7 +143,7 @@ export class Client {
       },
       random,
     );
-    this.#skew = Date.now() - clock.now();
+    this.#skew = clock.wall() - clock.now();
     const machine = this.#machine;
     this.#host = {
       clock,
@@ -276,7 +276,7 @@ export class Client {
   /** Calls the machine, and `then` with what it returns, before anything comes of it. */
   #do<R>(call: (now: number) => R, then?: (result: R) => void): R {
     const now = this.#clock.now();
-    const skew = Date.now() - now;
+    const skew = this.#clock.wall() - now;
     if (Math.abs(skew - this.#skew) > JUMP_MS) {
       this.#skew = skew;
       this.#machine.woke(now);
@@ -302,10 +302,11 @@ export class Client {
   #arm(): void {
     const at = this.#machine.deadline();
     // An alarm that comes too early only looks again.
-    if (this.#alarm !== undefined && this.#alarm.at <= at) return;
+    const isNever = at === Number.POSITIVE_INFINITY;
+    if (this.#alarm !== undefined && this.#alarm.at <= at && !isNever) return;
     this.#alarm?.off();
     this.#alarm = undefined;
-    if (at === Number.POSITIVE_INFINITY) return;
+    if (isNever) return;
     const off = this.#clock.after(Math.max(0, at - this.#clock.now()), () => {
       this.#alarm = undefined;
       this.#do((now) => this.#machine.timeout(now));

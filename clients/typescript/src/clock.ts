@@ -8,6 +8,8 @@
 export interface Clock {
   /** Milliseconds of a clock that does not go back. */
   now(): number;
+  /** The time of day in milliseconds: it goes on while a machine sleeps. */
+  wall(): number;
   /** Calls once, after so many milliseconds. Returns what calls it off. */
   after(ms: number, call: () => void): () => void;
 }
@@ -18,6 +20,7 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 /** The platform's clock. */
 export const systemClock: Clock = {
   now: () => Math.floor(performance.now()),
+  wall: Date.now,
   after(ms, call) {
     const timer = setTimeout(call, Math.min(ms, TIMER_MS_MAX));
     return () => clearTimeout(timer);

@@ -106,6 +106,8 @@ export class Machine {
   #ticket: string | undefined;
   readonly #streams: Streams;
   readonly #outbox = new Outbox();
+  /** When more may be published, where that is a matter of time. */
+  #publishAt: number | undefined;
   readonly #calls = new Map<number, Call>();
   #nextLink = 0;
   /** The number of the last command, on whatever connection. */
@@ -347,14 +349,7 @@ export class Machine {
     if (this.#departsAt !== undefined && this.#elder === undefined) moments.push(this.#departsAt);
     const oldest = this.#outbox.oldestAt();
     if (oldest !== undefined) moments.push(oldest + publishTimeoutMs);
-    const link = this.#publisher();
-    if (
-      link !== undefined &&
-      this.#outbox.queued.length > 0 &&
-      this.#outbox.inFlight.size < this.#inFlightMax(link)
-    ) {
-      moments.push(Math.max(nextAt(link.pace), this.#outbox.heldUntil));
-    }
+    if (this.#publishAt !== undefined) moments.push(this.#publishAt);
     for (const feed of this.#streams.again) moments.push(feed.againAt ?? 0);
     if (this.#leavesAt !== undefined) moments.push(this.#leavesAt);
     const [call] = this.#calls.values();
@@ -518,7 +513,7 @@ export class Machine {
     for (const link of this.#links()) this.effects.push({ do: "abort", link: link.id });
     this.#state = { at: "stopped" };
     this.#elder = undefined;
-    this.#outbox.stop();
+    this.#outbox.stop(error);
     this.#streams.endAll(error);
     for (const id of [...this.#calls.keys()]) this.#answer(id, error);
     this.#setStatus({ type: "stopped", error });
@@ -586,7 +581,7 @@ export class Machine {
 
   #flush(now: number): void {
     const link = this.#publisher();
-    if (link !== undefined) this.#publish(link, now);
+    this.#publishAt = link && this.#publish(link, now);
     for (const one of this.#links()) {
       if (takesCommands(one)) this.#grant(one);
       this.#send(one);
@@ -594,25 +589,26 @@ export class Machine {
     this.#outcomes();
   }
 
-  #publish(link: Link, now: number): void {
+  /** Sends what may be sent. Returns when more may be, if only time is missing. */
+  #publish(link: Link, now: number): number | undefined {
     const outbox = this.#outbox;
     const bytesMax = link.limits?.message_bytes || Number.POSITIVE_INFINITY;
-    while (outbox.isReady(now) && outbox.inFlight.size < this.#inFlightMax(link)) {
-      const bytes = outbox.queued[0]?.bytes ?? 0;
+    while (outbox.inFlight.size < this.#inFlightMax(link)) {
+      const next = outbox.next(now);
+      if (next === undefined) return outbox.heldUntil > now ? outbox.heldUntil : undefined;
+      const { bytes } = next;
       if (bytes > bytesMax) {
-        outbox.failFirst(
-          "too_large",
-          `${bytes} bytes; the server takes messages of ${bytesMax} bytes at most`,
-        );
+        const text = `${bytes} bytes; the server takes messages of ${bytesMax} bytes at most`;
+        outbox.fail(next, new CorewireError("too_large", text));
         continue;
       }
-      if (outbox.inFlight.size > 0 && outbox.bytesInFlight + bytes > IN_FLIGHT_BYTES) return;
-      if (!take(link.pace, now)) return;
+      if (outbox.inFlight.size > 0 && outbox.bytesInFlight + bytes > IN_FLIGHT_BYTES) break;
+      if (!take(link.pace, now)) return nextAt(link.pace);
       link.commands.last += 1;
       const id = link.commands.last;
-      const body = outbox.send(id);
-      if (body !== undefined) link.out.push({ is: "pub", id, body });
+      link.out.push({ is: "pub", id, body: outbox.send(next, id) });
     }
+    return undefined;
   }
 
   #send(link: Link): void {

@@ -17,7 +17,7 @@
  * @module
  */
 
-import { againMs, CorewireError, type ErrorCode, refusal } from "./errors.js";
+import { againMs, CorewireError, refusal } from "./errors.js";
 import type { ErrorBody, PublishCommand, Replies } from "./words.js";
 
 /** What a publication costs beside its bytes. */
@@ -71,14 +71,20 @@ export class Outbox {
    * are refused, too, and sent again when nothing is in flight any more.
    */
   readonly #broken = new Map<string, number>();
+  /** Topics whose first publication of this session is not answered yet. */
+  readonly #beginning = new Set<string>();
 
   get size(): number {
     return this.queued.length + this.inFlight.size;
   }
 
-  /** Whether something may be sent, but for the bounds of the connection. */
-  isReady(now: number): boolean {
-    return this.queued.length > 0 && this.#broken.size === 0 && this.heldUntil <= now;
+  /**
+   * The next one to be sent, but for the bounds of the connection. The first one of a topic is answered
+   * before others follow, for a server that does not know a producer takes any number from it.
+   */
+  next(now: number): Publication | undefined {
+    if (this.#broken.size > 0 || this.heldUntil > now) return undefined;
+    return this.queued.find(({ body }) => !this.#beginning.has(body.topic));
   }
 
   push(body: Omit<PublishCommand, "pseq">, bytes: number, now: number): number {
@@ -96,28 +102,21 @@ export class Outbox {
     return publication.id;
   }
 
-  /** The next one goes out, as the command with this `id`. */
-  send(id: number): PublishCommand | undefined {
-    const publication = this.queued.shift();
-    if (publication === undefined) return undefined;
-    const { topic } = publication.body;
+  /** It goes out, as the command with this `id`. */
+  send(publication: Publication, id: number): PublishCommand {
+    const { topic, ...rest } = publication.body;
+    this.#unqueue(publication);
     publication.attempts += 1;
-    if (
-      publication.pseq === undefined &&
-      (this.#numbers.has(topic) || this.#numbers.size < NUMBERED_TOPICS_MAX)
-    ) {
-      publication.pseq = (this.#numbers.get(topic) ?? 0) + 1;
+    const last = this.#numbers.get(topic);
+    if (last === undefined && this.#numbers.size < NUMBERED_TOPICS_MAX) this.#beginning.add(topic);
+    if (publication.pseq === undefined && (last !== undefined || this.#beginning.has(topic))) {
+      publication.pseq = (last ?? 0) + 1;
       this.#numbers.set(topic, publication.pseq);
     }
     this.inFlight.set(id, publication);
     this.bytesInFlight += publication.bytes;
-    const { topic: _, ...rest } = publication.body;
     // In the order of the wire.
-    return {
-      topic,
-      ...(publication.pseq === undefined ? {} : { pseq: publication.pseq }),
-      ...rest,
-    };
+    return { topic, pseq: publication.pseq, ...rest };
   }
 
   /** The reply to the command with this `id`. `false` if no publication waits for it. */
@@ -165,33 +164,31 @@ export class Outbox {
   /** Ends those that were asked for at this moment or before. */
   expire(askedUntil: number): void {
     for (const [id, { askedAt }] of this.inFlight) {
-      if (askedAt > askedUntil) break;
+      if (askedAt > askedUntil) continue;
       const publication = this.#landed(id);
       if (publication !== undefined) this.#end(publication, uncertain());
       this.hasHole = true;
     }
-    for (
-      let first = this.queued[0];
-      first !== undefined && first.askedAt <= askedUntil;
-      first = this.queued[0]
-    ) {
-      this.failFirst("timed_out", "there was no connection in time; the message was not published");
+    const late = new CorewireError(
+      "timed_out",
+      "there was no connection in time; the message was not published",
+    );
+    for (const publication of this.queued.filter(({ askedAt }) => askedAt <= askedUntil)) {
+      this.fail(publication, late);
     }
   }
 
-  /** The next one cannot be sent. */
-  failFirst(code: ErrorCode, text: string): void {
-    const publication = this.queued.shift();
-    if (publication === undefined) return;
+  /** It cannot be sent. */
+  fail(publication: Publication, error: CorewireError): void {
+    this.#unqueue(publication);
     if (publication.pseq !== undefined) this.hasHole = true;
-    this.#end(publication, publication.attempts > 0 ? uncertain() : new CorewireError(code, text));
+    this.#end(publication, publication.attempts > 0 ? uncertain() : error);
   }
 
   /** The client stops: whatever is left has its outcome now. */
-  stop(): void {
+  stop(error: CorewireError): void {
     this.cut();
-    while (this.queued.length > 0)
-      this.failFirst("closed", "the client was closed; the message was not published");
+    for (const publication of [...this.queued]) this.fail(publication, error);
   }
 
   /** When the oldest one was asked for. */
@@ -201,11 +198,17 @@ export class Outbox {
     return asked.length > 0 ? Math.min(...asked) : undefined;
   }
 
+  #unqueue(publication: Publication): void {
+    const place = this.queued.indexOf(publication);
+    if (place >= 0) this.queued.splice(place, 1);
+  }
+
   #landed(id: number): Publication | undefined {
     const publication = this.inFlight.get(id);
     if (publication !== undefined) {
       this.inFlight.delete(id);
       this.bytesInFlight -= publication.bytes;
+      this.#beginning.delete(publication.body.topic);
     }
     return publication;
   }
@@ -219,7 +222,8 @@ export class Outbox {
     if (pseq !== undefined) {
       const number = Math.min(free ?? pseq, pseq);
       this.#broken.set(body.topic, number);
-      this.#numbers.set(body.topic, number - 1);
+      if (number > 1) this.#numbers.set(body.topic, number - 1);
+      else this.#numbers.delete(body.topic);
       publication.pseq = undefined;
     }
     if (waitMs === undefined) {

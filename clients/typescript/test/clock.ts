@@ -10,11 +10,16 @@ interface Alarm {
 
 export class FakeClock implements Clock {
   #now = 0;
+  #wallAhead = 0;
   #serial = 0;
   #alarms: Alarm[] = [];
 
   now(): number {
     return this.#now;
+  }
+
+  wall(): number {
+    return this.#now + this.#wallAhead;
   }
 
   after(ms: number, call: () => void): () => void {
@@ -43,6 +48,11 @@ export class FakeClock implements Clock {
       next.call();
     }
     this.#now = until;
+  }
+
+  /** The machine sleeps, and this clock with it: only the time of day goes on. */
+  suspend(ms: number): void {
+    this.#wallAhead += ms;
   }
 
   /** The process sleeps: time passes, and nothing happens until it wakes. */

@@ -129,6 +129,7 @@ export class Server {
     | undefined;
   latency: () => number = () => 1;
   #mark = 0;
+  readonly #said: Word[] = [];
   #aliases = 0;
   #conns = 0;
   #life = 0;
@@ -292,7 +293,8 @@ export class Server {
       const isKnown = known === life;
       const since = isKnown ? Number(mark) : this.#mark;
       const resets = sub.from?.pos !== undefined && !isKnown;
-      if (resets) peer.say({ reset: { s: sub.s, pos: `${life} ${this.#mark}`, cause: "node" } });
+      if (resets)
+        this.#said.push({ reset: { s: sub.s, pos: `${life} ${this.#mark}`, cause: "node" } });
       for (const topic of this.topics.values()) {
         const first = topic.log.find((entry) => entry.mark > since);
         const seen = (sub.from?.seen ?? []).find((one: Word) => one.topic === topic.name);
@@ -312,7 +314,9 @@ export class Server {
         from.epoch === topic.epoch && from.offset >= topic.gone && from.offset <= topic.end;
       if (recovered) after = from.offset;
       else
-        peer.say({ reset: { t: topic.t, epoch: topic.epoch, offset: after, cause: "retention" } });
+        this.#said.push({
+          reset: { t: topic.t, epoch: topic.epoch, offset: after, cause: "retention" },
+        });
     }
     const delivery = this.#route(peer, sub, topic, after);
     const { t, epoch } = topic;
@@ -342,6 +346,8 @@ export class Server {
   }
 
   #pump(peer: Peer): void {
+    // What is said of a stream first.
+    for (const reset of this.#said.splice(0)) peer.say(reset);
     for (const delivery of peer.deliveries.values()) {
       const { topic, routes } = delivery;
       const { t, epoch, name } = topic;
