@@ -346,7 +346,7 @@ export class Machine {
     const { replyTimeoutMs, publishTimeoutMs } = this.#options;
     const moments = [...this.#links()].map((link) => dueAt(link, replyTimeoutMs));
     if ("until" in this.#state) moments.push(this.#state.until);
-    if (this.#departsAt !== undefined && this.#elder === undefined) moments.push(this.#departsAt);
+    if (this.#departsAt !== undefined && this.#mayDepart()) moments.push(this.#departsAt);
     const oldest = this.#outbox.oldestAt();
     if (oldest !== undefined) moments.push(oldest + publishTimeoutMs);
     if (this.#publishAt !== undefined) moments.push(this.#publishAt);
@@ -534,12 +534,11 @@ export class Machine {
       state.until = now + this.#options.closeTimeoutMs;
       this.#bye(state.link, now);
     }
-    const departs = this.#departsAt !== undefined && this.#departsAt <= now;
     if (
-      state.at === "linked" &&
-      state.link.stage.at === "ready" &&
-      elder === undefined &&
-      departs
+      this.#departsAt !== undefined &&
+      this.#departsAt <= now &&
+      this.#mayDepart() &&
+      state.at === "linked"
     ) {
       this.#departsAt = undefined;
       this.#failures = 0;
@@ -547,6 +546,12 @@ export class Machine {
       this.#begin(now);
     }
     this.#flush(now);
+  }
+
+  /** Whether another connection can be opened in place of this one. */
+  #mayDepart(): boolean {
+    const state = this.#state;
+    return state.at === "linked" && state.link.stage.at === "ready" && this.#elder === undefined;
   }
 
   #bye(link: Link, now: number): void {
