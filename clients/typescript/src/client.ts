@@ -1,0 +1,472 @@
+/**
+ * The client: drives the machine with a WebSocket, a clock and chance, and has what applications call.
+ *
+ * @module
+ */
+
+import type { Backoff, Random } from "./backoff.js";
+import { type Clock, systemClock } from "./clock.js";
+import type { Bounds, Effect, Identity } from "./effect.js";
+import { CorewireError } from "./errors.js";
+import type { Message, Session, Status } from "./events.js";
+import type { Feed, SubscribeOptions } from "./feed.js";
+import { json } from "./json.js";
+import { Machine } from "./machine.js";
+import type { Published } from "./outbox.js";
+import { type Handlers, Subscription, type SubscriptionHost } from "./subscription.js";
+import {
+  type Connection,
+  type Transport,
+  type WebSocketClass,
+  webSocketTransport,
+} from "./transport.js";
+import { watchWake } from "./wake.js";
+import {
+  type Dialect,
+  type HistoryCommand,
+  MalformedError,
+  type PageBody,
+  type Payload,
+  type Request,
+} from "./words.js";
+
+/** Bytes, or characters, of a message with several commands. */
+const BATCH_LEN = 16 << 10;
+/** Commands in one message; the server takes 1,024. */
+const BATCH_MAX = 512;
+/** When the time of day and the clock part by so much, the process has slept. */
+const JUMP_MS = 10_000;
+
+/** How a client is made. */
+export interface ClientOptions extends Partial<Bounds> {
+  /** A JSON Web Token, or what fetches one: called whenever a new one is needed. */
+  readonly token?: string | (() => string | Promise<string>) | undefined;
+  /** A name, where the server lets clients choose one. */
+  readonly user?: string | undefined;
+  /** The dialect; JSON if there is none. `corewire/binary` has the other one. */
+  readonly dialect?: Dialect | undefined;
+  /** The class of WebSockets; the platform's own if there is none. Node before 22 needs that of `ws`. */
+  readonly WebSocket?: WebSocketClass | undefined;
+  /** How long to wait before coming back. */
+  readonly backoff?: Partial<Backoff> | undefined;
+  /** In place of {@link ClientOptions.WebSocket}. */
+  readonly transport?: Transport | undefined;
+  /** The platform's clock if there is none. */
+  readonly clock?: Clock | undefined;
+  /** `Math.random` if there is none. */
+  readonly random?: Random | undefined;
+}
+
+/** What a publication may have. */
+export interface PublishOptions {
+  /** What it is the newest value of, for subscribers with the policy `latest`. */
+  readonly key?: string | undefined;
+  /** Names and values, told to subscribers; at most 16. */
+  readonly tags?: Readonly<Record<string, string>> | undefined;
+  /** It is not delivered when it is older. */
+  readonly ttlMs?: number | undefined;
+  /** Whether this client gets it, too, if it subscribes to the topic; it does if it is not said. */
+  readonly echo?: boolean | undefined;
+  /** A key of at most 64 bytes: another publication with the same one is not published again for a while. */
+  readonly idem?: string | undefined;
+}
+
+/** What {@link Client.on} tells. */
+export interface ClientEvents {
+  /** How the client is, when that changes. */
+  readonly status: Status;
+  /** Something went wrong that is nobody's answer. Without a listener it goes to the console. */
+  readonly warning: CorewireError;
+}
+
+const DEFAULTS: Bounds = {
+  topicWindow: 256,
+  window: 4096,
+  subscriptionsMax: 10_000,
+  publicationsMax: 10_000,
+  publicationBytesMax: 16 << 20,
+  inFlightMax: 256,
+  publishTimeoutMs: 60_000,
+  connectTimeoutMs: 10_000,
+  replyTimeoutMs: 10_000,
+  tokenTimeoutMs: 30_000,
+  closeTimeoutMs: 3000,
+};
+
+interface Settle<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: CorewireError) => void;
+}
+
+/**
+ * A client of one server. It connects when it is first needed, comes back by itself, and takes its
+ * subscriptions and publications along.
+ */
+export class Client {
+  readonly #machine: Machine;
+  readonly #clock: Clock;
+  readonly #dialect: Dialect;
+  readonly #options: ClientOptions;
+  readonly #connections = new Map<number, Connection>();
+  readonly #subscriptions = new Map<number, Subscription>();
+  readonly #publishing = new Map<number, Settle<Published>>();
+  readonly #asking = new Map<number, Settle<PageBody>>();
+  readonly #listeners = {
+    status: new Set<(event: Status) => void>(),
+    warning: new Set<(event: CorewireError) => void>(),
+  };
+  readonly #host: SubscriptionHost;
+  readonly #endWake: () => void;
+  #transport: Transport | undefined;
+  #isDraining = false;
+  #alarm: { readonly at: number; readonly off: () => void } | undefined;
+  #skew: number;
+
+  /**
+   * A client of the server at this address: `wss://example.org/ws`, or in a page `/ws`.
+   *
+   * @throws TypeError if that is no address, or if there is no WebSocket here.
+   */
+  constructor(url: string | URL, options: ClientOptions = {}) {
+    const { clock = systemClock, dialect = json, random = Math.random } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#dialect = dialect;
+    this.#transport = options.transport ?? webSocketTransport(options.WebSocket);
+    this.#machine = new Machine(
+      {
+        ...DEFAULTS,
+        ...options,
+        backoff: { firstMs: 500, maxMs: 20_000, ...options.backoff },
+        url: webSocketUrl(url),
+        identity: identity(options),
+      },
+      random,
+    );
+    this.#skew = clock.wall() - clock.now();
+    const machine = this.#machine;
+    this.#host = {
+      clock,
+      taken: (ticket) => this.#do((now) => machine.taken(ticket, now)),
+      unsubscribe: (feed) => this.#unsubscribe(feed),
+      watch: (feed, watcher) => this.#do((now) => machine.watch(feed, watcher, now)),
+      state: (feed, body, watcher) => this.#do((now) => machine.state(feed, body, watcher, now)),
+      failed: report,
+      unheard: (error) => this.#warn(error),
+    };
+    this.#endWake = watchWake({
+      woke: () => this.#do((now) => machine.woke(now)),
+      online: () => this.#do((now) => machine.online(now)),
+    });
+  }
+
+  /** How the client is. */
+  get status(): Status {
+    return this.#machine.status;
+  }
+
+  /** Connects, if it has not yet. Resolves when it is connected; rejects if it stops before. */
+  connect(): Promise<Session> {
+    return new Promise((resolve, reject) => {
+      const look = (status: Status): boolean => {
+        if (status.type === "connected") resolve(status.session);
+        else if (status.type === "stopped") reject(status.error);
+        else return false;
+        return true;
+      };
+      this.#do((now) => this.#machine.start(now));
+      if (look(this.status)) return;
+      const end = this.on("status", (status) => {
+        if (look(status)) end();
+      });
+    });
+  }
+
+  /**
+   * Subscribes to a topic, or to a pattern: `*` for one level, `>` for all that follow. Messages go to
+   * the listener, in order; without one they wait to be iterated.
+   *
+   * @throws {@link CorewireError} if it is neither, or if there are too many.
+   */
+  subscribe<T = unknown>(
+    subject: string,
+    listener?: ((message: Message<T>) => unknown) | Handlers<T>,
+    options: SubscribeOptions = {},
+  ): Subscription<T> {
+    const handlers = typeof listener === "function" ? { message: listener } : listener;
+    return this.#do((now) => {
+      const feed = this.#machine.subscribe(subject, options, now);
+      // Twice what the server was given credit for: a connection before this one had some, too.
+      const messagesMax = 2 * (this.#options.window ?? DEFAULTS.window);
+      const subscription = new Subscription<T>(feed, this.#host, handlers, messagesMax);
+      this.#subscriptions.set(feed.s, subscription as unknown as Subscription);
+      return subscription;
+    });
+  }
+
+  /**
+   * Publishes a JSON value, or a `Uint8Array` as bytes. It waits for a connection if there is none, and
+   * is sent again if one ends before its reply, but published once. Resolves to where it stands.
+   */
+  publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Published> {
+    return new Promise((resolve, reject) => {
+      const { key, tags, ttlMs, echo, idem } = options;
+      const payload = written(data);
+      this.#do(
+        (now) =>
+          this.#machine.publish(
+            {
+              topic,
+              idem,
+              key,
+              tags,
+              ttl_ms: ttlMs,
+              echo: echo === false ? echo : undefined,
+              data: payload,
+            },
+            sizeOf(payload),
+            now,
+          ),
+        (id) => this.#publishing.set(id, { resolve, reject }),
+      );
+    });
+  }
+
+  /** The same without a promise: a failure is a `warning`. */
+  send(topic: string, data: unknown, options?: PublishOptions): void {
+    this.publish(topic, data, options).catch((error: CorewireError) => this.#warn(error));
+  }
+
+  /** @internal For `corewire/history`: a page, when there is a connection. */
+  page(body: HistoryCommand): Promise<PageBody> {
+    return new Promise((resolve, reject) => {
+      this.#do(
+        (now) => this.#machine.history(body, now),
+        (id) => this.#asking.set(id, { resolve, reject }),
+      );
+    });
+  }
+
+  /** Calls with each event of this type. Returns what ends that. */
+  on<E extends keyof ClientEvents>(
+    type: E,
+    listener: (event: ClientEvents[E]) => void,
+  ): () => void {
+    const listeners = this.#listeners[type] as Set<(event: ClientEvents[E]) => void>;
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }
+
+  /**
+   * Says good-bye: subscriptions end, and what was published before is finished. Resolves when the
+   * connection is gone.
+   */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      const end = this.on("status", ({ type }) => {
+        if (type !== "stopped") return;
+        end();
+        resolve();
+      });
+      this.#do((now) => this.#machine.close(now));
+      if (this.status.type === "stopped") resolve();
+    });
+  }
+
+  /** Calls the machine, and `then` with what it returns, before anything comes of it. */
+  #do<R>(call: (now: number) => R, then?: (result: R) => void): R {
+    const now = this.#clock.now();
+    const skew = this.#clock.wall() - now;
+    if (Math.abs(skew - this.#skew) > JUMP_MS) {
+      this.#skew = skew;
+      this.#machine.woke(now);
+    }
+    const result = call(now);
+    then?.(result);
+    this.#drain();
+    return result;
+  }
+
+  #drain(): void {
+    // An application that is told something may call back: its effects come after these.
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    const { effects } = this.#machine;
+    while (effects.length > 0) {
+      for (const effect of effects.splice(0)) this.#apply(effect);
+    }
+    this.#isDraining = false;
+    this.#arm();
+  }
+
+  #arm(): void {
+    const at = this.#machine.deadline();
+    // An alarm that comes too early only looks again.
+    const isNever = at === Number.POSITIVE_INFINITY;
+    if (this.#alarm !== undefined && this.#alarm.at <= at && !isNever) return;
+    this.#alarm?.off();
+    this.#alarm = undefined;
+    if (isNever) return;
+    const off = this.#clock.after(Math.max(0, at - this.#clock.now()), () => {
+      this.#alarm = undefined;
+      this.#do((now) => this.#machine.timeout(now));
+    });
+    this.#alarm = { at, off };
+  }
+
+  #apply(effect: Effect): void {
+    switch (effect.do) {
+      case "open":
+        return this.#open(effect.link, effect.url);
+      case "send":
+        return this.#send(effect.link, effect.requests);
+      case "abort":
+        this.#connections.get(effect.link)?.abort();
+        this.#connections.delete(effect.link);
+        return;
+      case "token":
+        this.#fetchToken();
+        return;
+      case "event":
+        this.#subscriptions.get(effect.s)?.hand(effect.event, effect.ticket);
+        return;
+      case "published":
+        return settle(this.#publishing, effect.id, effect.outcome);
+      case "answer":
+        return settle(this.#asking, effect.call, effect.answer);
+      case "news":
+        return effect.watcher.hear(effect.news);
+      case "status":
+        if (effect.status.type === "stopped") this.#endWake();
+        return this.#emit("status", effect.status);
+      case "warning":
+        return this.#warn(effect.error);
+    }
+  }
+
+  #open(link: number, url: string): void {
+    const machine = this.#machine;
+    try {
+      const connection = this.#transport?.(url, [this.#dialect.subprotocol], {
+        opened: () => this.#do((now) => machine.opened(link, now)),
+        message: (message) => this.#do((now) => this.#receive(link, message, now)),
+        lost: (code, reason) => {
+          this.#connections.delete(link);
+          this.#do((now) => machine.lost(link, code, reason, now));
+        },
+      });
+      if (connection !== undefined) this.#connections.set(link, connection);
+    } catch (error) {
+      // Such as ws: from a page that came by https:.
+      const why = error instanceof Error ? error.message : String(error);
+      machine.lost(link, undefined, why, this.#clock.now());
+    }
+  }
+
+  #receive(link: number, message: string | ArrayBuffer, now: number): void {
+    try {
+      this.#machine.message(link, this.#dialect.decode(message), now);
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+      this.#machine.broken(link, error.message, now);
+    }
+  }
+
+  #send(link: number, requests: readonly Request[]): void {
+    const connection = this.#connections.get(link);
+    let batch: (string | Uint8Array)[] = [];
+    let len = 0;
+    const flush = (): void => {
+      if (batch.length > 0) connection?.send(this.#dialect.join(batch));
+      batch = [];
+      len = 0;
+    };
+    for (const request of requests) {
+      const message = this.#dialect.encode(request);
+      if (len + message.length > BATCH_LEN || batch.length === BATCH_MAX) flush();
+      batch.push(message);
+      len += message.length;
+    }
+    flush();
+  }
+
+  async #fetchToken(): Promise<void> {
+    const { token } = this.#options;
+    let answer: string | CorewireError;
+    try {
+      answer = typeof token === "function" ? await token() : (token ?? "");
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      answer = new CorewireError(
+        "unauthorized",
+        `the function that fetches tokens has failed: ${why}`,
+        { cause },
+      );
+    }
+    this.#do((now) => this.#machine.token(answer, now));
+  }
+
+  #unsubscribe(feed: Feed): void {
+    this.#do((now) => this.#machine.unsubscribe(feed, now));
+    this.#subscriptions.delete(feed.s);
+  }
+
+  #warn(error: CorewireError): void {
+    if (this.#listeners.warning.size > 0) this.#emit("warning", error);
+    else console.warn(`corewire: ${error.message}`);
+  }
+
+  #emit<E extends keyof ClientEvents>(type: E, event: ClientEvents[E]): void {
+    for (const listener of this.#listeners[type] as Set<(event: ClientEvents[E]) => void>) {
+      try {
+        listener(event);
+      } catch (error) {
+        report(error);
+      }
+    }
+  }
+}
+
+function identity({ token, user }: ClientOptions): Identity {
+  if (typeof token === "function") return { is: "renewable" };
+  if (token !== undefined) return { is: "token", token };
+  return user === undefined ? { is: "anonymous" } : { is: "user", user };
+}
+
+function webSocketUrl(url: string | URL): string {
+  const base = (globalThis as { location?: Location }).location?.href;
+  const parsed = new URL(url, base);
+  parsed.protocol = parsed.protocol.replace(/^http/, "ws");
+  if (!/^wss?:$/.test(parsed.protocol)) {
+    throw new TypeError(`${url}: not the address of a server; it is like wss://example.org/ws`);
+  }
+  return parsed.href;
+}
+
+/** What is published, as it is now: what becomes of the value later does not matter. */
+function written(data: unknown): Payload {
+  if (data instanceof Uint8Array) return data.slice();
+  const text = JSON.stringify(data) as string | undefined;
+  if (text !== undefined) return text;
+  throw new CorewireError("bad_request", "data: JSON has no such value; publish null instead");
+}
+
+/** Bytes of a payload on the wire, as the dialect that needs more has them. */
+function sizeOf(payload: Payload): number {
+  if (typeof payload !== "string") return Math.ceil(payload.length / 3) * 4;
+  return new TextEncoder().encode(payload).length;
+}
+
+function settle<T>(waiting: Map<number, Settle<T>>, id: number, outcome: T | CorewireError): void {
+  const one = waiting.get(id);
+  waiting.delete(id);
+  if (outcome instanceof CorewireError) one?.reject(outcome);
+  else one?.resolve(outcome);
+}
+
+/** An error of the application's own: it is thrown where nothing of ours is interrupted by it. */
+function report(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}

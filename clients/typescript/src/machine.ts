@@ -1,0 +1,789 @@
+/**
+ * A client without I/O: what comes in, the time and chance go in, and effects come out. The same
+ * calls with the same times and numbers have the same effects.
+ *
+ * ```text
+ *              no token                   lost
+ *   idle ──▶ token ◀──────────┐   ┌───────────────────▶ waiting
+ *     │        │ token        │   │                        │
+ *     └────────┴───────────▶ linked ◀──────────────────────┘
+ *                             │   │         the wait is over
+ *                     close() │   │ the server says "never", or a token is wrong
+ *                             ▼   ▼
+ *                        closing ──▶ stopped
+ * ```
+ *
+ * When the server asks a client to go away, the connection becomes the elder: it works on while
+ * another one is opened, and is left when that one has taken over. Both bring the messages behind
+ * what was heard, in order; what comes by both is handed on once.
+ *
+ * @module
+ */
+
+import { comeback, type Hints, type Random, RETRY_MS_MAX, waitMs } from "./backoff.js";
+import type { Effect, MachineOptions } from "./effect.js";
+import { CorewireError, errorName, refusal } from "./errors.js";
+import type { Session, Status } from "./events.js";
+import type { Feed, SubscribeOptions, Watcher } from "./feed.js";
+import {
+  type Awaited,
+  ask,
+  dueAt,
+  grant,
+  isSettled,
+  type Link,
+  newLink,
+  overdue,
+  probe,
+  type Ticket,
+  takesCommands,
+} from "./link.js";
+import { Outbox, OVERHEAD_BYTES } from "./outbox.js";
+import { newPace, nextAt, take } from "./pace.js";
+import { Streams } from "./streams.js";
+import { checkSubject, checkTopic } from "./subject.js";
+import {
+  type HistoryCommand,
+  type PageBody,
+  type PublishCommand,
+  type Push,
+  type Reply,
+  type ServerWord,
+  type StateCommand,
+  VERSION,
+  type WelcomeBody,
+} from "./words.js";
+
+/** Characters of the `hello`, which may have 64 KiB. What does not fit is said behind it. */
+const HELLO_CHARS = 56 << 10;
+/** A connection that lasted so long ends a series of failures. */
+const STABLE_MS = 10_000;
+/** A client that hears that there is a network comes back within this time. */
+const ONLINE_MS = 500;
+/** Bytes of publications that are sent before the first of them is answered. */
+const IN_FLIGHT_BYTES = 1 << 20;
+/** An elder connection is left so long after the next one has taken over: presence is said there first. */
+const SETTLE_MS = 200;
+
+type State =
+  | { readonly at: "idle" }
+  | { readonly at: "token"; readonly until: number }
+  | { readonly at: "linked"; readonly link: Link }
+  | { readonly at: "waiting"; until: number; readonly notBefore: number }
+  | { readonly at: "closing"; readonly link: Link; until: number }
+  | { readonly at: "stopped" };
+
+type Token =
+  /** None is needed, or the source was not asked yet. */
+  | { readonly is: "none" }
+  | { readonly is: "asked" }
+  | { readonly is: "held"; readonly text: string; expiresAt: number };
+
+interface Call {
+  readonly body: HistoryCommand;
+  readonly askedAt: number;
+}
+
+/** See the module. */
+export class Machine {
+  /** What the driver is to do, in this order. It takes them out. */
+  readonly effects: Effect[] = [];
+  status: Status = { type: "idle" };
+  readonly #options: MachineOptions;
+  readonly #random: Random;
+  #state: State = { at: "idle" };
+  #elder: Link | undefined;
+  /** When to replace the connection, because the server asked for it. */
+  #departsAt: number | undefined;
+  /** When to leave the elder one. */
+  #leavesAt: number | undefined;
+  #token: Token;
+  #hintedUrl: string | undefined;
+  #failures = 0;
+  #readyAt: number | undefined;
+  /** What the server said last: its name, and what a connection is resumed with. */
+  #node: string | undefined;
+  #ticket: string | undefined;
+  readonly #streams: Streams;
+  readonly #outbox = new Outbox();
+  /** When more may be published, where that is a matter of time. */
+  #publishAt: number | undefined;
+  readonly #calls = new Map<number, Call>();
+  #nextLink = 0;
+  /** The number of the last command, on whatever connection. */
+  readonly #commands = { last: 0 };
+  #nextCall = 0;
+
+  constructor(options: MachineOptions, random: Random) {
+    this.#options = options;
+    this.#random = random;
+    this.#streams = new Streams(this.effects, options.topicWindow, random);
+    const { identity } = options;
+    this.#token =
+      identity.is === "token"
+        ? { is: "held", text: identity.token, expiresAt: Number.POSITIVE_INFINITY }
+        : { is: "none" };
+  }
+
+  // What the application wants.
+
+  /** Connects, if that has not begun. */
+  start(now: number): void {
+    if (this.#state.at === "idle") this.#begin(now);
+  }
+
+  /** Begins a subscription. It lasts until `unsubscribe`, or until an event that says that it has ended. */
+  subscribe(subject: string, options: SubscribeOptions, now: number): Feed {
+    const isPattern = checkSubject(subject);
+    this.#refuseIfStopped();
+    const max = this.#options.subscriptionsMax;
+    if (this.#streams.feeds.size >= max) {
+      throw new CorewireError(
+        "full",
+        `there are ${max} subscriptions already; end some, or use a pattern`,
+      );
+    }
+    const feed = this.#streams.begin(subject, isPattern, options);
+    const link = this.#link();
+    if (link !== undefined && takesCommands(link)) this.#streams.say(link, feed, now);
+    this.start(now);
+    this.#proceed(now);
+    return feed;
+  }
+
+  /** Ends a subscription. It has no further events. */
+  unsubscribe(feed: Feed, now: number): void {
+    if (!this.#streams.forget(feed)) return;
+    for (const link of this.#links()) {
+      if (link.said.delete(feed) && takesCommands(link))
+        ask(link, { is: "unsub" }, now, "unsub", { s: feed.s });
+    }
+    this.#proceed(now);
+  }
+
+  /** The application has taken a message: the server may send more. */
+  taken(ticket: Ticket, now: number): void {
+    if (!this.#streams.taken(ticket)) return;
+    const main = this.#link();
+    if (main !== undefined && main !== ticket.link && main.carried > 0) main.carried -= 1;
+    this.#flush(now);
+  }
+
+  /** Has something published as soon as there is a connection, behind all that was published before. */
+  publish(body: Omit<PublishCommand, "pseq">, bytes: number, now: number): number {
+    checkTopic(body.topic);
+    this.#refuseIfStopped();
+    const { publicationsMax, publicationBytesMax } = this.#options;
+    const cost = bytes + body.topic.length + OVERHEAD_BYTES;
+    if (this.#outbox.size >= publicationsMax || this.#outbox.bytes + cost > publicationBytesMax) {
+      throw new CorewireError(
+        "full",
+        "too many publications wait for the server; await some of their replies first",
+      );
+    }
+    const id = this.#outbox.push(body, cost, now);
+    this.start(now);
+    this.#proceed(now);
+    return id;
+  }
+
+  /** Asks for a page of history. */
+  history(body: HistoryCommand, now: number): number {
+    checkTopic(body.topic);
+    this.#refuseIfStopped();
+    this.#nextCall += 1;
+    this.#calls.set(this.#nextCall, { body, askedAt: now });
+    const link = this.#link();
+    if (link?.stage.at === "ready") this.#call(link, this.#nextCall, body, now);
+    this.start(now);
+    this.#proceed(now);
+    return this.#nextCall;
+  }
+
+  /** The watcher hears of its state, beginning now if the subscription stands. */
+  watch(feed: Feed, watcher: Watcher, now: number): void {
+    feed.watchers.add(watcher);
+    if (this.#stands(feed) !== undefined) this.#streams.tell(watcher, { is: "subscribed" });
+    this.#flush(now);
+  }
+
+  /** Changes or reads state, if the subscription stands. The watcher hears the answer, if there is one. */
+  state(feed: Feed, body: StateCommand, watcher: Watcher | undefined, now: number): boolean {
+    checkTopic(body.topic);
+    const link = this.#stands(feed);
+    if (link === undefined) return false;
+    if (watcher === undefined) link.out.push({ is: "state", body });
+    else ask(link, { is: "state", watcher }, now, "state", body);
+    this.#flush(now);
+    return true;
+  }
+
+  /** Says good-bye: no further events and publications; those that were published are finished. */
+  close(now: number): void {
+    if (this.#state.at === "closing" || this.#state.at === "stopped") return;
+    const closed = new CorewireError("closed", "the client was closed; make another one to go on");
+    if (
+      this.#state.at === "linked" &&
+      (this.#state.link.stage.at === "ready" || this.#outbox.size > 0)
+    ) {
+      this.#streams.endAll(closed);
+      this.#state = {
+        at: "closing",
+        link: this.#state.link,
+        until: now + this.#options.closeTimeoutMs,
+      };
+      this.#setStatus({ type: "closing" });
+      this.#proceed(now);
+    } else {
+      this.#stop(closed);
+    }
+  }
+
+  // What the driver tells.
+
+  /** A connection is open. */
+  opened(id: number, now: number): void {
+    const link = this.#named(id);
+    if (link?.stage.at !== "opening") return;
+    link.heardAt = now;
+    const { identity, replyTimeoutMs } = this.#options;
+    const token = this.#token.is === "held" ? this.#token.text : undefined;
+    if (this.#outbox.hasHole) this.#ticket = undefined;
+    const resume = this.#ticket;
+    const chars = HELLO_CHARS - (token?.length ?? 0) - (resume?.length ?? 0);
+    const { feeds, subs, later } = this.#streams.hello(link, chars);
+    const user = identity.is === "user" ? identity.user : undefined;
+    const body = { v: VERSION, token, user, resume, subs: subs.length > 0 ? subs : undefined };
+    ask(link, { is: "hello", feeds }, now, "hello", body);
+    link.stage = { at: "greeting", until: now + replyTimeoutMs };
+    // It is a message of its own.
+    this.#send(link);
+    for (const feed of later) this.#streams.say(link, feed, now);
+    this.#flush(now);
+  }
+
+  /** A message has come over a connection. */
+  message(id: number, words: readonly ServerWord[], now: number): void {
+    for (const word of words) {
+      const link = this.#named(id);
+      if (link === undefined) return;
+      link.heardAt = now;
+      try {
+        if (word.id === undefined) this.#push(link, word, now);
+        else this.#reply(link, word, now);
+      } catch (error) {
+        if (!(error instanceof CorewireError)) throw error;
+        this.#giveUp(link, error, now);
+        return;
+      }
+    }
+    this.#proceed(now);
+  }
+
+  /** A connection has ended, or did not come about. */
+  lost(id: number, code: number | undefined, reason: string, now: number): void {
+    const link = this.#named(id);
+    if (link === undefined) return;
+    const opening = link.stage.at === "opening";
+    const closeCode = link.hints.code ?? code;
+    const why = link.hints.reason ?? reason;
+    const text = opening
+      ? `no WebSocket at ${this.#options.url}${why === "" ? "" : ` (${why})`}: is the server there, is its path /ws, and ` +
+        "does it allow this page (--allow-origin)?"
+      : `the connection ended${closeCode === undefined ? "" : ` with ${closeCode}`}${why === "" ? "" : `: ${why}`}`;
+    this.#lost(
+      link,
+      new CorewireError(opening ? "unreachable" : "disconnected", text, { closeCode }),
+      now,
+    );
+  }
+
+  /** A message that cannot be read. */
+  broken(id: number, what: string, now: number): void {
+    const link = this.#named(id);
+    if (link !== undefined) this.#giveUp(link, broken(what), now);
+  }
+
+  /** The source of tokens has answered. */
+  token(answer: string | CorewireError, now: number): void {
+    if (answer instanceof CorewireError) {
+      this.#token = { is: "none" };
+      if (this.#state.at === "token") this.#wait(answer, false, {}, now);
+      else this.#warn(answer);
+      return;
+    }
+    this.#token = { is: "held", text: answer, expiresAt: Number.POSITIVE_INFINITY };
+    if (this.#state.at === "token") {
+      this.#open(now);
+    } else if (this.#state.at === "linked" && takesCommands(this.#state.link)) {
+      // Before its hello a connection takes the new one anyway.
+      ask(this.#state.link, { is: "auth" }, now, "auth", { token: answer });
+      this.#flush(now);
+    }
+  }
+
+  /** The process may have slept: each connection is asked whether it is there. */
+  woke(now: number): void {
+    for (const link of this.#links()) probe(link, now);
+    this.#flush(now);
+  }
+
+  /** There is a network again: no need to wait any longer, but for what the server has asked for. */
+  online(now: number): void {
+    const state = this.#state;
+    if (state.at === "waiting") {
+      state.until = Math.min(
+        state.until,
+        Math.max(state.notBefore, now + Math.round(this.#random() * ONLINE_MS)),
+      );
+    } else {
+      this.woke(now);
+    }
+  }
+
+  /** When `timeout` is to be called, if nothing happens before. */
+  deadline(): number {
+    const { replyTimeoutMs, publishTimeoutMs } = this.#options;
+    const moments = [...this.#links()].map((link) => dueAt(link, replyTimeoutMs));
+    if ("until" in this.#state) moments.push(this.#state.until);
+    if (this.#departsAt !== undefined && this.#mayDepart()) moments.push(this.#departsAt);
+    const oldest = this.#outbox.oldestAt();
+    if (oldest !== undefined) moments.push(oldest + publishTimeoutMs);
+    if (this.#publishAt !== undefined) moments.push(this.#publishAt);
+    for (const feed of this.#streams.again) moments.push(feed.againAt ?? 0);
+    if (this.#leavesAt !== undefined) moments.push(this.#leavesAt);
+    const [call] = this.#calls.values();
+    if (call !== undefined) moments.push(call.askedAt + publishTimeoutMs);
+    return Math.min(...moments, Number.POSITIVE_INFINITY);
+  }
+
+  /** Does what is due. */
+  timeout(now: number): void {
+    const { replyTimeoutMs, publishTimeoutMs } = this.#options;
+    const state = this.#state;
+    if (state.at === "token" && state.until <= now) {
+      this.#token = { is: "none" };
+      this.#wait(
+        new CorewireError("timed_out", "the source of tokens took too long"),
+        false,
+        {},
+        now,
+      );
+    } else if (state.at === "waiting" && state.until <= now) {
+      this.#begin(now);
+    } else if (state.at === "closing" && state.until <= now) {
+      this.#stop(new CorewireError("closed", "the client was closed"));
+    }
+    for (const link of this.#links()) {
+      const due = overdue(link, replyTimeoutMs, now);
+      if (due === "ask") probe(link, now);
+      if (due === "lost") this.#giveUp(link, silent(link), now);
+    }
+    this.#outbox.expire(now - publishTimeoutMs);
+    for (const [id, { askedAt }] of this.#calls) {
+      if (askedAt + publishTimeoutMs > now) break;
+      this.#answer(id, new CorewireError("timed_out", "there was no answer in time; ask again"));
+    }
+    this.#streams.sayAgain(this.#link(), now);
+    this.#proceed(now);
+  }
+
+  // From connection to connection.
+
+  #begin(now: number): void {
+    const { identity, tokenTimeoutMs } = this.#options;
+    const isGood = this.#token.is === "held" && now < this.#token.expiresAt;
+    if (identity.is === "renewable" && !isGood) {
+      this.#renewToken();
+      this.#state = { at: "token", until: now + tokenTimeoutMs };
+    } else {
+      this.#open(now);
+    }
+    if (this.#elder === undefined) this.#setStatus({ type: "connecting" });
+  }
+
+  #open(now: number): void {
+    this.#nextLink += 1;
+    const link = newLink(
+      this.#commands,
+      this.#nextLink,
+      now + this.#options.connectTimeoutMs,
+      now,
+      this.#streams.outstanding,
+    );
+    this.#state = { at: "linked", link };
+    this.effects.push({ do: "open", link: link.id, url: this.#hintedUrl ?? this.#options.url });
+  }
+
+  #giveUp(link: Link, error: CorewireError, now: number): void {
+    this.effects.push({ do: "abort", link: link.id });
+    this.#lost(link, error, now);
+  }
+
+  #lost(link: Link, error: CorewireError, now: number): void {
+    if (this.#publisher() === link) this.#outbox.cut();
+    if (link === this.#elder) {
+      this.#elder = undefined;
+      if (this.#link()?.stage.at !== "ready") this.#streams.away();
+      if (this.status.type === "connected" && this.#link()?.stage.at !== "ready")
+        this.#setStatus({ type: "connecting" });
+    } else if (this.#state.at === "closing") {
+      this.#stop(new CorewireError("closed", "the client was closed"));
+    } else if (this.#state.at === "linked") {
+      this.#mainLost(link, error, now);
+    }
+    this.#proceed(now);
+  }
+
+  #mainLost(link: Link, error: CorewireError, now: number): void {
+    const wasReady = link.stage.at === "ready";
+    if (wasReady && this.#readyAt !== undefined && now - this.#readyAt >= STABLE_MS)
+      this.#failures = 0;
+    this.#departsAt = undefined;
+    if (this.#elder?.stage.at !== "ready") this.#streams.away();
+    // An elder connection takes over what it was not asked to answer any more.
+    this.#outbox.cut();
+    this.#followHint(link.hints.url, wasReady);
+    const { closeCode } = error;
+    const { retryMs, spreadMs } = link.hints;
+    if (closeCode === 4001 || closeCode === 4203) {
+      this.#tokenRefused(error, now);
+    } else if (comeback(closeCode) === "never") {
+      const text = `${error.message}; connecting again would end the same way`;
+      this.#stop(new CorewireError("refused", text, { closeCode, cause: error }));
+    } else {
+      this.#wait(error, comeback(closeCode) === "soon", { retryMs, spreadMs }, now);
+    }
+  }
+
+  #wait(error: CorewireError, soon: boolean, hints: Hints, now: number): void {
+    const wait = waitMs(this.#options.backoff, this.#failures, soon, hints, this.#random);
+    this.#failures += 1;
+    const notBefore = now + Math.min(hints.retryMs ?? 0, RETRY_MS_MAX);
+    this.#state = { at: "waiting", until: now + wait, notBefore };
+    if (this.#elder === undefined) this.#setStatus({ type: "waiting", retryInMs: wait, error });
+  }
+
+  /** A place that the server has named is tried next, and left again if nobody is there. */
+  #followHint(url: string | undefined, wasReady: boolean): void {
+    if (url === undefined) {
+      if (!wasReady) this.#hintedUrl = undefined;
+    } else if (this.#options.url.startsWith("wss:") && !url.startsWith("wss:")) {
+      this.#warn(
+        new CorewireError(
+          "forbidden",
+          `the server names ${url}, which is not encrypted: not followed`,
+        ),
+      );
+    } else {
+      this.#hintedUrl = url;
+    }
+  }
+
+  #tokenRefused(error: CorewireError, now: number): void {
+    const { identity } = this.#options;
+    const wasTaken =
+      this.#token.is === "held" && this.#token.expiresAt !== Number.POSITIVE_INFINITY;
+    const again = identity.is === "renewable" && (wasTaken || this.#failures === 0);
+    if (again) {
+      // Another one may do.
+      this.#token = { is: "none" };
+      this.#wait(error, true, { spreadMs: 0 }, now);
+      return;
+    }
+    const text = `the server does not take the token (${error.message}); give another one, or a function that fetches one`;
+    this.#stop(new CorewireError("bad_token", text, { closeCode: error.closeCode, cause: error }));
+  }
+
+  #renewToken(): void {
+    if (this.#options.identity.is !== "renewable") {
+      this.#warn(
+        new CorewireError(
+          "token_expired",
+          "the token expires, and there is no function that fetches another one",
+        ),
+      );
+    } else if (this.#token.is !== "asked") {
+      this.#token = { is: "asked" };
+      this.effects.push({ do: "token" });
+    }
+  }
+
+  #stop(error: CorewireError): void {
+    for (const link of this.#links()) this.effects.push({ do: "abort", link: link.id });
+    this.#state = { at: "stopped" };
+    this.#elder = undefined;
+    this.#outbox.stop(error);
+    this.#streams.endAll(error);
+    for (const id of [...this.#calls.keys()]) this.#answer(id, error);
+    this.#setStatus({ type: "stopped", error });
+    this.#outcomes();
+  }
+
+  /** Goes on where something has become possible. */
+  #proceed(now: number): void {
+    const state = this.#state;
+    const elder = this.#elder;
+    if (elder?.stage.at === "ready" && state.at === "linked" && isSettled(state.link)) {
+      this.#leavesAt ??= now + SETTLE_MS;
+      if (this.#leavesAt <= now) this.#bye(elder, now);
+    } else {
+      this.#leavesAt = undefined;
+    }
+    if (state.at === "closing" && state.link.stage.at === "ready" && this.#outbox.size === 0) {
+      state.until = now + this.#options.closeTimeoutMs;
+      this.#bye(state.link, now);
+    }
+    if (
+      this.#departsAt !== undefined &&
+      this.#departsAt <= now &&
+      this.#mayDepart() &&
+      state.at === "linked"
+    ) {
+      this.#departsAt = undefined;
+      this.#failures = 0;
+      this.#elder = state.link;
+      this.#begin(now);
+    }
+    this.#flush(now);
+  }
+
+  /** Whether another connection can be opened in place of this one. */
+  #mayDepart(): boolean {
+    const state = this.#state;
+    return state.at === "linked" && state.link.stage.at === "ready" && this.#elder === undefined;
+  }
+
+  #bye(link: Link, now: number): void {
+    link.out.push({ is: "bye", body: {} });
+    this.#send(link);
+    link.stage = { at: "leaving", until: now + this.#options.closeTimeoutMs };
+  }
+
+  // What is said.
+
+  #call(link: Link, call: number, body: HistoryCommand, now: number): void {
+    ask(link, { is: "call", call }, now, "hist", body);
+  }
+
+  #grant(link: Link): void {
+    const msgs = grant(link.account, this.#options.window, link.carried);
+    if (msgs !== undefined) link.out.push({ is: "credit", body: { msgs } });
+  }
+
+  /** The connection that publications go by: not an elder one from the moment when another says hello. */
+  #publisher(): Link | undefined {
+    const link = this.#link();
+    if (link?.stage.at === "ready") return link;
+    const replaced = link !== undefined && link.stage.at !== "opening";
+    const elder = this.#elder;
+    return elder?.stage.at === "ready" && !elder.isFenced && !replaced ? elder : undefined;
+  }
+
+  #inFlightMax({ limits }: Link): number {
+    return Math.min(this.#options.inFlightMax, limits?.unanswered || Number.POSITIVE_INFINITY);
+  }
+
+  #flush(now: number): void {
+    const link = this.#publisher();
+    this.#publishAt = link && this.#publish(link, now);
+    for (const one of this.#links()) {
+      if (takesCommands(one)) this.#grant(one);
+      this.#send(one);
+    }
+    this.#outcomes();
+  }
+
+  /** Sends what may be sent. Returns when more may be, if only time is missing. */
+  #publish(link: Link, now: number): number | undefined {
+    const outbox = this.#outbox;
+    const bytesMax = link.limits?.message_bytes || Number.POSITIVE_INFINITY;
+    while (outbox.inFlight.size < this.#inFlightMax(link)) {
+      const next = outbox.next(now);
+      if (next === undefined) return outbox.heldUntil > now ? outbox.heldUntil : undefined;
+      const { bytes } = next;
+      if (bytes > bytesMax) {
+        const text = `${bytes} bytes; the server takes messages of ${bytesMax} bytes at most`;
+        outbox.fail(next, new CorewireError("too_large", text));
+        continue;
+      }
+      if (outbox.inFlight.size > 0 && outbox.bytesInFlight + bytes > IN_FLIGHT_BYTES) break;
+      if (!take(link.pace, now)) return nextAt(link.pace);
+      link.commands.last += 1;
+      const id = link.commands.last;
+      link.out.push({ is: "pub", id, body: outbox.send(next, id) });
+    }
+    return undefined;
+  }
+
+  #send(link: Link): void {
+    if (link.out.length === 0 || !takesCommands(link)) return;
+    this.effects.push({ do: "send", link: link.id, requests: link.out });
+    link.out = [];
+  }
+
+  #outcomes(): void {
+    for (const [id, outcome] of this.#outbox.outcomes.splice(0))
+      this.effects.push({ do: "published", id, outcome });
+  }
+
+  // What the server says.
+
+  #reply(link: Link, reply: Reply, now: number): void {
+    const awaited = link.awaiting.get(reply.id)?.what;
+    if (awaited !== undefined) {
+      link.awaiting.delete(reply.id);
+      this.#answered(link, awaited, reply, now);
+    } else if (reply.is === "pubbed" || reply.is === "err") {
+      // Another connection has taken over the session: what this one did not take goes by that.
+      const isFenced = reply.is === "err" && errorName(reply.body.code) === "conflict";
+      if (!isFenced) this.#outbox.answered(reply.id, reply.body, now);
+      else if (link === this.#elder) link.isFenced = true;
+      else throw broken("it has given this session to somebody else");
+    } else {
+      throw broken("a reply that fits no command");
+    }
+  }
+
+  #welcome(link: Link, feeds: readonly Feed[], body: WelcomeBody, now: number): void {
+    const { conn, node, user, ticket, limits, ping_ms, slack_ms, resumed = false, subs } = body;
+    if (subs.length !== feeds.length) throw broken("the welcome does not answer each subscription");
+    link.stage = { at: "ready" };
+    link.silenceMs = ping_ms === 0 ? Number.POSITIVE_INFINITY : ping_ms + slack_ms;
+    link.limits = limits;
+    link.pace = newPace(limits.publish_per_s, limits.publish_burst, now);
+    // What an elder connection has not answered goes out again by this one.
+    this.#outbox.cut();
+    this.#outbox.welcomed(resumed, node === this.#node);
+    this.#node = node;
+    this.#ticket = ticket;
+    this.#readyAt = now;
+    this.#tokenTaken(body.expires_ms, now);
+    const session: Session = { conn, node, user, resumed };
+    this.#setStatus({ type: "connected", session });
+    for (const [place, feed] of feeds.entries()) {
+      const answer = subs[place];
+      if (answer?.subbed !== undefined) this.#streams.subbed(link, feed, answer.subbed);
+      else if (answer?.err !== undefined) this.#streams.notSubbed(link, feed, answer.err, now);
+    }
+    for (const [id, call] of this.#calls) this.#call(link, id, call.body, now);
+  }
+
+  #tokenTaken(expiresMs: number | undefined, now: number): void {
+    if (this.#token.is === "held" && expiresMs !== undefined)
+      this.#token.expiresAt = now + expiresMs;
+  }
+
+  #answered(link: Link, awaited: Awaited, reply: Reply, now: number): void {
+    const { is, body } = reply;
+    if (awaited.is === "hello" && is === "welcome") this.#welcome(link, awaited.feeds, body, now);
+    else if (awaited.is === "hello" && is === "err") {
+      // The server closes behind it.
+      link.hints = { reason: body.text, retryMs: body.retry_ms };
+    } else if (awaited.is === "sub" && is === "subbed")
+      this.#streams.subbed(link, awaited.feed, body);
+    else if (awaited.is === "sub" && is === "err")
+      this.#streams.notSubbed(link, awaited.feed, body, now);
+    else if (awaited.is === "state" && is === "members")
+      this.#streams.tell(awaited.watcher, { is: "page", body });
+    else if (awaited.is === "call" && is === "page") this.#answer(awaited.call, body);
+    else if (awaited.is === "call" && is === "err")
+      this.#answer(awaited.call, refusal("history", body));
+    else if (awaited.is === "auth" && is === "ok") this.#tokenTaken(body.expires_ms, now);
+    else if (awaited.is === "probe") this.#awake(link, now);
+    else if (is === "err" && awaited.is !== "unsub") this.#warn(refusal(awaited.is, body));
+    else if (is !== "ok" && is !== "err") throw broken("a reply that does not fit its command");
+  }
+
+  /** The server is there. What else was asked before it slept has its full time. */
+  #awake(link: Link, now: number): void {
+    link.probeUntil = undefined;
+    for (const waiting of link.awaiting.values()) waiting.sentAt = now;
+  }
+
+  #push(link: Link, push: Push, now: number): void {
+    const { is, body } = push;
+    if (is === "unsubbed") {
+      this.#streams.unsubbed(link, body, now);
+    } else if (is === "ping") {
+      link.out.push({ is: "pong", body: { t: body.t } });
+    } else if (is === "warn") {
+      const text = body.cmd === undefined ? body.text : `${body.cmd}: ${body.text}`;
+      this.#warn(new CorewireError(errorName(body.code), text));
+    } else if (is === "closing") {
+      const { code, reason, retry_ms, spread_ms, url } = body;
+      link.hints = { code, reason, retryMs: retry_ms, spreadMs: spread_ms, url };
+    } else if (is === "token_expiring") {
+      // An elder connection does not live as long.
+      if (link === this.#link()) this.#renewToken();
+    } else if (is === "goaway") {
+      if (link !== this.#link() || this.#departsAt !== undefined) return;
+      const wait = this.#random() * Math.min(body.spread_ms, RETRY_MS_MAX);
+      this.#departsAt = now + Math.round(wait);
+      this.#followHint(body.url, true);
+    } else {
+      this.#streams.push(link, push, link === this.#elder && this.#link()?.stage.at === "ready");
+    }
+  }
+
+  #answer(call: number, answer: PageBody | CorewireError): void {
+    if (this.#calls.delete(call)) this.effects.push({ do: "answer", call, answer });
+  }
+
+  // Small things.
+
+  #link(): Link | undefined {
+    return "link" in this.#state ? this.#state.link : undefined;
+  }
+
+  /** The connection by which a subscription stands. */
+  #stands(feed: Feed): Link | undefined {
+    const link = this.#link();
+    return link?.stage.at === "ready" && link.said.has(feed) && feed.life === "begun"
+      ? link
+      : undefined;
+  }
+
+  *#links(): Generator<Link> {
+    const link = this.#link();
+    if (link !== undefined) yield link;
+    if (this.#elder !== undefined) yield this.#elder;
+  }
+
+  #named(id: number): Link | undefined {
+    for (const link of this.#links()) {
+      if (link.id === id) return link;
+    }
+    return undefined;
+  }
+
+  #setStatus(status: Status): void {
+    this.status = status;
+    this.effects.push({ do: "status", status });
+  }
+
+  #warn(error: CorewireError): void {
+    this.effects.push({ do: "warning", error });
+  }
+
+  #refuseIfStopped(): void {
+    if (this.#state.at !== "closing" && this.#state.at !== "stopped") return;
+    throw this.status.type === "stopped"
+      ? this.status.error
+      : new CorewireError("closed", "the client was closed");
+  }
+}
+
+function broken(what: string): CorewireError {
+  return new CorewireError("broken", `the server broke the protocol: ${what}`);
+}
+
+function silent({ stage }: Link): CorewireError {
+  const texts = {
+    opening: "connecting took too long",
+    greeting: "the server's welcome took too long",
+    ready: "the server has fallen silent",
+    leaving: "the end of the connection took too long",
+  };
+  return new CorewireError("timed_out", texts[stage.at]);
+}

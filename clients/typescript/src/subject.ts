@@ -1,0 +1,41 @@
+/**
+ * Names of topics, and patterns: levels between dots.
+ *
+ * @module
+ */
+
+import { CorewireError } from "./errors.js";
+
+const CHARS_MAX = 255;
+const LEVELS_MAX = 16;
+const LEVELS = /^(([\w-]+|\*)(\.([\w-]+|\*))*(\.>)?|>)$/;
+
+/**
+ * Whether it is a pattern.
+ *
+ * @throws {@link CorewireError} if it is neither a topic's name nor a pattern.
+ */
+export function checkSubject(subject: string): boolean {
+  const levels = subject.split(".").length;
+  if (!LEVELS.test(subject) || subject.length > CHARS_MAX || levels > LEVELS_MAX) {
+    throw bad(
+      subject,
+      `at most ${CHARS_MAX} letters, digits, - and _ in at most ${LEVELS_MAX} levels with a dot ` +
+        "between; in a pattern * is one level, and a last > all that follow",
+    );
+  }
+  return /[*>]/.test(subject);
+}
+
+/**
+ * Checks the name of one topic.
+ *
+ * @throws {@link CorewireError} if it is none.
+ */
+export function checkTopic(topic: string): void {
+  if (checkSubject(topic)) throw bad(topic, "a pattern; name one topic");
+}
+
+function bad(subject: string, what: string): CorewireError {
+  return new CorewireError("bad_request", `not a topic, ${JSON.stringify(subject)}: ${what}`);
+}
