@@ -140,6 +140,147 @@ mod access {
     }
 }
 
+/// The classes of topics.
+mod topics {
+    use corewire::messaging::{Class, History, TopicRule};
+
+    use super::files::problems;
+    use super::*;
+
+    #[test]
+    fn rules_stand_in_their_order_and_take_what_they_do_not_say_from_the_settings() {
+        let text = "[[topics]]\n\
+                    match = 'chat.system'\n\
+                    history_messages = 7\n\
+                    [[topics]]\n\
+                    match = '*.cursors'\n\
+                    class = 'volatile'\n\
+                    [[topics]]\n\
+                    match = '>'\n\
+                    class = 'logged'\n\
+                    history_bytes = '2MiB'\n\
+                    history_age_ms = '1h'\n\
+                    [messaging]\n\
+                    history_messages = 50\n";
+        let file = write("topics", text);
+        let configuration = load(Some(&file), &[], &[]).unwrap();
+        let options = corewire::messaging::Options::default();
+        let history = |messages, bytes, age_ms| History {
+            messages,
+            bytes,
+            age_ms,
+        };
+        let rule = |pattern: &str, class, history| TopicRule {
+            pattern: pattern.to_owned(),
+            class,
+            history,
+        };
+        let (bytes, age_ms) = (options.history_bytes, options.history_age_ms);
+        let expected = [
+            rule("chat.system", Class::Logged, history(7, bytes, age_ms)),
+            rule("*.cursors", Class::Volatile, history(50, bytes, age_ms)),
+            rule(">", Class::Logged, history(50, 2 << 20, 3_600_000)),
+        ];
+        assert_eq!(configuration.settings.messaging.topics, expected);
+        let shown: Vec<_> = configuration
+            .rules
+            .iter()
+            .map(|row| (row.value(), row.source.to_string()))
+            .collect();
+        let shown: Vec<_> = shown.iter().map(|(value, at)| (&**value, &**at)).collect();
+        let expected = [
+            ("logged, 7 messages, 1MiB, 2m", at(&file, 1)),
+            ("volatile", at(&file, 4)),
+            ("logged, 50 messages, 2MiB, 1h", at(&file, 7)),
+        ];
+        let expected: Vec<_> = expected.iter().map(|(value, at)| (*value, &**at)).collect();
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_is_refused_with_what_can() {
+        let cases: &[(&str, &[&str])] = &[
+            (
+                "[[topics]]\nclass = 'logged'",
+                &[
+                    "1: [[topics]] without match; write which topics it is for, such as match = \
+                   \"chat.>\"",
+                ],
+            ),
+            (
+                "[[topics]]\nmatch = 'no good'",
+                &[
+                    "2: topics.match cannot be \"no good\"; a space at position 2; use letters, \
+                   digits, - _ and . between levels",
+                ],
+            ),
+            (
+                "[[topics]]\nmatch = 5",
+                &["2: topics.match cannot be 5; write a topic or a pattern, such as \"chat.>\""],
+            ),
+            (
+                "[[topics]]\nmatch = 'a'\nclass = 'durable'",
+                &["3: topics.class cannot be \"durable\"; write logged or volatile"],
+            ),
+            (
+                "[[topics]]\nmatch = 'a'\nhistory_messages = 0",
+                &[
+                    "3: topics.history_messages cannot be 0; write 1 to 1000000; where nothing is to \
+                   be kept: class = \"volatile\"",
+                ],
+            ),
+            (
+                "[[topics]]\nmatch = 'a'\nhistory_bytes = '1B'\nhistory_age_ms = '2 days'",
+                &[
+                    "3: topics.history_bytes cannot be \"1B\"; write 1KiB to 64GiB, such as 64KiB",
+                    "4: topics.history_age_ms cannot be \"2 days\"; write 1ms to 24h, such as 25s \
+                     or 500ms",
+                ],
+            ),
+            (
+                "[[topics]]\nmatch = 'a'\nclas = 'logged'",
+                &["3: unknown key \"clas\" in [[topics]]; did you mean \"class\"?"],
+            ),
+            (
+                "[[topics]]\nmatch = 'a'\nclass = 'volatile'\nhistory_bytes = '1MiB'",
+                &[
+                    "4: topics.history_bytes of a volatile topic, which keeps nothing; leave it out, \
+                   or write class = \"logged\"",
+                ],
+            ),
+            (
+                "[[topics]]\nmatch = 'a.*'\n[[topics]]\nmatch = 'a.b'",
+                &[
+                    "3: topics.match \"a.b\" is never looked at: the first rule that fits counts, and \
+                   \"a.*\" (FILE:1) fits all of its topics; put this one before it, or leave it out",
+                ],
+            ),
+            (
+                "[[topics]]\nmatch = 'a'\n[[topics]]\nmatch = 'a'",
+                &[
+                    "3: topics.match \"a\" is never looked at: the first rule that fits counts, and \
+                   \"a\" (FILE:1) fits all of its topics; put this one before it, or leave it out",
+                ],
+            ),
+            (
+                "[topics]\nmatch = 'a'",
+                &[
+                    "1: [[topics]] cannot be a table; write [[topics]] before each rule and its keys \
+                   below",
+                ],
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(problems(text), *expected, "{text}");
+        }
+        let many: String = (0..65)
+            .map(|n| format!("[[topics]]\nmatch = 't{n}'\n"))
+            .collect();
+        let expected = "129: [[topics]] more than 64 times; use patterns to say it with fewer";
+        assert_eq!(problems(&many), [expected]);
+    }
+}
+
 mod files {
     use super::*;
 
@@ -385,7 +526,7 @@ mod files {
     }
 
     /// What is wrong with a file of this text, from the line on.
-    fn problems(text: &str) -> Vec<String> {
+    pub(super) fn problems(text: &str) -> Vec<String> {
         let name = format!("problems-{:?}", std::thread::current().id());
         let file = write(&name.replace(['(', ')'], "-"), text);
         let error = load(Some(&file), &[], &[]).err().unwrap_or_default();

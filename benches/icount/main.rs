@@ -14,6 +14,7 @@ mod codec;
 mod engine;
 mod mail;
 mod stream;
+mod topics;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,13 @@ type Piece = Box<dyn FnMut()>;
 type Entry = (&'static str, fn() -> Piece);
 
 fn pieces() -> impl Iterator<Item = &'static Entry> {
-    let groups = [stream::PIECES, codec::PIECES, engine::PIECES, mail::PIECES];
+    let groups = [
+        stream::PIECES,
+        codec::PIECES,
+        engine::PIECES,
+        mail::PIECES,
+        topics::PIECES,
+    ];
     groups.into_iter().flatten()
 }
 

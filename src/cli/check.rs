@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::config::{Configuration, Source};
+use crate::messaging::Class;
 use crate::server::{connections_possible, raise_descriptor_limit};
 
 /// Writes the table. Names are written in full and blanks end no line, so that it can be searched
@@ -56,6 +57,21 @@ fn lines(configuration: &Configuration) -> Vec<[String; 4]> {
             row.setting.at_limit.to_owned(),
         ]);
         lines.extend(values.map(|value| [String::new(), value, String::new(), String::new()]));
+    }
+    if !configuration.rules.is_empty() {
+        lines.push(Default::default());
+    }
+    for row in &configuration.rules {
+        let at_limit = match row.rule.class {
+            Class::Volatile => "",
+            Class::Logged => "the oldest message goes",
+        };
+        lines.push([
+            format!("topics {:?}", row.rule.pattern),
+            row.value(),
+            row.source.to_string(),
+            at_limit.to_owned(),
+        ]);
     }
     lines
 }

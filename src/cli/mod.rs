@@ -43,6 +43,10 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
                 let (name, value) = (row.setting.name, &row.value);
                 tracing::debug!("{name} = {value} ({})", row.source);
             }
+            for row in &configuration.rules {
+                let (pattern, value) = (&row.rule.pattern, row.value());
+                tracing::debug!("topics {pattern:?} = {value} ({})", row.source);
+            }
             serve::run(configuration.settings).map_err(Failure::Running)
         }
         Some((command::CHECK, matches)) => {

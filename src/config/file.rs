@@ -11,11 +11,17 @@ use super::nearest;
 use super::problem::Fault;
 use super::setting::Setting;
 use super::settings;
+use super::topics::GivenRule;
+
+/// The name of the tables that are rules for topics.
+const RULES: &str = "topics";
 
 /// What a file says.
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub(super) assignments: Vec<Assignment>,
+    /// The classes of topics.
+    pub(super) rules: Vec<GivenRule>,
     /// What is wrong, with the line.
     pub(super) faults: Vec<(usize, Fault)>,
 }
@@ -58,6 +64,9 @@ impl File {
     ) {
         let at = line(text, name.span().start);
         let name = name.get_ref().as_ref();
+        if name == RULES {
+            return self.read_rules(text, at, content.get_ref());
+        }
         let known = settings::table(name);
         match (known, content.get_ref()) {
             (Some(table), DeValue::Table(keys)) => {
@@ -80,6 +89,30 @@ impl File {
                 self.faults
                     .push((at, Fault::UnknownKey { table, key, hint }));
             }
+        }
+    }
+
+    fn read_rules(&mut self, text: &str, at: usize, content: &DeValue<'_>) {
+        let fault = |other| Fault::NotRules {
+            given: given(other),
+        };
+        let DeValue::Array(rules) = content else {
+            return self.faults.push((at, fault(content)));
+        };
+        for rule in rules {
+            let DeValue::Table(keys) = rule.get_ref() else {
+                self.faults.push((at, fault(rule.get_ref())));
+                continue;
+            };
+            let keys = keys.iter().map(|(key, value)| {
+                let line = line(text, key.span().start);
+                let key: &str = key.get_ref().as_ref();
+                (line, key.to_owned(), given(value.get_ref()))
+            });
+            self.rules.push(GivenRule {
+                line: line(text, rule.span().start),
+                keys: keys.collect(),
+            });
         }
     }
 

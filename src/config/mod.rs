@@ -18,17 +18,19 @@ mod problem;
 mod quantity;
 mod setting;
 mod settings;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tracing::Level;
 
 pub use problem::{Problem, Problems, Source};
 pub use setting::Setting;
 pub use settings::SETTINGS;
+pub use topics::RuleRow;
 
 use crate::messaging::{self, Identity};
 use crate::server;
@@ -37,6 +39,7 @@ use file::File;
 use given::Given;
 use problem::Fault;
 use setting::Refusal;
+use topics::GivenRule;
 
 /// The environment variable that names the configuration file where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "COREWIRE_CONFIG";
@@ -61,6 +64,8 @@ pub struct Configuration {
     pub settings: Settings,
     /// One row for each of [`SETTINGS`], in their order.
     pub rows: Vec<Row>,
+    /// The classes of topics, in their order: the first rule that fits a topic counts.
+    pub rules: Vec<RuleRow>,
 }
 
 /// A setting in force.
@@ -123,6 +128,9 @@ struct Loader {
     draft: Draft,
     /// By the names of the settings; those that nobody set are not here.
     set_by: BTreeMap<&'static str, Source>,
+    /// The classes of topics, and the file that they stand in.
+    rules: Vec<GivenRule>,
+    rules_in: Option<PathBuf>,
     refused: Vec<&'static str>,
     problems: Vec<Problem>,
 }
@@ -144,6 +152,8 @@ impl Loader {
         for (line, fault) in file.faults {
             self.complain(place(Some(line)), fault);
         }
+        self.rules_in = Some(path.to_owned());
+        self.rules = file.rules;
         for assignment in file.assignments {
             let source = place(Some(assignment.line));
             self.set(assignment.setting, &assignment.given, source);
@@ -192,6 +202,17 @@ impl Loader {
             self.problems.push(*problem);
             Identity::Anonymous
         });
+        let place = |line| Source::File {
+            path: self.rules_in.clone().unwrap_or_default(),
+            line: Some(line),
+        };
+        let rules = topics::rules(&self.rules, &self.draft, &place).unwrap_or_else(|faults| {
+            let problems = faults.into_iter();
+            let problem = |(source, fault)| Problem { source, fault };
+            self.problems.extend(problems.map(problem));
+            Vec::new()
+        });
+        self.draft.messaging.topics = rules.iter().map(|row| row.rule.clone()).collect();
         if !self.problems.is_empty() {
             // A person reads a file from the top.
             self.problems
@@ -207,6 +228,7 @@ impl Loader {
         Ok(Configuration {
             settings: self.draft.finish(identity),
             rows,
+            rules,
         })
     }
 }

@@ -42,6 +42,15 @@ pub(super) fn table(wrong: &str) -> Hint {
         .map_or(Hint::None, |(_, hint)| hint)
 }
 
+/// The hint for a key that must be one of a few.
+pub(super) fn among(wrong: &str, keys: &[&'static str]) -> Hint {
+    keys.iter()
+        .map(|key| (likeness(wrong, key), Hint::Key(key)))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map_or(Hint::None, |(_, hint)| hint)
+}
+
 fn likeness(one: &str, other: &str) -> f64 {
     strsim::normalized_damerau_levenshtein(&one.to_ascii_lowercase(), other)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::given::Given;
+use crate::messaging::TOPIC_RULES_MAX;
 
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +64,20 @@ pub(super) enum Fault {
     UnknownTable { name: String, hint: Hint },
     /// A setting's table is no table.
     NotATable { name: &'static str, given: Given },
+    /// The rules for topics are no list of tables.
+    NotRules { given: Given },
+    /// A rule for no topic.
+    NoMatch,
+    /// A bound of history in a rule for topics that have none.
+    NothingKept { key: String },
+    /// A rule that another one leaves no topic to.
+    Unreachable {
+        pattern: String,
+        before: String,
+        source: Source,
+    },
+    /// More rules than there may be.
+    TooManyRules,
     /// A value that the setting cannot have.
     Refused {
         setting: &'static str,
@@ -132,6 +147,31 @@ impl fmt::Display for Fault {
                     "[{name}] cannot be {given}; write [{name}] and its keys below"
                 )
             }
+            Self::NotRules { given } => write!(
+                f,
+                "[[topics]] cannot be {given}; write [[topics]] before each rule and its keys below"
+            ),
+            Self::NoMatch => f.write_str(
+                "[[topics]] without match; write which topics it is for, such as match = \"chat.>\"",
+            ),
+            Self::NothingKept { key } => write!(
+                f,
+                "topics.{key} of a volatile topic, which keeps nothing; leave it out, or write \
+                 class = \"logged\""
+            ),
+            Self::Unreachable {
+                pattern,
+                before,
+                source,
+            } => write!(
+                f,
+                "topics.match {pattern:?} is never looked at: the first rule that fits counts, and \
+                 {before:?} ({source}) fits all of its topics; put this one before it, or leave it out"
+            ),
+            Self::TooManyRules => write!(
+                f,
+                "[[topics]] more than {TOPIC_RULES_MAX} times; use patterns to say it with fewer"
+            ),
             Self::Refused {
                 setting,
                 given,

@@ -372,6 +372,15 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        name: "messaging.catch_up_pages",
+        flag: None,
+        meaning: "Pages of history, of about 64 KiB, that a core holds for readers that are behind.",
+        at_limit: "who wants another page waits for its turn",
+        kind: count(1, 65_536, |draft| {
+            Usize(&mut draft.messaging.catch_up_pages)
+        }),
+    },
+    Setting {
         name: "messaging.publish_per_s",
         flag: None,
         meaning: "Messages that a connection may publish a second; 0 is no limit.",
@@ -419,9 +428,104 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "messaging.topic_idle_ms",
         flag: None,
-        meaning: "Time without a subscriber or a message after which a topic is forgotten.",
+        meaning: "Time without a subscriber or a message after which a topic is forgotten, if nothing \
+                  of it is kept.",
         at_limit: "its next message begins a new epoch",
         kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.topic_idle_ms)),
+    },
+    Setting {
+        name: "messaging.history_messages",
+        flag: None,
+        meaning: "Messages that are kept of a topic; [[topics]] may say otherwise, as for the two below.",
+        at_limit: "the oldest message goes",
+        kind: count(1, 1_000_000, |draft| {
+            Usize(&mut draft.messaging.history_messages)
+        }),
+    },
+    Setting {
+        name: "messaging.history_bytes",
+        flag: None,
+        meaning: "Data that is kept of a topic.",
+        at_limit: "the oldest message goes",
+        kind: bytes(KIB, 64 * GIB, |draft| {
+            Usize(&mut draft.messaging.history_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.history_age_ms",
+        flag: None,
+        meaning: "Time that messages are kept.",
+        at_limit: "the message goes",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.history_age_ms)),
+    },
+    Setting {
+        name: "messaging.history_budget_bytes",
+        flag: None,
+        meaning: "Memory for what is kept of all topics; each core has its part of it.",
+        at_limit: "the oldest message of the topic that was quiet the longest goes",
+        kind: bytes(64 * KIB, 1024 * GIB, |draft| {
+            Usize(&mut draft.messaging.history_budget_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.history_items",
+        flag: None,
+        meaning: "Messages in one answer to hist.",
+        at_limit: "the answer says that there is more",
+        kind: count(1, 10_000, |draft| Usize(&mut draft.messaging.history_items)),
+    },
+    Setting {
+        name: "messaging.history_page_bytes",
+        flag: None,
+        meaning: "Data in one answer to hist; one message always fits.",
+        at_limit: "the answer says that there is more",
+        kind: bytes(KIB, 16 * MIB, |draft| {
+            Usize(&mut draft.messaging.history_page_bytes)
+        }),
+    },
+    Setting {
+        name: "messaging.history_unanswered_max",
+        flag: None,
+        meaning: "Answers to hist that a connection may wait for at once.",
+        at_limit: "refuses one more with 108",
+        kind: count(1, 1024, |draft| {
+            Usize(&mut draft.messaging.history_unanswered_max)
+        }),
+    },
+    Setting {
+        name: "messaging.dedup_ms",
+        flag: None,
+        meaning: "Time that is remembered at least which messages came; as long as history where \
+                  that is longer.",
+        at_limit: "a message that comes again is a new one",
+        kind: milliseconds(1, DAY, |draft| U32(&mut draft.messaging.dedup_ms)),
+    },
+    Setting {
+        name: "messaging.dedup_producers_max",
+        flag: None,
+        meaning: "Producers (pseq) that are remembered in a topic.",
+        at_limit: "forgets one that was not used lately",
+        kind: count(1, 10_000_000, |draft| {
+            Usize(&mut draft.messaging.dedup_producers_max)
+        }),
+    },
+    Setting {
+        name: "messaging.dedup_numbers_max",
+        flag: None,
+        meaning: "Messages that are remembered of a producer in a topic.",
+        at_limit: "an older one that comes again is refused with 104",
+        kind: count(1, 1_000_000, |draft| {
+            Usize(&mut draft.messaging.dedup_numbers_max)
+        }),
+    },
+    Setting {
+        name: "messaging.dedup_keys_max",
+        flag: None,
+        meaning: "Idempotency keys (idem) that are remembered in a topic.",
+        at_limit: "forgets the oldest",
+        kind: count(1, 10_000_000, |draft| {
+            Usize(&mut draft.messaging.dedup_keys_max)
+        }),
     },
     Setting {
         name: "messaging.spread_ms",
@@ -429,6 +533,13 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "Time in which clients come back after a stop, each at a moment of its own.",
         at_limit: "",
         kind: milliseconds(0, DAY, |draft| U32(&mut draft.messaging.spread_ms)),
+    },
+    Setting {
+        name: "messaging.ticket_ms",
+        flag: None,
+        meaning: "Time for which a ticket says who its client is, unless its token ends before.",
+        at_limit: "the ticket is as none",
+        kind: milliseconds(1, 30 * DAY, |draft| U32(&mut draft.messaging.ticket_ms)),
     },
     Setting {
         name: "messaging.token_warning_ms",

@@ -1,8 +1,9 @@
 //! One topic's way to one client.
 
-use corewire_protocol::native::{Policy, PolicyMode};
+use corewire_protocol::native::{Cause, Policy, PolicyMode};
 use slotmap::{SlotMap, new_key_type};
 
+use super::catch_up::PageKey;
 use super::client::ClientKey;
 use super::hub::TopicKey;
 
@@ -19,6 +20,10 @@ pub(super) struct Delivery {
     pub(super) topic: TopicKey,
     /// All up to this offset was sent, or accounted for.
     pub(super) cursor: u64,
+    /// What was there when it began, up to this offset, is sent under any policy.
+    pub(super) replay_to: u64,
+    /// What it reads from the log, or waits for.
+    pub(super) page: Option<PageKey>,
     pub(super) subscriptions: Vec<u64>,
     /// Those among them that name the topic itself.
     pub(super) exact: u32,
@@ -38,8 +43,10 @@ pub(super) struct Delivery {
 /// ```text
 ///              a message comes                        no credit
 ///   Current ─────────────────────▶ Behind ─────────────────────────▶ Stalled
-///      ▲                           │    ▲                               │
-///      └──── all is sent ──────────┘    └─────────── credit ────────────┘
+///      ▲                           │ │  ▲                               │
+///      └──── all is sent ──────────┘ │  ├─────────── credit ────────────┘
+///                                    │  └─────────── page ──────────────┐
+///                                    └── the next message is not here ▶ Reading
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -49,14 +56,16 @@ pub(super) enum Standing {
     Behind,
     /// Something waits, for credit. In no list.
     Stalled,
+    /// Something waits, to be read from the log. In no list.
+    Reading,
 }
 
 /// Whether the client knows the topic's alias, and for which subscriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alias {
     Unknown,
-    /// And it is to be told that messages may be missing before.
-    UnknownAfterLoss,
+    /// And it is to be told that messages may be missing before, and why.
+    UnknownAfter(Cause),
     Announced,
 }
 
@@ -65,7 +74,7 @@ impl Alias {
     pub(super) const fn again(self) -> Self {
         match self {
             Self::Unknown | Self::Announced => Self::Unknown,
-            Self::UnknownAfterLoss => Self::UnknownAfterLoss,
+            Self::UnknownAfter(cause) => Self::UnknownAfter(cause),
         }
     }
 }
@@ -110,6 +119,8 @@ pub(super) struct DeliveryCredit {
     pub(super) sent_bytes: u64,
     pub(super) messages: u64,
     pub(super) bytes: u64,
+    /// The messages that `sub` has brought, if it did.
+    pub(super) first: Option<u64>,
 }
 
 impl DeliveryCredit {
@@ -118,16 +129,18 @@ impl DeliveryCredit {
         sent_bytes: 0,
         messages: u64::MAX,
         bytes: u64::MAX,
+        first: None,
     };
+
+    /// Begins with what `sub` has brought.
+    pub(super) fn begin(&mut self, messages: u64) {
+        self.first = Some(messages);
+        self.raise(Some(messages), None);
+    }
 
     /// Whether another message may be sent. The last one may be larger than what is left.
     pub(super) const fn is_left(&self) -> bool {
         self.sent_messages < self.messages && self.sent_bytes < self.bytes
-    }
-
-    /// Messages that may still be sent.
-    pub(super) const fn messages_left(&self) -> u64 {
-        self.messages.saturating_sub(self.sent_messages)
     }
 
     pub(super) const fn spend(&mut self, bytes: usize) {
@@ -174,11 +187,19 @@ pub(super) enum Of {
 pub(super) struct Deliveries(SlotMap<DeliveryKey, Delivery>);
 
 impl Delivery {
-    pub(super) fn new(client: ClientKey, topic: TopicKey, cursor: u64, policy: InForce) -> Self {
+    /// A delivery of what is behind `cursor`, of a topic whose last message is at `end`.
+    pub(super) fn new(
+        client: ClientKey,
+        topic: TopicKey,
+        (cursor, end): (u64, u64),
+        policy: InForce,
+    ) -> Self {
         Self {
             client,
             topic,
             cursor,
+            replay_to: end,
+            page: None,
             subscriptions: Vec::new(),
             exact: 0,
             policy,

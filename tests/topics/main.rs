@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod access;
+mod history;
 mod order;
+mod patterns;
+mod resume;
 mod slow;
+mod tickets;
 mod transcript;
 mod upkeep;
 
-use corewire::messaging::{Identity, Messaging, Options};
+use corewire::messaging::{Class, History, Identity, Messaging, Options, TopicRule};
 use corewire::server::{self, Site};
 use corewire_testkit::Served;
 use corewire_testkit::served::options;
@@ -32,6 +36,22 @@ fn cores(cores: usize, messaging: Options) -> Served {
         ..options()
     };
     serve(messaging, Identity::Anonymous, server)
+}
+
+/// As `unlimited`, and no topic has a log.
+fn volatile() -> Options {
+    Options {
+        topics: vec![TopicRule {
+            pattern: ">".to_owned(),
+            class: Class::Volatile,
+            history: History {
+                messages: 0,
+                bytes: 0,
+                age_ms: 0,
+            },
+        }],
+        ..unlimited()
+    }
 }
 
 /// As many publications as a test wants.

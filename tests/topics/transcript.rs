@@ -32,13 +32,14 @@ fn every_transcript_of_the_document_is_what_happens() {
 
 fn replay(transcript: &str, address: SocketAddr, dialect: Dialect) {
     let mut clients = BTreeMap::new();
+    let mut named = BTreeMap::new();
     for line in transcript.lines() {
         let (name, direction, words) = parts(line);
         let client: &mut NativeClient = clients
             .entry(name)
             .or_insert_with(|| NativeClient::open(address, dialect));
         if direction == '→' {
-            client.say(words);
+            client.say(&said(words, &named));
             continue;
         }
         let heard = client.expect();
@@ -47,7 +48,7 @@ fn replay(transcript: &str, address: SocketAddr, dialect: Dialect) {
             None => serde_json::from_str(words).unwrap(),
         };
         assert!(
-            is_like(&expected, &heard),
+            is_like(&expected, &heard, &mut named),
             "in {dialect:?}\nexpected {expected}\nheard    {heard}\nin\n{transcript}"
         );
     }
@@ -62,22 +63,40 @@ fn parts(line: &str) -> (&str, char, &str) {
     (line[..at].trim(), arrow, words)
 }
 
-/// "…" is like everything.
-fn is_like(expected: &Value, heard: &Value) -> bool {
+/// What a client says, with what it was told in the place of names.
+fn said(words: &str, named: &BTreeMap<String, Value>) -> String {
+    let mut words = words.to_owned();
+    for (name, value) in named {
+        words = words.replace(&format!("\"…{name}\""), &value.to_string());
+    }
+    assert!(
+        !words.contains('…'),
+        "something was not told before: {words}"
+    );
+    words
+}
+
+/// "…" is like everything, "…name" like everything, and from then on like that.
+fn is_like(expected: &Value, heard: &Value, named: &mut BTreeMap<String, Value>) -> bool {
     match (expected, heard) {
         (Value::String(any), _) if any == "…" => true,
+        (Value::String(any), _) if any.starts_with('…') => {
+            let name = any.trim_start_matches('…').to_owned();
+            named.entry(name).or_insert_with(|| heard.clone()) == heard
+        }
         (Value::Object(expected), Value::Object(heard)) => {
             expected.len() == heard.len()
-                && expected
-                    .iter()
-                    .all(|(key, value)| heard.get(key).is_some_and(|other| is_like(value, other)))
+                && expected.iter().all(|(key, value)| {
+                    let heard = heard.get(key);
+                    heard.is_some_and(|other| is_like(value, other, named))
+                })
         }
         (Value::Array(expected), Value::Array(heard)) => {
             expected.len() == heard.len()
                 && expected
                     .iter()
                     .zip(heard)
-                    .all(|(expected, heard)| is_like(expected, heard))
+                    .all(|(expected, heard)| is_like(expected, heard, named))
         }
         (expected, heard) => expected == heard,
     }

@@ -248,7 +248,7 @@ impl Client {
             OpCode::Text | OpCode::Binary => match self.tamper.take() {
                 None => self.message(payload),
                 Some(mut tamper) => {
-                    for payload in tamper.passes(self.dialect, payload) {
+                    for payload in tamper.passes(self.dialect, payload, &self.witness.name) {
                         self.message(&payload);
                     }
                     self.tamper = Some(tamper);

@@ -23,7 +23,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
-use corewire::messaging::Options;
+use corewire::messaging::{Class, History, Options, TopicRule};
 use corewire_testkit::sim::Kind;
 
 use client::Client;
@@ -45,9 +45,24 @@ impl Drop for Seed {
     }
 }
 
-/// Bounds that are met.
+/// Topics without a log.
+fn volatile(pattern: &str) -> TopicRule {
+    TopicRule {
+        pattern: pattern.to_owned(),
+        class: Class::Volatile,
+        history: History {
+            messages: 0,
+            bytes: 0,
+            age_ms: 0,
+        },
+    }
+}
+
+/// Bounds that are met. Some topics have a log, which repairs what others are told of.
 fn options() -> Options {
     Options {
+        topics: vec![volatile("a.*")],
+        catch_up_pages: 2,
         pattern_topics_max: 3,
         backlog_bytes: 8 << 10,
         backlog_budget_bytes: 48 << 10,
@@ -157,7 +172,10 @@ fn loyal() -> Plan {
             ..wide().script
         },
         // What only one client was sent, unasked, is known by the topic's end.
-        options: plain().options,
+        options: Options {
+            topics: vec![volatile(">")],
+            ..plain().options
+        },
         ..wide()
     }
 }

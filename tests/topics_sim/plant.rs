@@ -6,6 +6,7 @@ use std::rc::Rc;
 use corewire::messaging::{ClientKey, Mail, MessagingHandler};
 use corewire::protocol::native::{Dialect, Push, ServerWord};
 use corewire::{Context, CoreId, Effects, End, Fill, Handler, Message, Response, UpgradeRequest};
+use corewire_testkit::sim::identity;
 
 /// A bug between the server and one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +48,8 @@ impl Tamper {
         }
     }
 
-    /// What it lets through of a message from the server.
-    pub(crate) fn passes(&mut self, dialect: Dialect, payload: &[u8]) -> Vec<Vec<u8>> {
+    /// What it lets through of a message from the server to the client with this name.
+    pub(crate) fn passes(&mut self, dialect: Dialect, payload: &[u8], name: &str) -> Vec<Vec<u8>> {
         let mut words = dialect.server_words(payload);
         let (Some(Ok(word)), None) = (words.next(), words.next()) else {
             return vec![payload.to_vec()];
@@ -63,8 +64,15 @@ impl Tamper {
             return vec![held, payload];
         }
         let is_chance = match self.bug {
-            Bug::Duplicate | Bug::Swap | Bug::Loss => {
+            Bug::Duplicate | Bug::Swap => {
                 matches!(word, ServerWord::Push(Push::Message(_)))
+            }
+            // A `pos` for what a client does not want back of its own may cover what it does want,
+            // and nobody could tell.
+            Bug::Loss => {
+                let own = format!("{name}-");
+                matches!(&word, ServerWord::Push(Push::Message(message))
+                    if !identity(&message.data).starts_with(&own))
             }
             Bug::HiddenGap => matches!(word, ServerWord::Push(Push::Gap(_))),
             Bug::HiddenConflation => matches!(word, ServerWord::Push(Push::Conflated(_))),
@@ -171,6 +179,10 @@ impl Handler for Faulty {
     fn mail(&mut self, from: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
         self.faults.panic();
         self.inner.mail(from, mail, effects);
+    }
+
+    fn alarm(&mut self, effects: &mut Effects<Mail>) {
+        self.inner.alarm(effects);
     }
 
     fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {

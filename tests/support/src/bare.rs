@@ -36,6 +36,16 @@ impl<H: Handler> Bare<H> {
     /// If it refuses one.
     #[must_use]
     pub fn new(connections: usize, handler: fn() -> H) -> Self {
+        Self::with_headers(connections, handler, &[])
+    }
+
+    /// The same, whose clients ask for their WebSockets with these lines besides.
+    ///
+    /// # Panics
+    ///
+    /// If it refuses one.
+    #[must_use]
+    pub fn with_headers(connections: usize, handler: fn() -> H, headers: &[&str]) -> Self {
         let mut options = Options::default();
         // Nobody here would answer a ping, however much time a bench lets pass.
         options.limits.ping_interval_ms = 0;
@@ -56,19 +66,19 @@ impl<H: Handler> Bare<H> {
             written_bytes: 0,
         };
         for _ in 0..connections {
-            bare.connect();
+            bare.connect(headers);
         }
         bare
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, headers: &[&str]) {
         self.shard.acceptable(0);
         assert!(matches!(self.shard.next_step(), Step::Accept { .. }));
         let peer = SocketAddr::from(([127, 0, 0, 1], 4000));
         self.conns.push(self.shard.accepted(peer).unwrap());
         self.shard.did_accept(0, Accepted::Drained);
         let last = self.conns.len() - 1;
-        let answer = self.hears(last, upgrade_request("/", &[]).as_bytes());
+        let answer = self.hears(last, upgrade_request("/", headers).as_bytes());
         assert!(answer.starts_with(b"HTTP/1.1 101 "));
     }
 
