@@ -282,6 +282,8 @@ impl Cast {
                     topic: speaker.topic.into(),
                     key: format!("k{number}").into(),
                     echo: Echo::Yes,
+                    ttl_ms: None,
+                    pseq: None,
                     sent: self.moment,
                     outcome: Outcome::Unknown,
                 });
@@ -338,6 +340,8 @@ impl Cast {
                 topic: topic.into(),
                 key: "end".into(),
                 echo: Echo::Yes,
+                ttl_ms: None,
+                pseq: None,
                 sent: self.moment,
                 outcome,
             });

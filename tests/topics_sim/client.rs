@@ -8,14 +8,15 @@ use std::rc::Rc;
 use corewire::protocol::Role;
 use corewire::protocol::frame::{FrameHeader, OpCode, Reserved};
 use corewire::protocol::native::{
-    Batch, Command, Credit, CreditScope, Dialect, Pong, Push, Request, ServerWord,
+    Batch, Command, Credit, CreditScope, Dialect, Pong, Publish, Push, Reply, Request, Resumed,
+    ServerWord,
 };
 use corewire_testkit::Random;
 use corewire_testkit::frames::{self, Fin};
 use corewire_testkit::peer::upgrade_request;
 use corewire_testkit::sim::{Moment, Witness};
 
-use super::company::Company;
+use super::comeback::{Memory, Purse};
 use super::plant::Tamper;
 use super::socket::{Farewell, Talker};
 
@@ -28,12 +29,13 @@ pub(crate) enum Act {
     Say(Vec<Request<'static>>),
     /// Says nothing more until it has been welcomed.
     AwaitWelcome,
+    /// Publishes again what was not answered, if the server knows it again.
+    Again(Vec<Publish<'static>>),
 }
 
 /// A client.
 pub(crate) struct Client {
     witness: Witness,
-    company: Company,
     dialect: Dialect,
     clock: Clock,
     random: Random,
@@ -52,6 +54,10 @@ pub(crate) struct Client {
     messages_paid: u64,
     tamper: Option<Tamper>,
     attention: Attention,
+    /// What it needs to come back, if it does.
+    memory: Option<Memory>,
+    /// Connections that it has had before.
+    lives: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +113,6 @@ impl Client {
         let subprotocol = format!("Sec-WebSocket-Protocol: {}", dialect.subprotocol());
         Self {
             witness: Witness::new(name),
-            company: Company::default(),
             dialect,
             clock: Rc::clone(clock),
             random,
@@ -124,7 +129,53 @@ impl Client {
             messages_paid: 0,
             tamper: None,
             attention: Attention::Witnessed,
+            memory: None,
+            lives: 0,
         }
+    }
+
+    /// It comes back when its connection ends.
+    pub(crate) fn comes_back(&mut self) {
+        self.memory = Some(Memory::default());
+    }
+
+    /// When it comes back it says that it is somebody else.
+    pub(crate) fn steals(&mut self, purse: &Purse) {
+        if let Some(memory) = &mut self.memory {
+            memory.steals(purse);
+        }
+    }
+
+    /// Its next connection, if it wants one: on it, it goes on with its script.
+    pub(crate) fn successor(&mut self) -> Option<Self> {
+        let memory = self.memory.take()?;
+        let purse = memory.purse().cloned();
+        let (hello, again) = memory.greeting(&self.witness)?;
+        let name = self.witness.party.to_string();
+        let random = Random::new(self.random.next());
+        let mut next = Self::new(&name, self.dialect, self.manner, &self.clock, random);
+        next.lives = self.lives + 1;
+        next.witness.name = format!("{name}.{}", next.lives).into();
+        next.witness.succeed(&self.witness);
+        next.attention = self.attention;
+        next.finale = self.finale;
+        next.is_on_credit = self.is_on_credit;
+        next.tamper = self.tamper.take();
+        next.next_id = self.next_id;
+        next.comes_back();
+        if let Some(purse) = purse {
+            next.steals(&purse);
+        }
+        let request = Request {
+            id: Some(next.id()),
+            command: Command::Hello(Box::new(hello)),
+        };
+        next.act(Act::Say(vec![request]));
+        next.act(Act::AwaitWelcome);
+        next.act(Act::Again(again));
+        // What it has not said yet.
+        next.script.append(&mut self.script);
+        Some(next)
     }
 
     // ── Its script ──
@@ -194,11 +245,6 @@ impl Client {
         true
     }
 
-    /// What it knows of state, as long as it is connected.
-    pub(crate) fn company(&self) -> Option<&Company> {
-        (self.stage == Stage::Welcome).then_some(&self.company)
-    }
-
     pub(crate) fn into_witness(mut self) -> Witness {
         match self.stage {
             Stage::Closed | Stage::Gone => self.witness.ended(),
@@ -231,7 +277,9 @@ impl Client {
                 eprintln!("{} → {command:?}", self.clock.get());
             }
             self.witness.says(self.clock.get(), command);
-            self.company.says(command);
+            if let Some(memory) = &mut self.memory {
+                memory.says(command);
+            }
             batch.request(command).unwrap();
         }
         if let [command] = commands {
@@ -252,12 +300,25 @@ impl Client {
         }
     }
 
+    fn publish_again(&mut self, again: Vec<Publish<'static>>) {
+        if !self.memory.as_ref().is_some_and(Memory::is_resumed) {
+            return;
+        }
+        for publish in again {
+            let command = Request {
+                id: Some(self.id()),
+                command: Command::Publish(publish),
+            };
+            self.write(&[command]);
+        }
+    }
+
     fn frame(&mut self, opcode: OpCode, payload: &[u8]) {
         match opcode {
             OpCode::Text | OpCode::Binary => match self.tamper.take() {
                 None => self.message(payload),
                 Some(mut tamper) => {
-                    for payload in tamper.passes(self.dialect, payload, &self.witness.name) {
+                    for payload in tamper.passes(self.dialect, payload, &self.witness.party) {
                         self.message(&payload);
                     }
                     self.tamper = Some(tamper);
@@ -279,7 +340,7 @@ impl Client {
             let word = word.expect("the server's words can be read");
             match &word {
                 ServerWord::Reply(_, reply) => {
-                    if matches!(reply, corewire::protocol::native::Reply::Welcome(_)) {
+                    if matches!(reply, Reply::Welcome(_)) {
                         self.stage = Stage::Welcome;
                     }
                 }
@@ -296,13 +357,18 @@ impl Client {
             if self.attention == Attention::Traced {
                 eprintln!("{} ← {word:?}", self.clock.get());
             }
+            if let Some(memory) = &mut self.memory {
+                memory.hears(&word);
+            }
+            if let ServerWord::Reply(_, Reply::Welcome(welcome)) = &word
+                && self.lives > 0
+                && welcome.resumed == Resumed::No
+            {
+                // From now on it is another producer.
+                self.witness.party = self.witness.name.clone();
+            }
             if self.attention != Attention::Over {
                 self.witness.hears(self.clock.get(), &word);
-                if let Some(command) = self.company.hears(&word) {
-                    let id = Some(self.id());
-                    let request = Request { id, command };
-                    self.script.push_front(Act::Say(vec![request]));
-                }
             }
         }
     }
@@ -330,8 +396,10 @@ impl Talker for Client {
             && self.next_act().is_some()
             && let Some(act) = self.script.pop_front()
         {
-            if let Act::Say(commands) = act {
-                self.write(&commands);
+            match act {
+                Act::Say(commands) => self.write(&commands),
+                Act::AwaitWelcome => {}
+                Act::Again(again) => self.publish_again(again),
             }
         }
         let end = self.out.len().min(self.said.saturating_add(bytes_max));

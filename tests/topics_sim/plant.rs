@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use corewire::messaging::{ClientKey, Mail, MessagingHandler};
-use corewire::protocol::native::{Dialect, Push, ServerWord};
+use corewire::protocol::native::{Dialect, Push, Reply, Resumed, ServerWord, SubbedTo};
 use corewire::{Context, CoreId, Effects, End, Fill, Handler, Message, Response, UpgradeRequest};
 use corewire_testkit::sim::identity;
 
@@ -25,7 +25,18 @@ pub(crate) enum Bug {
     SecondReply,
     /// A reply does not come.
     NoReply,
+    /// The first message does not come of what a client is sent that has come back.
+    ReplayOffByOne,
+    /// Nor do the first ones.
+    PageLost,
+    /// The first message does not come that was published after a client had come back.
+    AttachRace,
+    /// A `reset` does not come.
+    HiddenReset,
 }
+
+/// Messages that are lost with a page.
+const PAGE_MESSAGES: usize = 5;
 
 /// A bug that strikes once.
 pub(crate) struct Tamper {
@@ -35,6 +46,12 @@ pub(crate) struct Tamper {
     struck: Rc<Cell<bool>>,
     /// A message that waits for the next one, and its topic.
     held: Option<(u64, Vec<u8>)>,
+    /// Its client has come back.
+    is_back: bool,
+    /// Topics, and the last offset of the history that is to come of them.
+    gates: Vec<(u64, u64)>,
+    /// A topic, and so many messages of it that are still to be lost.
+    page: (u64, usize),
 }
 
 impl Tamper {
@@ -45,11 +62,33 @@ impl Tamper {
             patience,
             struck: Rc::clone(struck),
             held: None,
+            is_back: false,
+            gates: Vec::new(),
+            page: (0, 0),
+        }
+    }
+
+    /// What it has to know for its bug.
+    fn hears(&mut self, word: &ServerWord<'_>) {
+        if let ServerWord::Reply(_, Reply::Welcome(welcome)) = word
+            && welcome.resumed == Resumed::Yes
+        {
+            self.is_back = true;
+            let all = welcome.subscribed.iter().flatten();
+            self.gates = all
+                .filter_map(|subbed| match (&subbed.to, subbed.replay_to) {
+                    (SubbedTo::Topic { t, .. }, Some(to)) => Some((*t, to)),
+                    (SubbedTo::Topic { .. } | SubbedTo::Pattern { .. }, _) => None,
+                })
+                .collect();
         }
     }
 
     /// What it lets through of a message from the server to the client with this name.
     pub(crate) fn passes(&mut self, dialect: Dialect, payload: &[u8], name: &str) -> Vec<Vec<u8>> {
+        for word in dialect.server_words(payload).flatten() {
+            self.hears(&word);
+        }
         let mut words = dialect.server_words(payload);
         let (Some(Ok(word)), None) = (words.next(), words.next()) else {
             return vec![payload.to_vec()];
@@ -62,6 +101,13 @@ impl Tamper {
             }
             // Anything else must not overtake it: there is no harm in that.
             return vec![held, payload];
+        }
+        if let ServerWord::Push(Push::Message(message)) = &word
+            && self.page.0 == message.t
+            && self.page.1 > 0
+        {
+            self.page.1 -= 1;
+            return Vec::new();
         }
         let is_chance = match self.bug {
             Bug::Duplicate | Bug::Swap => {
@@ -77,6 +123,12 @@ impl Tamper {
             Bug::HiddenGap => matches!(word, ServerWord::Push(Push::Gap(_))),
             Bug::HiddenConflation => matches!(word, ServerWord::Push(Push::Conflated(_))),
             Bug::SecondReply | Bug::NoReply => matches!(word, ServerWord::Reply(..)),
+            Bug::ReplayOffByOne | Bug::PageLost => {
+                self.is_back && matches!(word, ServerWord::Push(Push::Message(_)))
+            }
+            Bug::AttachRace => matches!(&word, ServerWord::Push(Push::Message(message))
+                if self.gates.contains(&(message.t, message.offset - 1))),
+            Bug::HiddenReset => matches!(word, ServerWord::Push(Push::Reset(_))),
         };
         if self.struck.get() || !is_chance {
             return vec![payload];
@@ -90,11 +142,27 @@ impl Tamper {
                 self.held = Some((message.t, payload));
                 Vec::new()
             }
+            (Bug::PageLost, ServerWord::Push(Push::Message(message))) => {
+                self.page = (message.t, PAGE_MESSAGES - 1);
+                self.struck.set(true);
+                Vec::new()
+            }
             (Bug::Duplicate | Bug::SecondReply, _) => {
                 self.struck.set(true);
                 vec![payload.clone(), payload]
             }
-            (Bug::Loss | Bug::HiddenGap | Bug::HiddenConflation | Bug::NoReply | Bug::Swap, _) => {
+            (
+                Bug::Loss
+                | Bug::HiddenGap
+                | Bug::HiddenConflation
+                | Bug::NoReply
+                | Bug::Swap
+                | Bug::ReplayOffByOne
+                | Bug::PageLost
+                | Bug::AttachRace
+                | Bug::HiddenReset,
+                _,
+            ) => {
                 self.struck.set(true);
                 Vec::new()
             }

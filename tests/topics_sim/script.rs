@@ -1,12 +1,13 @@
 //! What clients do.
 
 use corewire::protocol::native::{
-    Bye, Command, Credit, CreditScope, Data, Dialect, Echo, Hello, Level, PRESENCE, Policy,
-    PolicyMode, Presence, Publish, Request, Start, StateCommand, StateOp, Subscribe, Target,
-    Unsubscribe,
+    Bye, Command, Credit, CreditScope, Data, Dialect, Echo, Hello, Level, Policy, PolicyMode,
+    Publish, Request, Start, Subscribe, Target, Unsubscribe,
 };
+use corewire_client::machine as client;
 use corewire_testkit::Random;
 
+use super::app::{self, App, Deed};
 use super::client::{Act, Client, Finale};
 
 /// What a world's clients have in mind.
@@ -20,15 +21,6 @@ pub(crate) struct Style {
     pub(crate) acts: usize,
     pub(crate) subjects: Subjects,
     pub(crate) loyalty: Loyalty,
-    pub(crate) state: State,
-}
-
-/// Whether they look at state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    No,
-    /// They announce themselves, watch each other and type.
-    Yes,
 }
 
 /// What they subscribe to.
@@ -40,6 +32,8 @@ pub(crate) enum Subjects {
     Topics,
     /// Topics and patterns, with all policies, with credit and without.
     All,
+    /// Each topic once, or one pattern; with credit and without: what can be gone on from.
+    Resumable,
 }
 
 /// Whether clients leave, and end subscriptions.
@@ -51,6 +45,8 @@ pub(crate) enum Loyalty {
     /// missed.
     Stays,
 }
+
+const PATTERNS: [&str; 6] = ["a.*", "b.>", ">", "a.x.*", "*.t0", "a.>"];
 
 fn topic(number: usize) -> String {
     format!("{}.t{number}", ["a", "b", "a.x"][number % 3])
@@ -102,8 +98,92 @@ pub(crate) fn write(client: &mut Client, number: usize, style: Style, random: &m
         pseqs: vec![0; style.topics],
         subscriptions: Vec::new(),
         next_s: 0,
+        subjects: Vec::new(),
     };
-    writer.write();
+    if style.subjects == Subjects::Resumable {
+        writer.write_resumable();
+    } else {
+        writer.write();
+    }
+}
+
+/// What an application has in mind.
+pub(crate) fn plan(app: &mut App, number: usize, style: Style, random: &mut Random) {
+    let mut published = 0;
+    let mut begun = 0;
+    for _ in 0..1 + random.below(2 * style.acts) {
+        match random.below(6) {
+            0 | 1 => {
+                begun += 1;
+                let subject = subject(style, random);
+                let policy = match style.subjects {
+                    Subjects::Plain | Subjects::Resumable => None,
+                    Subjects::Topics | Subjects::All => policy(style, random),
+                };
+                app.plans(Deed::Subscribe(client::Subscribe {
+                    subject: subject.into(),
+                    policy,
+                }));
+            }
+            2 if style.loyalty == Loyalty::Fickle && begun > 0 => {
+                app.plans(Deed::Unsubscribe(random.below(begun)));
+            }
+            _ => {
+                let keys = *random.one_of(&[0, 4]);
+                let one = random.below(style.topics);
+                let all = (0..=random.below(style.burst)).map(|_| {
+                    published += 1;
+                    let padding = padding(random);
+                    let text = format!("a{number}-{published}{padding}");
+                    let key = (keys > 0).then(|| format!("k{}", random.below(keys)));
+                    let echo = echo(random);
+                    app::message(&topic(one), &text, random.below(3), key, echo)
+                });
+                let all = all.collect();
+                app.plans(Deed::Publish(all));
+            }
+        }
+    }
+}
+
+fn subject(style: Style, random: &mut Random) -> String {
+    if style.subjects == Subjects::All && random.once_in(3) {
+        (*random.one_of(&PATTERNS)).to_owned()
+    } else {
+        topic(random.below(style.topics))
+    }
+}
+
+fn policy(style: Style, random: &mut Random) -> Option<Policy> {
+    let mode = match random.below(8) {
+        0..4 => return None,
+        4 => PolicyMode::All,
+        5 => PolicyMode::Latest,
+        6 => PolicyMode::DropOldest,
+        _ if style.loyalty == Loyalty::Fickle && random.once_in(4) => PolicyMode::Close,
+        _ => PolicyMode::Latest,
+    };
+    let small = random.once_in(2);
+    Some(Policy {
+        mode,
+        max_bytes: small.then_some(2000),
+        max_messages: random.once_in(3).then_some(3),
+    })
+}
+
+/// Bytes behind the identity of a message.
+fn padding(random: &mut Random) -> String {
+    match random.once_in(6) {
+        true => " x".repeat(random.below(400)),
+        false => String::new(),
+    }
+}
+
+fn echo(random: &mut Random) -> Echo {
+    match random.once_in(5) {
+        true => Echo::No,
+        false => Echo::Yes,
+    }
 }
 
 struct Writer<'a> {
@@ -116,9 +196,74 @@ struct Writer<'a> {
     /// Their numbers.
     subscriptions: Vec<u64>,
     next_s: u64,
+    /// What it has not subscribed to yet, if each is to be subscribed to once.
+    subjects: Vec<String>,
 }
 
 impl Writer<'_> {
+    /// A client that comes back whenever its connection ends.
+    fn write_resumable(&mut self) {
+        self.client.comes_back();
+        self.subjects = if self.random.once_in(3) {
+            vec![(*self.random.one_of(&PATTERNS)).to_owned()]
+        } else {
+            (0..self.style.topics).map(topic).collect()
+        };
+        let mut subscribe = Vec::new();
+        for _ in 0..self.random.below(3) {
+            subscribe.extend(self.resumable());
+        }
+        let hello = hello(self.client, subscribe);
+        self.client.act(Act::Say(vec![hello]));
+        if self.random.once_in(8) {
+            let messages = 1 + self.random.below(20) as u64;
+            self.credit(CreditScope::Connection, messages);
+            self.client.is_on_credit();
+        }
+        for _ in 0..1 + self.random.below(self.style.acts) {
+            match self.random.below(10) {
+                0..3 => {
+                    if let Some(subscribe) = self.resumable() {
+                        self.say(Command::Subscribe(Box::new(subscribe)));
+                    }
+                }
+                3 if self.style.loyalty == Loyalty::Fickle => self.unsubscribe(),
+                _ => self.burst(),
+            }
+        }
+    }
+
+    fn resumable(&mut self) -> Option<Subscribe<'static>> {
+        if self.subjects.is_empty() {
+            return None;
+        }
+        let place = self.random.below(self.subjects.len());
+        let subject = self.subjects.swap_remove(place);
+        self.next_s += 1;
+        self.subscriptions.push(self.next_s);
+        let credit = self
+            .random
+            .once_in(5)
+            .then(|| 1 + self.random.below(10) as u64);
+        if credit.is_some() {
+            self.client.is_on_credit();
+        }
+        let from = match self.random.below(8) {
+            0 => Start::Last(self.random.below(30) as u64),
+            1 => Start::Since(0),
+            _ => Start::Now,
+        };
+        Some(Subscribe {
+            s: self.next_s,
+            topic: subject.into(),
+            from,
+            policy: None,
+            credit,
+            presence: None,
+            watch: Vec::new(),
+        })
+    }
+
     fn write(&mut self) {
         let mut subscribe = Vec::new();
         for _ in 0..self.random.below(3) {
@@ -141,7 +286,6 @@ impl Writer<'_> {
                     let subscribe = self.subscription();
                     self.say(Command::Subscribe(Box::new(subscribe)));
                 }
-                3 | 4 if self.style.state == State::Yes => self.types(),
                 2 if self.style.loyalty == Loyalty::Fickle => self.unsubscribe(),
                 _ => self.burst(),
             }
@@ -170,15 +314,6 @@ impl Writer<'_> {
         }));
     }
 
-    fn subject(&mut self) -> String {
-        let patterns = ["a.*", "b.>", ">", "a.x.*", "*.t0", "a.>"];
-        if self.style.subjects == Subjects::All && self.random.once_in(3) {
-            (*self.random.one_of(&patterns)).to_owned()
-        } else {
-            topic(self.random.below(self.style.topics))
-        }
-    }
-
     fn subscription(&mut self) -> Subscribe<'static> {
         // Now and then a number that was used before.
         let s = if self.random.once_in(6) && self.next_s > 0 {
@@ -189,84 +324,23 @@ impl Writer<'_> {
         };
         self.subscriptions.push(s);
         let policy = match self.style.subjects {
-            Subjects::Plain => None,
-            Subjects::Topics | Subjects::All => self.policy(),
+            Subjects::Plain | Subjects::Resumable => None,
+            Subjects::Topics | Subjects::All => policy(self.style, self.random),
         };
         let on_credit = self.style.subjects != Subjects::Plain && self.random.once_in(5);
         let credit = on_credit.then(|| 1 + self.random.below(10) as u64);
         if on_credit {
             self.client.is_on_credit();
         }
-        let topic = self.subject();
-        // A pattern has no state.
-        let state = self.style.state == State::Yes && !topic.contains(['*', '>']);
         Subscribe {
             s,
-            topic: topic.into(),
+            topic: subject(self.style, self.random).into(),
             from: Start::Now,
             policy,
             credit,
-            presence: match state.then(|| self.random.below(5)) {
-                None | Some(0) => None,
-                Some(1) => Some(Presence::Announce),
-                Some(2) => Some(Presence::Watch),
-                Some(_) => Some(Presence::Both),
-            },
-            watch: match state && self.random.once_in(2) {
-                true => vec!["typing".into()],
-                false => Vec::new(),
-            },
+            presence: None,
+            watch: Vec::new(),
         }
-    }
-
-    /// Sets or ends something that does not last.
-    fn types(&mut self) {
-        let topic = topic(self.random.below(self.style.topics));
-        let value = format!("{}", self.random.below(100));
-        let key = Some(format!("k{}", self.random.below(4)).into());
-        let (namespace, op) = match self.random.below(4) {
-            0 => (
-                PRESENCE,
-                StateOp::Set {
-                    key: None,
-                    value: Some(value.into()),
-                    ttl_ms: None,
-                },
-            ),
-            1 => ("typing", StateOp::Delete { key }),
-            _ => (
-                "typing",
-                StateOp::Set {
-                    key,
-                    value: Some(value.into()),
-                    ttl_ms: Some(1 + self.random.below(8) as u64),
-                },
-            ),
-        };
-        self.say(Command::State(StateCommand {
-            topic: topic.into(),
-            namespace: namespace.into(),
-            op,
-        }));
-    }
-
-    fn policy(&mut self) -> Option<Policy> {
-        let mode = match self.random.below(8) {
-            0..4 => return None,
-            4 => PolicyMode::All,
-            5 => PolicyMode::Latest,
-            6 => PolicyMode::DropOldest,
-            _ if self.style.loyalty == Loyalty::Fickle && self.random.once_in(4) => {
-                PolicyMode::Close
-            }
-            _ => PolicyMode::Latest,
-        };
-        let small = self.random.once_in(2);
-        Some(Policy {
-            mode,
-            max_bytes: small.then_some(2000),
-            max_messages: self.random.once_in(3).then_some(3),
-        })
     }
 
     fn unsubscribe(&mut self) {
@@ -293,7 +367,10 @@ impl Writer<'_> {
             };
             let publish = self.publication(number, keys);
             // What is not to come back is asked for: otherwise nobody would know its place.
-            let has_id = publish.echo == Echo::No || !self.random.once_in(8);
+            // And what is published again if it was not answered is.
+            let has_id = self.style.subjects == Subjects::Resumable
+                || publish.echo == Echo::No
+                || !self.random.once_in(8);
             let id = has_id.then(|| self.client.id());
             batch.push(Request {
                 id,
@@ -310,12 +387,15 @@ impl Writer<'_> {
 
     fn publication(&mut self, number: usize, keys: usize) -> Publish<'static> {
         self.published += 1;
-        self.pseqs[number] += 1;
+        let resumable = self.style.subjects == Subjects::Resumable;
+        let is_keyed = resumable && self.random.once_in(6);
+        let ttl_ms =
+            (resumable && self.random.once_in(8)).then(|| 1 + self.random.below(200) as u64);
+        if !is_keyed {
+            self.pseqs[number] += 1;
+        }
         let identity = format!("c{}-{}", self.number, self.published);
-        let padding = match self.random.once_in(6) {
-            true => " x".repeat(self.random.below(400)),
-            false => String::new(),
-        };
+        let padding = padding(self.random);
         let text = format!("{identity}{padding}");
         let data = match (self.client.dialect(), self.random.below(3)) {
             (Dialect::Json, 0..2) | (Dialect::Binary, 0) => {
@@ -328,16 +408,13 @@ impl Writer<'_> {
         Publish {
             target: Target::Topic(topic(number).into()),
             data,
-            pseq: Some(self.pseqs[number]),
-            idem: None,
+            pseq: (!is_keyed).then_some(self.pseqs[number]),
+            idem: is_keyed.then(|| identity.into()),
             key,
             tags: Vec::new(),
-            ttl_ms: None,
+            ttl_ms,
             level: Level::Memory,
-            echo: match self.random.once_in(5) {
-                true => Echo::No,
-                false => Echo::Yes,
-            },
+            echo: echo(self.random),
         }
     }
 }

@@ -33,6 +33,10 @@ pub enum Kind {
     StaleValue,
     /// A `gap`, `pos` or `conflated` that says something untrue (P5).
     FalseAccount,
+    /// A position that could have been gone on from was not (P6).
+    NeedlessReset,
+    /// Whoever comes back is taken for somebody else (P6).
+    Impostor,
     /// A message that nobody has published, or that was not to be delivered there.
     Phantom,
     /// A word where it has no place: an alias that was not announced, the reply of another command.
@@ -67,6 +71,8 @@ impl fmt::Display for Kind {
             Self::Unobserved => "unobserved",
             Self::StaleValue => "stale value",
             Self::FalseAccount => "false account",
+            Self::NeedlessReset => "needless reset",
+            Self::Impostor => "impostor",
             Self::Phantom => "phantom",
             Self::Misplaced => "misplaced",
             Self::Unanswered => "unanswered",

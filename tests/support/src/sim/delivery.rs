@@ -137,6 +137,26 @@ impl Delivery {
         }
     }
 
+    /// A `reset` to this offset: it may have been announced from there on just before.
+    pub(super) fn reset(&mut self, offset: u64) {
+        if let Some(last) = self.spans.last_mut()
+            && last.what == What::Skipped
+            && last.to == offset
+        {
+            last.what = What::Unproven;
+        }
+        self.skip_to(offset, What::Unproven);
+        if self.spans.is_empty() && self.start > 0 {
+            // It begins with that.
+            self.spans.push(Span {
+                from: 1,
+                to: self.start,
+                what: What::Unproven,
+            });
+            self.start = 0;
+        }
+    }
+
     pub(super) fn anomaly(&self, kind: Kind, text: &str) -> Anomaly {
         Anomaly::new(
             kind,

@@ -1,5 +1,6 @@
 //! What all witnesses say together.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use corewire_protocol::native::{Echo, Subject, TopicName};
@@ -28,10 +29,34 @@ pub fn judge(witnesses: &[Witness], ends: &[(Box<str>, u64)]) -> Vec<Anomaly> {
         }
     }
     court.look_for_last_values();
+    let mut parties: BTreeMap<&str, Vec<&Witness>> = BTreeMap::new();
     for witness in witnesses {
-        court.judge(witness);
+        parties.entry(&witness.party).or_default().push(witness);
+    }
+    for party in parties.values() {
+        court.judge_order(party);
+    }
+    for witness in witnesses {
+        court.judge(witness, &parties[&*witness.party]);
     }
     court.found
+}
+
+/// Subscriptions that were told that what they have missed is not known, in the life in which they
+/// were: where all is kept and nobody loses its memory, there is no reason for that (P6).
+#[must_use]
+pub fn needless_resets(witnesses: &[Witness]) -> Vec<Anomaly> {
+    let mut found = Vec::new();
+    for witness in witnesses {
+        for subscription in &witness.subscriptions {
+            if let Some(epoch) = &subscription.not_recovered {
+                let (name, subject) = (&witness.name, &subscription.subject);
+                let text = format!("{name}: {subject} is not recovered in {epoch}");
+                found.push(Anomaly::new(Kind::NeedlessReset, text));
+            }
+        }
+    }
+    found
 }
 
 /// All that is known.
@@ -46,6 +71,10 @@ struct Court<'w> {
 struct Message<'w> {
     published: &'w Published,
     party: &'w str,
+    /// When it was sent first.
+    sent: Moment,
+    /// How often it was sent.
+    times: u32,
     place: Option<(&'w str, u64)>,
 }
 
@@ -70,17 +99,29 @@ impl<'w> Court<'w> {
 
     fn swear_in(&mut self, witness: &'w Witness) {
         for published in &witness.published {
-            let message = Message {
+            let mut message = Message {
                 published,
                 party: &witness.party,
+                sent: published.sent,
+                times: 1,
                 place: None,
             };
-            let before = self.messages.insert(&published.identity, message);
-            assert!(
-                before.is_none(),
-                "two messages with the identity {}",
-                published.identity
-            );
+            match self.messages.entry(&published.identity) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(message);
+                }
+                Entry::Occupied(mut known) => {
+                    // Said again by the next connection of its party.
+                    let identity = &published.identity;
+                    assert_eq!(known.get().party, message.party, "two messages {identity}");
+                    message.sent = message.sent.min(known.get().sent);
+                    message.times = known.get().times + 1;
+                    if !message.is_told() {
+                        message.published = known.get().published;
+                    }
+                    known.insert(message);
+                }
+            }
         }
         self.found.extend(witness.found.iter().map(|anomaly| {
             Anomaly::new(anomaly.kind, format!("{}: {}", witness.name, anomaly.text))
@@ -124,6 +165,8 @@ impl<'w> Court<'w> {
         match message.place {
             None => message.place = Some(at),
             Some(known) if known == at => return,
+            // Said again to a core that has lost its memory. Whoever was there was told so.
+            Some((before, _)) if before != epoch && message.times > 1 => {}
             Some(known) => {
                 let text = format!("{text}, and at {known:?}");
                 self.found.push(Anomaly::new(Kind::Duplicate, text));
@@ -131,7 +174,9 @@ impl<'w> Court<'w> {
             }
         }
         life.end = life.end.max(offset);
-        if let Some(other) = life.log.insert(offset, identity) {
+        if let Some(other) = life.log.insert(offset, identity)
+            && other != identity
+        {
             let text = format!("{text}, and {other}");
             self.found
                 .push(Anomaly::new(Kind::InconsistentOffsets, text));
@@ -146,11 +191,13 @@ impl<'w> Court<'w> {
             for (&offset, identity) in life.log.iter().rev() {
                 let message = &self.messages[identity];
                 next = next.filter(|&next| next == offset);
-                if next.is_some() && keys.insert(&*message.published.key) {
+                let is_newest = keys.insert(&*message.published.key);
+                // One that expires may give way to nothing.
+                if next.is_some() && is_newest && message.published.ttl_ms.is_none() {
                     life.newest.insert(offset);
                 }
                 next = next.map(|next| next - 1);
-                life.lowest_since.push((message.published.sent, offset));
+                life.lowest_since.push((message.sent, offset));
             }
             life.lowest_since.sort_unstable();
             life.lowest_since.reverse();
@@ -164,13 +211,17 @@ impl<'w> Court<'w> {
 
     // ── What is wrong with it ──
 
-    fn judge(&mut self, witness: &Witness) {
-        self.judge_order(witness);
+    fn judge(&mut self, witness: &Witness, party: &[&Witness]) {
         for delivery in &witness.deliveries {
             self.judge_delivery(witness, delivery);
         }
         for subscription in &witness.subscriptions {
-            self.judge_subscription(witness, subscription);
+            self.judge_subscription((witness, party), subscription);
+        }
+        let waiting = witness.subscriptions.iter().filter(|one| one.awaits_reset);
+        for subscription in waiting.filter(|_| witness.fate == Fate::Quiet) {
+            let text = format!("no reset of {}", subscription.subject);
+            self.accuse(witness, Kind::Misplaced, &text);
         }
         if witness.fate == Fate::Quiet {
             for (id, asked) in &witness.commands {
@@ -182,28 +233,40 @@ impl<'w> Court<'w> {
         }
     }
 
-    /// What one party publishes in a topic stands there in its order (P2).
-    fn judge_order(&mut self, witness: &Witness) {
+    /// What one party publishes in a topic stands there in its order (P2), over whatever connections.
+    fn judge_order(&mut self, party: &[&Witness]) {
+        let all = party.iter().flat_map(|witness| {
+            let published = witness.published.iter();
+            published.map(move |published| (published.sent, published, *witness))
+        });
+        let mut all: Vec<_> = all.collect();
+        all.sort_by_key(|(sent, _, _)| *sent);
+        let mut seen = BTreeSet::new();
         let mut last = BTreeMap::new();
-        let mut wrong = Vec::new();
-        for published in &witness.published {
-            let Some((epoch, offset)) = self.messages[&*published.identity].place else {
+        for (_, published, witness) in all {
+            if !seen.insert(&*published.identity) {
+                continue;
+            }
+            let message = &self.messages[&*published.identity];
+            let Some((epoch, offset)) = message.place else {
                 continue;
             };
-            if witness.ordered == Ordered::Answered && published.outcome == Outcome::Unknown {
+            if witness.ordered == Ordered::Answered && !message.is_told() {
+                continue;
+            }
+            // What is said again without a number stands wherever it comes then.
+            if message.times > 1 && published.pseq.is_none() {
                 continue;
             }
             if let Some(before) = last.insert(epoch, offset)
                 && before > offset
             {
-                wrong.push(format!(
+                let text = format!(
                     "{} of {} at {offset}, and the one before it at {before}",
                     published.identity, published.topic
-                ));
+                );
+                self.accuse(witness, Kind::ExternalNonmonotonic, &text);
             }
-        }
-        for text in wrong {
-            self.accuse(witness, Kind::ExternalNonmonotonic, &text);
         }
     }
 
@@ -217,14 +280,20 @@ impl<'w> Court<'w> {
             let all = life.log.range(span.from..=span.to);
             let mut messages = all.map(|(_, identity)| &self.messages[identity]);
             let kind = match &span.what {
+                // An application may have published it over another of its connections.
+                What::Message(_) if witness.ear == Ear::Application => None,
                 What::Message(_) if messages.all(|message| !is_own(message)) => None,
                 What::Message(_) => Some(Kind::Phantom),
-                What::Own if messages.all(is_own) => None,
+                What::Own if messages.all(|message| message.is_passed(&witness.party)) => None,
                 What::Gap if span.to <= life.end || !life.is_end_known => None,
                 What::Own | What::Gap => Some(Kind::FalseAccount),
                 What::Conflated => {
-                    let newest = life.newest.range(span.from..=span.to).next();
-                    newest.map(|_| Kind::StaleValue)
+                    // An application hears nothing of its own, which may stand among them.
+                    let mut newest = life.newest.range(span.from..=span.to);
+                    let stale = newest.any(|offset| {
+                        witness.ear == Ear::Connection || !is_own(&self.messages[life.log[offset]])
+                    });
+                    stale.then_some(Kind::StaleValue)
                 }
                 What::Unproven => None,
                 What::Skipped if self.are_passed(witness, life, span.from, span.to) => None,
@@ -256,7 +325,7 @@ impl<'w> Court<'w> {
         }
         let mut unknown = to + 1 - from;
         for identity in life.log.range(from..=to).map(|(_, identity)| identity) {
-            if !self.messages[identity].is_own(&witness.party) {
+            if !self.messages[identity].is_passed(&witness.party) {
                 return false;
             }
             unknown -= 1;
@@ -264,7 +333,7 @@ impl<'w> Court<'w> {
         let lost = || {
             let messages = self.messages.values();
             let lost = messages.filter(|message| {
-                message.is_own(&witness.party)
+                message.is_passed(&witness.party)
                     && message.place.is_none()
                     && *message.published.topic == *life.topic
             });
@@ -274,7 +343,11 @@ impl<'w> Court<'w> {
     }
 
     /// A subscription covers what is published after its client was told that it is granted.
-    fn judge_subscription(&mut self, witness: &Witness, subscription: &Subscription) {
+    fn judge_subscription(
+        &mut self,
+        (witness, party): (&Witness, &[&Witness]),
+        subscription: &Subscription,
+    ) {
         let Some(granted) = &subscription.granted else {
             return;
         };
@@ -310,7 +383,15 @@ impl<'w> Court<'w> {
                 continue;
             };
             let passed = |to| to < first || self.are_passed(witness, life, first, to);
-            let has_it = witness.deliveries.iter().any(|delivery| {
+            // What goes on began on an earlier connection.
+            let of_party = party.iter().filter(|one| one.ear == witness.ear);
+            let deliveries = || {
+                let all = of_party.clone().flat_map(|one| &one.deliveries);
+                let own = witness.deliveries.iter();
+                let others = all.filter(|_| witness.ear == Ear::Connection);
+                own.chain(others)
+            };
+            let has_it = deliveries().any(|delivery| {
                 *delivery.epoch == **epoch
                     && match delivery.state {
                         State::Open | State::Ended => passed(delivery.start),
@@ -318,9 +399,7 @@ impl<'w> Court<'w> {
                         State::Unproven => passed(life.end) || delivery.cursor >= first,
                     }
             });
-            let excused = witness
-                .deliveries
-                .iter()
+            let excused = deliveries()
                 .any(|delivery| &*delivery.topic == life.topic && delivery.state == State::Reset);
             if !has_it && !excused && !passed(life.end) {
                 missing.push(format!(
@@ -344,6 +423,11 @@ impl Message<'_> {
     /// Whether it is not to come back to this party.
     fn is_own(&self, party: &str) -> bool {
         self.party == party && self.published.echo == Echo::No
+    }
+
+    /// Whether it may be passed on the way to this party: because it is its own, or may have expired.
+    fn is_passed(&self, party: &str) -> bool {
+        self.is_own(party) || self.published.ttl_ms.is_some()
     }
 
     /// Whether its publisher was told that it is there.

@@ -84,13 +84,9 @@ impl Listener {
         let mut witness = Witness::new(name);
         witness.party = party.into();
         witness.ear = Ear::Application;
-        witness.subscriptions.push(Subscription {
-            s: 1,
-            subject: subject.into(),
-            granted: None,
-            mode,
-            ended: false,
-        });
+        witness
+            .subscriptions
+            .push(Subscription::new(1, subject, mode));
         Self {
             witness,
             mode,
@@ -135,8 +131,7 @@ impl Listener {
     #[must_use]
     pub fn quiet(mut self) -> Witness {
         for topic in std::mem::take(&mut self.nameless).into_keys() {
-            let place = self.begin(&topic, "", 0);
-            self.witness.deliveries[place].state = State::Reset;
+            self.excuse(&topic);
         }
         self.witness.quiet();
         self.witness
@@ -218,7 +213,9 @@ impl Listener {
                 epoch,
                 offset,
             } => {
-                self.nameless.remove(topic);
+                if self.nameless.remove(topic).is_some() {
+                    self.excuse(topic);
+                }
                 match self.by_topic.get(topic) {
                     Some(&place) if *self.witness.deliveries[place].epoch == *epoch => {
                         let delivery = &mut self.witness.deliveries[place];
@@ -257,6 +254,13 @@ impl Listener {
         self.witness.deliveries.push(delivery);
         self.by_topic.insert(topic.into(), place);
         place
+    }
+
+    /// All that is known of a life is that messages are missing.
+    fn excuse(&mut self, topic: &str) {
+        let place = self.begin(topic, "", 0);
+        self.witness.deliveries[place].state = State::Reset;
+        self.by_topic.remove(topic);
     }
 
     fn note(&mut self, topic: &str, missing: (u64, u64, What)) {
@@ -328,6 +332,8 @@ mod tests {
                 topic: "a".into(),
                 key: format!("k{}", offset % 2).into(),
                 echo: if offset == 2 { Echo::No } else { Echo::Yes },
+                ttl_ms: None,
+                pseq: None,
                 sent: 10 + offset,
                 outcome: Outcome::Placed {
                     epoch: "e".into(),

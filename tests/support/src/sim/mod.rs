@@ -15,6 +15,6 @@ mod witness;
 
 pub use anomaly::{Anomaly, Kind};
 pub use delivery::{Delivery, Span, What};
-pub use judge::judge;
+pub use judge::{judge, needless_resets};
 pub use listener::{Listener, Told};
 pub use witness::{Moment, Ordered, Outcome, Published, Witness, identity};

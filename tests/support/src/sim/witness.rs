@@ -1,10 +1,10 @@
 //! What one connection said and heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use corewire_protocol::native::{
-    Command, Data, Echo, PolicyMode, Position, Publish, Push, Reply, Request, Reset, ServerWord,
-    Subbed, SubbedTo, Subscribe, Target, TopicAlias,
+    Command, Data, Echo, PolicyMode, Position, Publish, Push, Recovered, Reply, Request, Reset,
+    Resumed, ServerWord, Start, Subbed, SubbedTo, Subscribe, Target, TopicAlias,
 };
 
 use super::anomaly::{Anomaly, Kind};
@@ -12,6 +12,9 @@ use super::delivery::{Delivery, State, What};
 
 /// A moment of the clock that all witnesses share.
 pub type Moment = u64;
+
+/// The alias of what goes on and was not announced yet. No server gives it.
+const UNBOUND: u64 = u64::MAX;
 
 /// The witness of one connection: it is told every command when it is sent, and every word of the
 /// server's when it has come. What is wrong by itself it notes at once; the rest is for
@@ -32,6 +35,12 @@ pub struct Witness {
     /// All deliveries that there ever were.
     pub deliveries: Vec<Delivery>,
     by_alias: BTreeMap<u64, usize>,
+    /// Who the server takes the party for.
+    user: Option<Box<str>>,
+    /// What an earlier connection of the party had come to, by topic.
+    carried: Vec<Carried>,
+    /// Since when subscriptions of an earlier connection stand.
+    since: BTreeMap<u64, Moment>,
     pub(super) found: Vec<Anomaly>,
     pub(super) fate: Fate,
 }
@@ -45,8 +54,12 @@ pub struct Published {
     pub topic: Box<str>,
     /// Its key; "" is one, too.
     pub key: Box<str>,
+    /// Its publisher's number, if it has one.
+    pub pseq: Option<u64>,
     /// Whether its publisher gets it, too.
     pub echo: Echo,
+    /// How long it is to be delivered, if not as long as it is kept.
+    pub ttl_ms: Option<u64>,
     /// When it was sent.
     pub sent: Moment,
     /// What the server has answered.
@@ -87,10 +100,37 @@ pub(super) enum Question {
     Other,
 }
 
+/// How far a connection had come in a topic.
+#[derive(Debug, Clone)]
+struct Carried {
+    topic: Box<str>,
+    epoch: Box<str>,
+    upto: u64,
+    subscriptions: BTreeSet<u64>,
+    state: State,
+}
+
+/// Where a subscription is to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum From {
+    Now,
+    /// Behind this place.
+    After(Box<str>, u64),
+    /// Behind the position of a pattern.
+    Pattern,
+    /// Somewhere in what is kept.
+    Kept,
+}
+
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) s: u64,
     pub(super) subject: Box<str>,
+    pub(super) from: From,
+    /// It was told that what it has missed is not known, and not yet by a `reset`.
+    pub(super) awaits_reset: bool,
+    /// In which life it was not recovered, though it was in one before.
+    pub(super) not_recovered: Option<Box<str>>,
     /// When it was granted, and from which life and offset on if it is to one topic.
     pub(super) granted: Option<Granted>,
     pub(super) mode: PolicyMode,
@@ -147,6 +187,21 @@ pub fn identity(data: &Data<'_>) -> Box<str> {
     text.split(' ').next().unwrap_or_default().into()
 }
 
+impl Subscription {
+    pub(super) fn new(s: u64, subject: &str, mode: PolicyMode) -> Self {
+        Self {
+            s,
+            subject: subject.into(),
+            from: From::Now,
+            awaits_reset: false,
+            not_recovered: None,
+            granted: None,
+            mode,
+            ended: false,
+        }
+    }
+}
+
 impl Witness {
     /// Of a connection that is about to say hello.
     #[must_use]
@@ -161,9 +216,47 @@ impl Witness {
             subscriptions: Vec::new(),
             deliveries: Vec::new(),
             by_alias: BTreeMap::new(),
+            user: None,
+            carried: Vec::new(),
+            since: BTreeMap::new(),
             found: Vec::new(),
             fate: Fate::Alive,
         }
+    }
+
+    /// It is the next connection of an earlier one's party, and goes on where that has ended.
+    pub fn succeed(&mut self, earlier: &Self) {
+        self.party = earlier.party.clone();
+        self.ordered = earlier.ordered;
+        self.user = earlier.user.clone();
+        let going = earlier.deliveries.iter().filter(|delivery| {
+            matches!(delivery.state, State::Open | State::Unproven)
+                && !delivery.subscriptions.is_empty()
+        });
+        self.carried = going
+            .map(|delivery| Carried {
+                topic: delivery.topic.clone(),
+                epoch: delivery.epoch.clone(),
+                upto: delivery.cursor,
+                subscriptions: delivery.subscriptions.clone(),
+                state: delivery.state,
+            })
+            .collect();
+        for subscription in &earlier.subscriptions {
+            if let Some(granted) = &subscription.granted {
+                self.since.insert(subscription.s, granted.heard);
+            }
+        }
+    }
+
+    /// Where a subscription to a topic has come to, and each topic of a subscription to a pattern.
+    pub fn places(&self, s: u64) -> impl Iterator<Item = (&str, &str, u64)> {
+        let of_it = move |delivery: &&Delivery| {
+            delivery.subscriptions.contains(&s)
+                && matches!(delivery.state, State::Open | State::Unproven)
+        };
+        let deliveries = self.deliveries.iter().filter(of_it);
+        deliveries.map(|delivery| (&*delivery.topic, &*delivery.epoch, delivery.cursor))
     }
 
     /// The connection has ended: what has not come by now does not come any more.
@@ -231,13 +324,14 @@ impl Witness {
     }
 
     fn asks(&mut self, subscribe: &Subscribe<'_>) -> usize {
-        self.subscriptions.push(Subscription {
-            s: subscribe.s,
-            subject: (*subscribe.topic).into(),
-            granted: None,
-            mode: PolicyMode::All,
-            ended: false,
-        });
+        let mut subscription = Subscription::new(subscribe.s, &subscribe.topic, PolicyMode::All);
+        subscription.from = match &subscribe.from {
+            Start::Now => From::Now,
+            Start::After(place) => From::After((*place.epoch).into(), place.offset),
+            Start::Pattern(_) => From::Pattern,
+            Start::Last(_) | Start::Since(_) => From::Kept,
+        };
+        self.subscriptions.push(subscription);
         self.subscriptions.len() - 1
     }
 
@@ -251,7 +345,9 @@ impl Witness {
             identity: identity(&publish.data),
             topic,
             key: publish.key.as_deref().unwrap_or("").into(),
+            pseq: publish.pseq,
             echo: publish.echo,
+            ttl_ms: publish.ttl_ms,
             sent: at,
             outcome: Outcome::Unknown,
         });
@@ -264,7 +360,7 @@ impl Witness {
     pub fn hears(&mut self, at: Moment, word: &ServerWord<'_>) {
         let heard = match word {
             ServerWord::Reply(id, reply) => self.reply(at, *id, reply),
-            ServerWord::Push(push) => self.push(push),
+            ServerWord::Push(push) => self.push(at, push),
         };
         if let Err(anomaly) = heard {
             self.found.push(anomaly);
@@ -301,6 +397,13 @@ impl Witness {
                 Ok(())
             }
             (Question::Hello(places), Reply::Welcome(welcome)) => {
+                let user = self.user.replace((*welcome.user).into());
+                if let Some(user) = user.filter(|user| **user != *welcome.user)
+                    && welcome.resumed == Resumed::Yes
+                {
+                    let text = format!("{}: {user} comes back as {}", self.name, welcome.user);
+                    self.found.push(Anomaly::new(Kind::Impostor, text));
+                }
                 if places.len() != welcome.subscribed.len() {
                     return Err(misplaced(format!("{} outcomes", welcome.subscribed.len())));
                 }
@@ -318,26 +421,74 @@ impl Witness {
 
     fn granted(&mut self, at: Moment, place: usize, subbed: &Subbed<'_>) -> Result<(), Anomaly> {
         let subscription = &mut self.subscriptions[place];
-        if subscription.s != subbed.s {
-            let text = format!("subbed {}, and {} was asked for", subbed.s, subscription.s);
+        let s = subscription.s;
+        if s != subbed.s {
+            let text = format!("subbed {}, and {s} was asked for", subbed.s);
             return Err(misplaced(text));
         }
         subscription.mode = subbed.policy.mode;
+        let recovered = match (&subscription.from, subbed.recovered) {
+            (From::Now | From::Kept, None) => false,
+            (From::After(..) | From::Pattern, Some(recovered)) => recovered == Recovered::Yes,
+            (from, recovered) => {
+                return Err(misplaced(format!("{recovered:?} to {from:?}")));
+            }
+        };
+        let is_resumed = matches!(subscription.from, From::After(..) | From::Pattern);
+        subscription.awaits_reset = is_resumed && !recovered;
+        let heard = match self.since.get(&s) {
+            Some(&since) if recovered => since,
+            Some(_) | None => at,
+        };
         let SubbedTo::Topic { t, epoch, offset } = &subbed.to else {
-            subscription.granted = Some(Granted {
-                heard: at,
-                from: None,
-            });
+            subscription.granted = Some(Granted { heard, from: None });
+            if recovered {
+                self.go_on(s);
+            }
             return Ok(());
         };
         subscription.granted = Some(Granted {
-            heard: at,
-            from: Some(((**epoch).into(), *offset)),
+            heard,
+            from: (!recovered).then(|| ((**epoch).into(), *offset)),
         });
         let topic = subscription.subject.clone();
+        if let From::After(asked, after) = &subscription.from {
+            let is_there = self.by_alias.contains_key(t);
+            if recovered && !is_there && (&**epoch, *offset) != (&**asked, *after) {
+                let text = format!("{topic}: recovered behind {after} of {asked}: {subbed:?}");
+                return Err(Anomaly::new(Kind::FalseAccount, text));
+            }
+            if !recovered && **asked == **epoch {
+                subscription.not_recovered = Some((**epoch).into());
+            }
+        }
         let delivery = self.delivery(*t, &topic, epoch, *offset)?;
-        delivery.subscriptions.insert(subbed.s);
+        delivery.subscriptions.insert(s);
         Ok(())
+    }
+
+    /// A pattern goes on where it was: so do all the topics that were known.
+    fn go_on(&mut self, s: u64) {
+        let known: Vec<Carried> = self.carried.clone();
+        for Carried {
+            topic,
+            epoch,
+            upto,
+            subscriptions,
+            state,
+        } in known
+        {
+            let is_there = self
+                .deliveries
+                .iter()
+                .any(|delivery| delivery.topic == topic && delivery.epoch == epoch);
+            if subscriptions.contains(&s) && !is_there {
+                let mut delivery = Delivery::new(UNBOUND, &topic, &epoch, upto);
+                delivery.subscriptions.insert(s);
+                delivery.state = state;
+                self.deliveries.push(delivery);
+            }
+        }
     }
 
     /// The delivery with this alias, which is made if there is none, and must stand here.
@@ -349,14 +500,21 @@ impl Witness {
         offset: u64,
     ) -> Result<&mut Delivery, Anomaly> {
         let place = *self.by_alias.entry(t).or_insert_with(|| {
-            self.deliveries.push(Delivery::new(t, topic, epoch, offset));
-            self.deliveries.len() - 1
+            let mut known = self.deliveries.iter();
+            let unbound = known
+                .position(|one| one.t == UNBOUND && *one.topic == *topic && *one.epoch == *epoch);
+            unbound.unwrap_or_else(|| {
+                self.deliveries.push(Delivery::new(t, topic, epoch, offset));
+                self.deliveries.len() - 1
+            })
         });
         let delivery = &mut self.deliveries[place];
+        delivery.t = t;
         if *delivery.topic != *topic || *delivery.epoch != *epoch || offset < delivery.cursor {
             let text = format!("now it is {topic} ({epoch}) at {offset}");
             return Err(delivery.anomaly(Kind::Misplaced, &text));
         }
+        delivery.prove(offset);
         delivery.skip_to(offset, What::Skipped);
         Ok(delivery)
     }
@@ -376,7 +534,7 @@ impl Witness {
         });
     }
 
-    fn push(&mut self, push: &Push<'_>) -> Result<(), Anomaly> {
+    fn push(&mut self, at: Moment, push: &Push<'_>) -> Result<(), Anomaly> {
         match push {
             Push::Topic(TopicAlias {
                 t,
@@ -391,7 +549,7 @@ impl Witness {
                 Ok(())
             }
             Push::Message(message) => {
-                let delivery = self.announced(message.t)?;
+                let delivery = self.said(message.t, message.offset.saturating_sub(1))?;
                 let identity = identity(&message.data);
                 delivery.message(message.offset, &identity, What::Skipped)
             }
@@ -402,12 +560,15 @@ impl Witness {
                 }
                 Ok(())
             }
-            Push::Position(Position::Topic { t, offset }) => {
-                self.announced(*t)?.account(*offset, What::Own)
-            }
-            Push::Gap(gap) => self.announced(gap.t)?.gap(gap.from, gap.to),
+            Push::Position(Position::Topic { t, offset }) => self
+                .said(*t, offset.saturating_sub(1))?
+                .account(*offset, What::Own),
+            Push::Gap(gap) => self
+                .said(gap.t, gap.from.saturating_sub(1))?
+                .gap(gap.from, gap.to),
             Push::Conflated(conflated) => {
-                let delivery = self.announced(conflated.t)?;
+                let before = conflated.up_to.saturating_sub(conflated.n);
+                let delivery = self.said(conflated.t, before)?;
                 let cursor = delivery.cursor;
                 if conflated.up_to.checked_sub(conflated.n) != Some(cursor) {
                     let text = format!("{conflated:?}");
@@ -415,12 +576,33 @@ impl Witness {
                 }
                 delivery.account(conflated.up_to, What::Conflated)
             }
-            Push::Reset(Reset::Topic { t, .. }) => {
-                let topic = self.announced(*t)?.topic.clone();
+            Push::Reset(Reset::Topic { t, offset, .. }) => {
+                let delivery = self.announced(*t)?;
+                delivery.reset(*offset);
+                let topic = delivery.topic.clone();
                 for delivery in &mut self.deliveries {
                     if delivery.topic == topic && delivery.t != *t {
                         delivery.state = State::Reset;
                     }
+                }
+                for subscription in &mut self.subscriptions {
+                    subscription.awaits_reset &= subscription.subject != topic;
+                }
+                Ok(())
+            }
+            Push::Reset(Reset::Pattern { s, .. }) => {
+                for delivery in &mut self.deliveries {
+                    if delivery.subscriptions.len() == 1 && delivery.subscriptions.contains(s) {
+                        delivery.state = State::Unproven;
+                    }
+                }
+                let mut granted = self.subscriptions.iter_mut().filter(|one| one.s == *s);
+                let Some(subscription) = granted.next_back() else {
+                    return Err(misplaced(format!("a reset of {s}")));
+                };
+                subscription.awaits_reset = false;
+                if let Some(granted) = &mut subscription.granted {
+                    granted.heard = at;
                 }
                 Ok(())
             }
@@ -429,7 +611,6 @@ impl Witness {
                 Ok(())
             }
             Push::Position(Position::Pattern { .. })
-            | Push::Reset(Reset::Pattern { .. })
             | Push::State(_)
             | Push::TokenExpiring(_)
             | Push::GoAway(_)
@@ -437,6 +618,23 @@ impl Witness {
             | Push::Warn(_)
             | Push::Closing(_) => Ok(()),
         }
+    }
+
+    /// The delivery of which something is said, about what follows an offset.
+    fn said(&mut self, t: u64, before: u64) -> Result<&mut Delivery, Anomaly> {
+        let delivery = self.announced(t)?;
+        let served = delivery.subscriptions.clone();
+        let waits = |one: &Subscription| one.awaits_reset && served.contains(&one.s);
+        if let Some(waiting) = self.subscriptions.iter().find(|one| waits(one)) {
+            let text = format!(
+                "a word behind {before} before the reset of {}",
+                waiting.subject
+            );
+            return Err(misplaced(text));
+        }
+        let delivery = self.announced(t)?;
+        delivery.prove(before);
+        Ok(delivery)
     }
 
     /// The delivery with an alias that the server has announced.
