@@ -24,6 +24,10 @@ impl CoreSet {
         self.0[core.index() / 64] &= !(1 << (core.index() % 64));
     }
 
+    pub(super) fn contains(self, core: CoreId) -> bool {
+        self.0[core.index() / 64] & 1 << (core.index() % 64) != 0
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self.0 == [0; 4]
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that only grows. One thread adds, any thread reads.
+/// A number, in most cases one that only grows. One thread writes, any thread reads.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -15,6 +15,11 @@ impl Counter {
             self.0.load(Ordering::Relaxed).wrapping_add(n),
             Ordering::Relaxed,
         );
+    }
+
+    /// What it is now. For what grows and shrinks.
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     /// The number.
@@ -106,6 +111,14 @@ counters! {
     mail_full,
     /// Messages that topics of this core were given.
     published,
+    /// Messages that were known already when they came, by their number or key, and left out.
+    publications_known,
+    /// Bytes of memory for what is kept of topics at the moment.
+    history_bytes,
+    /// Messages that are kept at the moment.
+    history_messages,
+    /// Messages that went before their time, because of the bound of all that is kept.
+    history_evicted,
     /// Messages of topics sent to subscribers, each counted for each of them.
     delivered,
     /// Messages of topics written in a dialect: once for the whole node.

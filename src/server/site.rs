@@ -9,7 +9,7 @@ use crate::engine::{
 use crate::ids::CoreId;
 use crate::messaging::{self, ClientKey, Identity, Mail, Messaging, MessagingHandler};
 
-use super::random_seed;
+use super::{random_key, random_seed};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -50,12 +50,9 @@ impl Default for Site {
         let seed = random_seed().expect("the system has random bytes");
         let options = messaging::Options::default();
         let message_bytes = corewire_protocol::Limits::default().message_bytes;
-        Self::new(Messaging::new(
-            options,
-            Identity::Anonymous,
-            message_bytes,
-            seed,
-        ))
+        let messaging = Messaging::new(options, Identity::Anonymous, message_bytes, seed);
+        let key = random_key().expect("the system has random bytes");
+        Self::new(messaging.with_ticket_key(&key))
     }
 }
 
@@ -139,6 +136,10 @@ impl Handler for SiteHandler {
 
     fn mail(&mut self, from: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
         self.messaging.mail(from, mail, effects);
+    }
+
+    fn alarm(&mut self, effects: &mut Effects<Mail>) {
+        self.messaging.alarm(effects);
     }
 
     fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {

@@ -66,7 +66,10 @@ pub(crate) fn probe(client: &mut Client, style: Style) {
             target: Target::Topic(topic(number).into()),
             data: Data::Json(format!("\"probe-{number}\"").into()),
             pseq: None,
+            idem: None,
             key: None,
+            tags: Vec::new(),
+            ttl_ms: None,
             level: Level::Memory,
             echo: Echo::Yes,
         };
@@ -189,6 +192,8 @@ impl Writer<'_> {
             from: Start::Now,
             policy,
             credit,
+            presence: None,
+            watch: Vec::new(),
         }
     }
 
@@ -271,7 +276,10 @@ impl Writer<'_> {
             target: Target::Topic(topic(number).into()),
             data,
             pseq: Some(self.pseqs[number]),
+            idem: None,
             key,
+            tags: Vec::new(),
+            ttl_ms: None,
             level: Level::Memory,
             echo: match self.random.once_in(5) {
                 true => Echo::No,

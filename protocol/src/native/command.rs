@@ -3,10 +3,15 @@
 use std::borrow::Cow;
 
 use super::data::Data;
+use super::history::{History, Start};
 use super::problem::Problem;
+use super::state::{Presence, StateCommand};
+use super::tags;
 
 /// Subscriptions in one [`Hello`].
 pub const HELLO_SUBSCRIPTIONS_MAX: usize = 4096;
+/// Bytes of the `idem` of a [`Publish`].
+pub const IDEM_BYTES_MAX: usize = 64;
 
 /// A command, with a number if its sender wants a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +37,10 @@ pub enum Command<'a> {
     Unsubscribe(Unsubscribe),
     /// `pub`. Answered by `pubbed`.
     Publish(Publish<'a>),
+    /// `hist`: messages of the past. Answered by `page`.
+    History(History<'a>),
+    /// `state`: what is beside the messages. Answered by `ok`, or by `members`.
+    State(StateCommand<'a>),
     /// `credit`: how much may be sent. Not answered, unless it has an `id`: `ok`.
     Credit(Credit),
     /// `pong`: the answer to a `ping`, or a question whether anybody is there if it has an `id`.
@@ -49,6 +58,10 @@ pub struct Hello<'a> {
     pub token: Option<Cow<'a, str>>,
     /// `user`: a name, where the server lets clients choose one.
     pub user: Option<Cow<'a, str>>,
+    /// `resume`: the ticket of an earlier connection ([`Welcome::ticket`](super::Welcome::ticket)),
+    /// to go on as the same user and producer. Where each subscription goes on says its
+    /// [`from`](Subscribe::from).
+    pub resume: Option<Cow<'a, str>>,
     /// `subs`: subscriptions that begin with the connection.
     pub subscribe: Vec<Subscribe<'a>>,
 }
@@ -69,20 +82,17 @@ pub struct Subscribe<'a> {
     /// `topic`: a topic's name or a pattern, not checked yet.
     pub topic: Cow<'a, str>,
     /// `from`: where to begin.
-    pub from: Start,
+    pub from: Start<'a>,
     /// `policy`: what to do when the client does not keep up.
     pub policy: Option<Policy>,
     /// `credit`: messages that may be sent before a [`Credit`] says more. Without it there is no
     /// such limit.
     pub credit: Option<u64>,
-}
-
-/// `from`: where a subscription begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Start {
-    /// `"now"`: with the next message.
-    #[default]
-    Now,
+    /// `presence`: whether to be there for others, and to hear of them.
+    pub presence: Option<Presence>,
+    /// `watch`: namespaces of ephemeral state to be sent, at most
+    /// [`WATCH_MAX`](super::WATCH_MAX).
+    pub watch: Vec<Cow<'a, str>>,
 }
 
 /// `policy`: what happens to a delivery whose client does not keep up.
@@ -126,14 +136,41 @@ pub struct Publish<'a> {
     /// `data` or `b64`.
     pub data: Data<'a>,
     /// `pseq`: the producer's number of this message in this topic, from 1. It is told to
-    /// subscribers; nothing is left out because of it yet.
+    /// subscribers. A known one is not published again.
     pub pseq: Option<u64>,
+    /// `idem`: a key of at most [`IDEM_BYTES_MAX`]; a message with the same one in the same topic
+    /// is not published again for a while.
+    pub idem: Option<Cow<'a, str>>,
     /// `key`: what the message is the newest value of, for [`PolicyMode::Latest`].
     pub key: Option<Cow<'a, str>>,
+    /// `tags`: names and values, told to subscribers: at most [`TAGS_MAX`](super::TAGS_MAX), the
+    /// names different.
+    pub tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// `ttl_ms`: the message is not delivered when it is older, from 1.
+    pub ttl_ms: Option<u64>,
     /// `level`: how safe the message must be before it is answered.
     pub level: Level,
     /// `echo`: whether the publisher gets it, too, if it subscribes to the topic.
     pub echo: Echo,
+}
+
+impl Publish<'_> {
+    /// What a reader must not let through.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        if let Some(idem) = &self.idem
+            && !(1..=IDEM_BYTES_MAX).contains(&idem.len())
+        {
+            return Err(Problem::bad(format!(
+                "{} bytes; 1 to {IDEM_BYTES_MAX} are possible",
+                idem.len()
+            ))
+            .within("idem"));
+        }
+        if self.ttl_ms == Some(0) {
+            return Err(Problem::wrong(0, "a number from 1").within("ttl_ms"));
+        }
+        tags::check(&self.tags).map_err(|problem| problem.within("tags"))
+    }
 }
 
 /// What is published to.

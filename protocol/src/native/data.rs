@@ -52,23 +52,21 @@ impl Data<'_> {
     }
 }
 
-impl<'a> Data<'a> {
-    /// One JSON value whose form is checked; its depth is not.
-    pub(super) fn checked_json(json: &'a RawValue) -> Result<Self, Problem> {
-        let json = json.get();
-        let opened = |byte: &u8| matches!(byte, b'[' | b'{');
-        // Most have fewer brackets than there may be levels, and to count is fast.
-        if json.as_bytes().iter().filter(|byte| opened(byte)).count() > JSON_LEVELS_MAX {
-            let levels = levels(json);
-            if levels > JSON_LEVELS_MAX {
-                return Err(Problem::bad(format!(
-                    "lists and objects nested {levels} levels deep; at most {JSON_LEVELS_MAX} are \
+/// One JSON value whose form is checked, if it is not too deep.
+pub(super) fn checked_json(json: &RawValue) -> Result<&str, Problem> {
+    let json = json.get();
+    let opened = |byte: &u8| matches!(byte, b'[' | b'{');
+    // Most have fewer brackets than there may be levels, and to count is fast.
+    if json.as_bytes().iter().filter(|byte| opened(byte)).count() > JSON_LEVELS_MAX {
+        let levels = levels(json);
+        if levels > JSON_LEVELS_MAX {
+            return Err(Problem::bad(format!(
+                "lists and objects nested {levels} levels deep; at most {JSON_LEVELS_MAX} are \
                      possible"
-                )));
-            }
+            )));
         }
-        Ok(Self::Json(Cow::Borrowed(json)))
     }
+    Ok(json)
 }
 
 /// How deeply lists and objects are nested.

@@ -18,30 +18,45 @@
 
 mod batch;
 mod binary;
+mod bound;
 mod code;
 mod command;
 mod data;
 mod dialect;
+mod history;
 mod json;
 mod names;
 mod problem;
 mod push;
 mod reply;
+mod state;
+mod tags;
 mod topic;
 
 pub use batch::{Batch, Full};
 pub use code::{ErrorCode, closing};
 pub use command::{
-    Auth, Bye, Command, Credit, CreditScope, Echo, HELLO_SUBSCRIPTIONS_MAX, Hello, Level, Policy,
-    PolicyMode, Pong, Publish, Request, Start, Subscribe, Target, Unsubscribe,
+    Auth, Bye, Command, Credit, CreditScope, Echo, HELLO_SUBSCRIPTIONS_MAX, Hello, IDEM_BYTES_MAX,
+    Level, Policy, PolicyMode, Pong, Publish, Request, Subscribe, Target, Unsubscribe,
 };
 pub use data::{Data, JSON_LEVELS_MAX};
 pub use dialect::{Dialect, Extent, Malformed, Requests, ServerWord, ServerWords};
+pub use history::{
+    Complete, Direction, History, HistoryFrom, Page, PatternPlace, Place, SEEN_MAX, Seen, Start,
+};
 pub use push::{
     Cause, Closing, Conflated, Gap, GoAway, Message, Ping, Position, Publisher, Push, Repair,
     Reset, TokenExpiring, TopicAlias, Unsubbed, Untopic, Warn,
 };
-pub use reply::{Done, ErrorReply, Limits, Pubbed, Reply, Subbed, SubbedTo, Welcome};
+pub use reply::{
+    Done, Duplicate, ErrorReply, Limits, Pubbed, Recovered, Reply, Resumed, Subbed, SubbedTo,
+    Welcome,
+};
+pub use state::{
+    Entry, Members, NAMESPACE_BYTES_MAX, PRESENCE, Presence, STATE_KEY_BYTES_MAX, STATE_TTL_MS_MAX,
+    STATE_VALUE_BYTES_MAX, StateCommand, StateDiff, StateOp, WATCH_MAX, entry_digest,
+};
+pub use tags::{TAG_NAME_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX};
 pub use topic::{Pattern, Subject, TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX, TopicError, TopicName};
 
 /// Integers on the wire are less than this: what a JSON number keeps exactly everywhere.

@@ -1,8 +1,11 @@
 //! Values that have a name in JSON and a number in binary.
 
 use super::command::{Level, PolicyMode};
+use super::history::Direction;
 use super::problem::Problem;
 use super::push::{Cause, Repair};
+use super::reply::Recovered;
+use super::state::{OpName, Presence};
 
 /// One of a few. Its number is its place among the names, from 0.
 pub(super) trait Named: Copy + PartialEq + 'static {
@@ -77,4 +80,30 @@ impl Named for Cause {
 
 impl Named for Repair {
     const NAMES: &'static [(&'static str, Self)] = &[("none", Self::None), ("hist", Self::History)];
+}
+
+impl Named for Direction {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("forward", Self::Forward), ("backward", Self::Backward)];
+}
+
+impl Named for OpName {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("set", Self::Set),
+        ("del", Self::Delete),
+        ("page", Self::Page),
+    ];
+}
+
+impl Named for Presence {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("announce", Self::Announce),
+        ("watch", Self::Watch),
+        ("both", Self::Both),
+    ];
+}
+
+/// In JSON it is `true` or `false`.
+impl Named for Recovered {
+    const NAMES: &'static [(&'static str, Self)] = &[("no", Self::No), ("yes", Self::Yes)];
 }

@@ -42,9 +42,12 @@ impl Problem {
         Self::bad(format!("missing; {needed} is needed")).within(field)
     }
 
-    /// A list is too long.
-    pub(super) fn too_many(count_max: usize) -> Self {
-        Self::bad(format!("more than {count_max}; send the others later"))
+    /// A value is too long.
+    pub(super) fn too_large(bytes: usize, bytes_max: usize) -> Self {
+        Self {
+            code: ErrorCode::TooLarge,
+            ..Self::bad(format!("{bytes} bytes; at most {bytes_max} are possible"))
+        }
     }
 
     /// A field asks for what this version does not have.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::code::ErrorCode;
 use super::data::Data;
 use super::problem::Problem;
+use super::state::StateDiff;
 
 /// A message of the server's that answers no command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Push<'a> {
     Conflated(Conflated),
     /// `reset`.
     Reset(Reset<'a>),
+    /// `state`.
+    State(StateDiff<'a>),
     /// `unsubbed`.
     Unsubbed(Unsubbed),
     /// `token_expiring`.
@@ -66,6 +69,8 @@ pub struct Message<'a> {
     pub time_ms: u64,
     /// `key`.
     pub key: Option<Cow<'a, str>>,
+    /// `tags`: names and values.
+    pub tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// `pub`: who published it.
     pub publisher: Publisher<'a>,
 }
@@ -180,15 +185,55 @@ pub struct Conflated {
 
 /// `reset`: nothing can be said of what was missed; begin anew from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reset<'a> {
-    /// `t`.
-    pub t: u64,
-    /// `epoch`.
-    pub epoch: Cow<'a, str>,
-    /// `offset`: of the last message before what follows.
-    pub offset: u64,
-    /// `cause`.
-    pub cause: Cause,
+pub enum Reset<'a> {
+    /// Of a topic.
+    Topic {
+        /// `t`.
+        t: u64,
+        /// `epoch`.
+        epoch: Cow<'a, str>,
+        /// `offset`: of the last message before what follows.
+        offset: u64,
+        /// `cause`.
+        cause: Cause,
+    },
+    /// Of all topics of a pattern.
+    Pattern {
+        /// `s`.
+        s: u64,
+        /// `pos`: the pattern's position before what follows.
+        pos: Cow<'a, str>,
+        /// `cause`.
+        cause: Cause,
+    },
+}
+
+impl<'a> Reset<'a> {
+    /// A topic's alias, epoch and offset, or a pattern's subscription and position.
+    pub(super) fn one_of(
+        t: Option<u64>,
+        place: (Option<Cow<'a, str>>, Option<u64>),
+        s: Option<u64>,
+        pos: Option<Cow<'a, str>>,
+        cause: Cause,
+    ) -> Result<Self, Problem> {
+        let (epoch, offset) = place;
+        match (t, s) {
+            (Some(t), None) => Ok(Self::Topic {
+                t,
+                epoch: epoch.ok_or_else(|| Problem::missing("epoch", "an epoch"))?,
+                offset: offset.ok_or_else(|| Problem::missing("offset", "an offset"))?,
+                cause,
+            }),
+            (None, Some(s)) => Ok(Self::Pattern {
+                s,
+                pos: pos.ok_or_else(|| Problem::missing("pos", "a pattern's position"))?,
+                cause,
+            }),
+            (None, None) => Err(Problem::missing("t", "an alias, or a subscription's s,")),
+            (Some(_), Some(_)) => Err(Problem::bad("t and s; one must be left out")),
+        }
+    }
 }
 
 /// `unsubbed`: the server has ended a subscription.

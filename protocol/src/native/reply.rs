@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use super::code::ErrorCode;
 use super::command::{Level, Policy};
+use super::history::Page;
 use super::problem::Problem;
+use super::state::Members;
 
 /// The answer to a command with an `id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub enum Reply<'a> {
     Subbed(Subbed<'a>),
     /// `pubbed`.
     Pubbed(Pubbed<'a>),
+    /// `page`.
+    Page(Page<'a>),
+    /// `members`.
+    Members(Members<'a>),
     /// `err`.
     Error(ErrorReply<'a>),
 }
@@ -30,6 +36,11 @@ pub struct Welcome<'a> {
     pub node: Cow<'a, str>,
     /// `user`: who the server takes this client for.
     pub user: Cow<'a, str>,
+    /// `ticket`: for the [`resume`](super::Hello::resume) of a later connection: a string that only
+    /// the server reads.
+    pub ticket: Option<Cow<'a, str>>,
+    /// `resumed`: whether the ticket of the `hello` was honoured.
+    pub resumed: Resumed,
     /// `ping_ms`: the server is never silent for longer.
     pub ping_ms: u64,
     /// `slack_ms`: on top of that, before either side gives the other up.
@@ -42,6 +53,16 @@ pub struct Welcome<'a> {
     pub subscribed: Vec<Result<Subbed<'a>, ErrorReply<'a>>>,
     /// `time_ms`: the server's clock, in milliseconds since 1970.
     pub time_ms: u64,
+}
+
+/// `resumed`: whether a connection goes on with the user and the session of an earlier one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Resumed {
+    /// It does.
+    Yes,
+    /// It is a new session.
+    #[default]
+    No,
 }
 
 /// `limits`: what a client must stay within.
@@ -64,6 +85,8 @@ pub struct Limits {
     /// `unanswered`: publications of a connection that may wait for their reply before the server
     /// stops reading it.
     pub unanswered: u64,
+    /// `history_items`: messages on a page of history.
+    pub history_items: u64,
 }
 
 /// `ok`.
@@ -80,8 +103,21 @@ pub struct Subbed<'a> {
     pub s: u64,
     /// What was subscribed to, and from where on.
     pub to: SubbedTo<'a>,
+    /// `recovered`: where a position was asked for, whether the stream begins there.
+    pub recovered: Option<Recovered>,
+    /// `replay_to`: of a topic, messages up to this offset are history, which comes now.
+    pub replay_to: Option<u64>,
     /// `policy`: what is in force.
     pub policy: Policy,
+}
+
+/// `recovered`: what has become of the position that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovered {
+    /// All messages behind it come, or are accounted for.
+    Yes,
+    /// Nothing can be said of what was missed: a [`Reset`](super::Reset) comes first.
+    No,
 }
 
 /// What was subscribed to.
@@ -93,7 +129,7 @@ pub enum SubbedTo<'a> {
         t: u64,
         /// `epoch`.
         epoch: Cow<'a, str>,
-        /// `offset`: of the last message before the subscription.
+        /// `offset`: where the stream begins: each message behind it comes, or is accounted for.
         offset: u64,
     },
     /// A pattern: topics are announced as they come.
@@ -133,6 +169,18 @@ pub struct Pubbed<'a> {
     pub offset: u64,
     /// `level`: what was reached.
     pub level: Level,
+    /// `dup`.
+    pub dup: Duplicate,
+}
+
+/// `dup`: whether a publication was known already, by its `pseq` or its `idem`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Duplicate {
+    /// It was; the position is that of the first one.
+    Yes,
+    /// It is new.
+    #[default]
+    No,
 }
 
 /// `err`.

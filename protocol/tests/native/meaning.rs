@@ -116,7 +116,7 @@ fn welcomes() {
     let ServerWord::Reply(9, Reply::Welcome(welcome)) = said(
         r#"{"id":9,"welcome":{"conn":"c","node":"n","user":"u","ping_ms":1,"slack_ms":2,"limits":{
             "message_bytes":11,"topic_bytes":12,"topic_levels":13,"subscriptions":14,
-            "backlog_bytes":15,"publish_per_s":16,"publish_burst":17,"unanswered":18},
+            "backlog_bytes":15,"publish_per_s":16,"publish_burst":17,"unanswered":18,"history_items":19},
             "expires_ms":3,"time_ms":4}}"#,
     ) else {
         panic!("no welcome");
@@ -141,6 +141,7 @@ fn welcomes() {
         publish_per_s: 16,
         publish_burst: 17,
         unanswered: 18,
+        history_items: 19,
     };
     assert_eq!(welcome.limits, limits);
 }

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use corewire_protocol::native::{
-    Auth, Bye, Cause, Closing, Command, Conflated, Credit, CreditScope, Data, Done, Echo,
-    ErrorCode, ErrorReply, Gap, GoAway, Hello, INTEGER_END, Level, Limits, Message, Ping, Policy,
-    PolicyMode, Pong, Position, Pubbed, Publish, Publisher, Push, Repair, Reply, Request, Reset,
-    ServerWord, Start, Subbed, SubbedTo, Subscribe, Target, TokenExpiring, TopicAlias, Unsubbed,
-    Unsubscribe, Untopic, Warn, Welcome,
+    Auth, Bye, Cause, Closing, Command, Complete, Conflated, Credit, CreditScope, Data, Direction,
+    Done, Duplicate, Echo, Entry, ErrorCode, ErrorReply, Gap, GoAway, Hello, History, HistoryFrom,
+    INTEGER_END, Level, Limits, Members, Message, PRESENCE, Page, PatternPlace, Ping, Place,
+    Policy, PolicyMode, Pong, Position, Presence, Pubbed, Publish, Publisher, Push, Recovered,
+    Repair, Reply, Request, Reset, Resumed, Seen, ServerWord, Start, StateCommand, StateDiff,
+    StateOp, Subbed, SubbedTo, Subscribe, Target, TokenExpiring, TopicAlias, Unsubbed, Unsubscribe,
+    Untopic, Warn, Welcome,
 };
 use proptest::option::of;
 use proptest::prelude::*;
@@ -82,28 +84,81 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
+fn place() -> impl Strategy<Value = Place<'static>> {
+    (text(), integer()).prop_map(|(epoch, offset)| Place { epoch, offset })
+}
+
+fn start() -> impl Strategy<Value = Start<'static>> {
+    let seen = (text(), text(), integer()).prop_map(|(topic, epoch, offset)| Seen {
+        topic,
+        epoch,
+        offset,
+    });
+    prop_oneof![
+        2 => Just(Start::Now),
+        1 => place().prop_map(Start::After),
+        1 => integer().prop_map(Start::Last),
+        1 => integer().prop_map(Start::Since),
+        1 => (text(), prop::collection::vec(seen, 0..4))
+            .prop_map(|(pos, seen)| Start::Pattern(Box::new(PatternPlace { pos, seen }))),
+    ]
+}
+
+fn namespace() -> impl Strategy<Value = Text> {
+    prop_oneof![
+        Just(Text::from(PRESENCE)),
+        "[a-z0-9_-]{1,32}".prop_map(Text::from),
+    ]
+}
+
 fn subscribe() -> impl Strategy<Value = Subscribe<'static>> {
-    (integer(), text(), of(policy()), of(integer())).prop_map(|(s, topic, policy, credit)| {
-        Subscribe {
-            s,
-            topic,
-            from: Start::Now,
-            policy,
-            credit,
-        }
-    })
+    let presence = select(vec![Presence::Announce, Presence::Watch, Presence::Both]);
+    (
+        (integer(), text(), start()),
+        (of(policy()), of(integer())),
+        (of(presence), prop::collection::vec(namespace(), 0..=8)),
+    )
+        .prop_map(
+            |((s, topic, from), (policy, credit), (presence, watch))| Subscribe {
+                s,
+                topic,
+                from,
+                policy,
+                credit,
+                presence,
+                watch,
+            },
+        )
 }
 
 fn hello() -> impl Strategy<Value = Hello<'static>> {
     let subscriptions = prop::collection::vec(subscribe(), 0..4);
-    (integer(), of(text()), of(text()), subscriptions).prop_map(
-        |(version, token, user, subscribe)| Hello {
+    let names = (of(text()), of(text()), of(text()));
+    (integer(), names, subscriptions).prop_map(|(version, (token, user, resume), subscribe)| {
+        Hello {
             version,
             token,
             user,
+            resume,
             subscribe,
-        },
-    )
+        }
+    })
+}
+
+/// A text of so many bytes.
+fn short(bytes_max: usize) -> impl Strategy<Value = Text> {
+    text().prop_map(move |text| {
+        let end = text.floor_char_boundary(bytes_max);
+        match &text[..end] {
+            "" => "x".into(),
+            text => text.to_owned().into(),
+        }
+    })
+}
+
+fn tags() -> impl Strategy<Value = Vec<(Text, Text)>> {
+    prop::collection::btree_map(short(64), short(256), 0..=16)
+        .prop_map(|tags| tags.into_iter().rev().collect())
 }
 
 fn publish() -> impl Strategy<Value = Publish<'static>> {
@@ -113,16 +168,72 @@ fn publish() -> impl Strategy<Value = Publish<'static>> {
     ];
     let level = select(vec![Level::None, Level::Memory]);
     let echo = select(vec![Echo::Yes, Echo::No]);
-    (target, data(), of(integer()), of(text()), level, echo).prop_map(
-        |(target, data, pseq, key, level, echo)| Publish {
+    let known_by = (of(integer()), of(short(64)));
+    let beside = (of(text()), tags(), of(id()));
+    (target, data(), known_by, beside, (level, echo)).prop_map(
+        |(target, data, (pseq, idem), (key, tags, ttl_ms), (level, echo))| Publish {
             target,
             data,
             pseq,
+            idem,
             key,
+            tags,
+            ttl_ms,
             level,
             echo,
         },
     )
+}
+
+fn history() -> impl Strategy<Value = History<'static>> {
+    let range = prop_oneof![
+        (
+            of(place()),
+            select(vec![Direction::Forward, Direction::Backward])
+        )
+            .prop_map(|(place, direction)| (place.map(HistoryFrom::Place), direction)),
+        integer().prop_map(|since| (Some(HistoryFrom::Since(since)), Direction::Forward)),
+    ];
+    (text(), range, of(integer())).prop_map(|(topic, (from, direction), limit)| History {
+        topic,
+        from,
+        direction,
+        limit,
+    })
+}
+
+/// A JSON value of at most 1 KiB.
+fn value() -> impl Strategy<Value = Text> {
+    json().prop_map(|json| {
+        if json.len() > 1024 {
+            "[]".into()
+        } else {
+            json.into()
+        }
+    })
+}
+
+fn state() -> impl Strategy<Value = StateCommand<'static>> {
+    let op = prop_oneof![
+        (of(short(128)), of(value()), of(1..=10_000_u64))
+            .prop_map(|(key, value, ttl_ms)| StateOp::Set { key, value, ttl_ms }),
+        of(short(128)).prop_map(|key| StateOp::Delete { key }),
+        (of(text()), of(integer())).prop_map(|(after, limit)| StateOp::Page { after, limit }),
+    ];
+    (text(), namespace(), op).prop_map(|(topic, namespace, mut op)| {
+        if namespace == PRESENCE {
+            match &mut op {
+                StateOp::Set { key, ttl_ms, .. } => (*key, *ttl_ms) = (None, None),
+                StateOp::Delete { key } => *key = None,
+                StateOp::Page { .. } => {}
+            }
+        }
+        StateCommand {
+            topic,
+            namespace,
+            op,
+        }
+    })
 }
 
 fn credit() -> impl Strategy<Value = Credit> {
@@ -145,6 +256,8 @@ pub(super) fn request() -> impl Strategy<Value = Request<'static>> {
         subscribe().prop_map(|subscribe| Command::Subscribe(Box::new(subscribe))),
         integer().prop_map(|s| Command::Unsubscribe(Unsubscribe { s })),
         publish().prop_map(Command::Publish),
+        history().prop_map(Command::History),
+        state().prop_map(Command::State),
         credit().prop_map(Command::Credit),
         of(integer()).prop_map(|t| Command::Pong(Pong { t })),
         of(text()).prop_map(|reason| Command::Bye(Bye { reason })),
@@ -153,7 +266,7 @@ pub(super) fn request() -> impl Strategy<Value = Request<'static>> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    prop::array::uniform8(integer()).prop_map(|[a, b, c, d, e, f, g, h]| Limits {
+    prop::array::uniform9(integer()).prop_map(|[a, b, c, d, e, f, g, h, i]| Limits {
         message_bytes: a,
         topic_bytes: b,
         topic_levels: c,
@@ -162,6 +275,7 @@ fn limits() -> impl Strategy<Value = Limits> {
         publish_per_s: f,
         publish_burst: g,
         unanswered: h,
+        history_items: i,
     })
 }
 
@@ -186,20 +300,98 @@ fn subbed() -> impl Strategy<Value = Subbed<'static>> {
         }),
         text().prop_map(|pos| SubbedTo::Pattern { pos }),
     ];
-    (integer(), to, policy()).prop_map(|(s, to, policy)| Subbed { s, to, policy })
+    let recovered = of(select(vec![Recovered::Yes, Recovered::No]));
+    (integer(), to, recovered, of(integer()), policy()).prop_map(
+        |(s, to, recovered, replay_to, policy)| Subbed {
+            s,
+            to,
+            recovered,
+            replay_to,
+            policy,
+        },
+    )
+}
+
+fn page() -> impl Strategy<Value = Page<'static>> {
+    let complete = select(vec![Complete::Yes, Complete::No]);
+    let items = prop::collection::vec(message(), 0..4);
+    (integer(), text(), integer(), integer(), complete, items).prop_map(
+        |(t, epoch, start, end, complete, mut items)| {
+            for item in &mut items {
+                item.t = t;
+            }
+            Page {
+                t,
+                epoch,
+                start,
+                end,
+                complete,
+                items,
+            }
+        },
+    )
+}
+
+fn entry() -> impl Strategy<Value = Entry<'static>> {
+    (text(), text(), integer(), of(json())).prop_map(|(key, user, version, value)| Entry {
+        key,
+        user,
+        version,
+        value: value.map(Text::from),
+    })
+}
+
+fn members() -> impl Strategy<Value = Members<'static>> {
+    let counts = (integer(), integer(), of(integer()), integer());
+    let items = prop::collection::vec(entry(), 0..4);
+    (integer(), text(), counts, items, of(text())).prop_map(
+        |(t, namespace, (version, n, users, digest), items, next)| Members {
+            t,
+            namespace,
+            version,
+            n,
+            users,
+            digest,
+            items,
+            next,
+        },
+    )
+}
+
+fn diff() -> impl Strategy<Value = StateDiff<'static>> {
+    let counts = (integer(), integer(), of(integer()), integer());
+    let set = prop::collection::vec(entry(), 0..4);
+    let deleted = prop::collection::vec(text(), 0..4);
+    (integer(), text(), counts, set, deleted).prop_map(
+        |(t, namespace, (version, n, users, digest), set, deleted)| StateDiff {
+            t,
+            namespace,
+            version,
+            n,
+            users,
+            digest,
+            set,
+            deleted,
+        },
+    )
 }
 
 fn welcome() -> impl Strategy<Value = Welcome<'static>> {
     let answer = prop_oneof![subbed().prop_map(Ok), error().prop_map(Err)];
     let names = (text(), text(), text());
+    let session = (of(text()), select(vec![Resumed::Yes, Resumed::No]));
     let times = (integer(), integer(), integer(), of(integer()));
     let subscribed = prop::collection::vec(answer, 0..4);
-    (names, times, limits(), subscribed).prop_map(
-        |((conn, node, user), (ping_ms, slack_ms, time_ms, expires_ms), limits, subscribed)| {
+    (names, session, times, limits(), subscribed).prop_map(
+        |(names, (ticket, resumed), times, limits, subscribed)| {
+            let (conn, node, user) = names;
+            let (ping_ms, slack_ms, time_ms, expires_ms) = times;
             Welcome {
                 conn,
                 node,
                 user,
+                ticket,
+                resumed,
                 ping_ms,
                 slack_ms,
                 limits,
@@ -213,15 +405,21 @@ fn welcome() -> impl Strategy<Value = Welcome<'static>> {
 
 fn reply() -> impl Strategy<Value = Reply<'static>> {
     let level = select(vec![Level::None, Level::Memory]);
+    let dup = select(vec![Duplicate::Yes, Duplicate::No]);
     prop_oneof![
         welcome().prop_map(|welcome| Reply::Welcome(Box::new(welcome))),
         of(integer()).prop_map(|expires_ms| Reply::Ok(Done { expires_ms })),
         subbed().prop_map(Reply::Subbed),
-        (text(), integer(), level).prop_map(|(epoch, offset, level)| Reply::Pubbed(Pubbed {
-            epoch,
-            offset,
-            level
-        })),
+        (text(), integer(), level, dup).prop_map(|(epoch, offset, level, dup)| {
+            Reply::Pubbed(Pubbed {
+                epoch,
+                offset,
+                level,
+                dup,
+            })
+        }),
+        page().prop_map(Reply::Page),
+        members().prop_map(Reply::Members),
         error().prop_map(Reply::Error),
     ]
 }
@@ -235,14 +433,16 @@ fn message() -> impl Strategy<Value = Message<'static>> {
         data(),
         integer(),
         of(text()),
+        prop::collection::vec((text(), text()), 0..4),
         publisher,
     )
-        .prop_map(|(t, offset, data, time_ms, key, publisher)| Message {
+        .prop_map(|(t, offset, data, time_ms, key, tags, publisher)| Message {
             t,
             offset,
             data,
             time_ms,
             key,
+            tags,
             publisher,
         })
 }
@@ -289,13 +489,19 @@ fn of_a_topic() -> impl Strategy<Value = Push<'static>> {
             up_to
         })),
         (integer(), text(), integer(), cause()).prop_map(|(t, epoch, offset, cause)| {
-            Push::Reset(Reset {
+            Push::Reset(Reset::Topic {
                 t,
                 epoch,
                 offset,
                 cause,
             })
         }),
+        (integer(), text(), cause()).prop_map(|(s, pos, cause)| Push::Reset(Reset::Pattern {
+            s,
+            pos,
+            cause
+        })),
+        diff().prop_map(Push::State),
     ]
 }
 

@@ -64,9 +64,11 @@ impl Machine {
                     link.hints.retry_ms = error.retry_ms;
                     Ok(())
                 }
-                Reply::Ok(_) | Reply::Subbed(_) | Reply::Pubbed(_) => {
-                    Err(broken("the answer to hello is no welcome"))
-                }
+                Reply::Ok(_)
+                | Reply::Subbed(_)
+                | Reply::Pubbed(_)
+                | Reply::Page(_)
+                | Reply::Members(_) => Err(broken("the answer to hello is no welcome")),
             };
         }
         if let Some((awaited, _)) = link.awaiting.remove(&command) {
@@ -82,7 +84,11 @@ impl Machine {
                 text: (&*error.text).into(),
                 retry_ms: error.retry_ms,
             }),
-            Reply::Welcome(_) | Reply::Ok(_) | Reply::Subbed(_) => {
+            Reply::Welcome(_)
+            | Reply::Ok(_)
+            | Reply::Subbed(_)
+            | Reply::Page(_)
+            | Reply::Members(_) => {
                 return Err(broken("a reply that fits no command"));
             }
         };
@@ -303,14 +309,21 @@ impl Machine {
                 let (count, up_to) = (conflated.n, conflated.up_to);
                 self.word(id, conflated.t, StreamWord::Conflated { count, up_to })
             }
-            Push::Reset(reset) => {
+            Push::Reset(native::Reset::Topic {
+                t,
+                epoch,
+                offset,
+                cause,
+            }) => {
                 let position = Position {
-                    epoch: (&*reset.epoch).into(),
-                    offset: reset.offset,
+                    epoch: (&*epoch).into(),
+                    offset,
                 };
-                let cause = Cause::into(reset.cause);
-                self.word(id, reset.t, StreamWord::Reset { position, cause })
+                let cause = Cause::into(cause);
+                self.word(id, t, StreamWord::Reset { position, cause })
             }
+            // This client asks for none.
+            Push::Reset(native::Reset::Pattern { .. }) | Push::State(_) => Ok(()),
             Push::Unsubbed(unsubbed) => {
                 let s = SubscriptionId(unsubbed.s);
                 if let Some((link, _, _)) = self.linked(id) {

@@ -212,6 +212,8 @@ fn word(id: SubscriptionId, subscription: &Subscription, window: u64) -> Subscri
         from: Start::Now,
         policy: subscription.subscribe.policy,
         credit: Some(window),
+        presence: None,
+        watch: Vec::new(),
     }
 }
 

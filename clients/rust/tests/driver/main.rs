@@ -46,6 +46,7 @@ fn message(t: u64, offset: u64, data: &str) -> Push<'_> {
         data: native::Data::Bytes(data.as_bytes().into()),
         time_ms: 1,
         key: Some("k".into()),
+        tags: Vec::new(),
         publisher: Publisher {
             user: "bob".into(),
             conn: "c2".into(),
@@ -111,6 +112,7 @@ fn a_conversation_in_both_dialects() {
                 epoch: "e".into(),
                 offset: 42,
                 level: Level::Memory,
+                dup: native::Duplicate::No,
             };
             conn.reply(id, &Reply::Pubbed(pubbed)).await;
             assert_eq!(large.await.unwrap().offset, 42);
@@ -133,6 +135,7 @@ fn a_conversation_in_both_dialects() {
                         epoch: "e".into(),
                         offset: 43,
                         level: Level::Memory,
+                        dup: native::Duplicate::No,
                     };
                     conn.reply(id, &Reply::Pubbed(pubbed)).await;
                     pseq

@@ -10,8 +10,8 @@ use corewire_protocol::handshake::{
     ExtraHeaders, HeadScanner, HeaderSpace, OriginPolicy, RequestHead, UpgradeOptions, upgrade,
 };
 use corewire_protocol::native::{
-    Command, Dialect, Done, Limits as Told, Policy, Push, Reply, Request, Subbed, SubbedTo,
-    Subscribe, Welcome,
+    Command, Dialect, Done, Limits as Told, Policy, Push, Reply, Request, Resumed, Subbed,
+    SubbedTo, Subscribe, Welcome,
 };
 use corewire_protocol::{
     CloseCode, Env, Event, Flow, Limits, MaskKeys, Output, Role, Scratch, Tick, WebSocket,
@@ -237,6 +237,8 @@ impl Conn {
             conn: "c".into(),
             node: "n".into(),
             user: "ann".into(),
+            ticket: None,
+            resumed: Resumed::No,
             ping_ms: 25_000,
             slack_ms: 10_000,
             limits: Told {
@@ -279,6 +281,8 @@ fn subbed(s: u64, offset: u64) -> Subbed<'static> {
             epoch: "e".into(),
             offset,
         },
+        recovered: None,
+        replay_to: None,
         policy: Policy::default(),
     }
 }

@@ -251,6 +251,7 @@ fn a_server_without_respect_for_credit_costs_no_more_memory_than_stated() {
             data: native::Data::Text("x".into()),
             time_ms: 1,
             key: None,
+            tags: Vec::new(),
             publisher: native::Publisher {
                 user: "u".into(),
                 conn: "c".into(),
@@ -287,6 +288,7 @@ fn what_the_server_leaves_out_without_a_word_is_told_all_the_same() {
         data: native::Data::Json("1".into()),
         time_ms: 1,
         key: None,
+        tags: Vec::new(),
         publisher: native::Publisher {
             user: "u".into(),
             conn: "c".into(),

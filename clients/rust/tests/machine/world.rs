@@ -379,6 +379,7 @@ impl World {
                 data: native::Data::Bytes(Cow::Borrowed(&entry.log[index(said.upto)])),
                 time_ms: 1,
                 key: None,
+                tags: Vec::new(),
                 publisher: Publisher {
                     user: "u".into(),
                     conn: "c".into(),
@@ -444,11 +445,13 @@ impl World {
                     epoch: self.epoch_name().into(),
                     offset,
                     level: publish.level,
+                    dup: native::Duplicate::No,
                 };
                 if let Some(id) = id {
                     self.reply(link, id, &Reply::Pubbed(pubbed));
                 }
             }
+            Command::History(_) | Command::State(_) => panic!("nobody asked the machine to"),
             Command::Credit(credit) => self.credit(link, credit),
             Command::Pong(_) | Command::Auth(_) => {
                 if let Some(id) = id {
@@ -475,6 +478,8 @@ impl World {
             conn: format!("{link:?}").into(),
             node: self.epoch_name().into(),
             user: "u".into(),
+            ticket: None,
+            resumed: native::Resumed::No,
             ping_ms: PING_MS,
             slack_ms: SLACK_MS,
             limits: self.limits,
@@ -566,6 +571,8 @@ impl World {
         Ok(Subbed {
             s: subscribe.s,
             to,
+            recovered: None,
+            replay_to: None,
             policy: native::Policy {
                 mode: PolicyMode::All,
                 max_bytes: None,

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::super::INTEGER_END;
+use super::super::bound::Bound;
 use super::super::code::ErrorCode;
-use super::super::data::Data;
+use super::super::data::{Data, checked_json};
 use super::super::names::Named;
 use super::super::problem::Problem;
+use super::super::tags::Tags;
 use super::op::{DATA_BYTES, DATA_JSON, DATA_TEXT};
 
 /// A body or a part of one. Fields are asked for in the order of the table; what is asked for by
@@ -59,7 +61,9 @@ impl<'a> Body<'a> {
         self.rest = rest;
         let bytes = self.bytes("data")?;
         let data = match kind {
-            DATA_JSON => utf8(bytes).and_then(json),
+            DATA_JSON => utf8(bytes)
+                .and_then(checked)
+                .map(|json| Data::Json(Cow::Borrowed(json))),
             DATA_TEXT => utf8(bytes).map(|text| Data::Text(Cow::Borrowed(text))),
             DATA_BYTES => Ok(Data::Bytes(Cow::Borrowed(bytes))),
             kind => Err(Problem::wrong(
@@ -85,13 +89,13 @@ impl<'a> Body<'a> {
     pub(super) fn list<T>(
         &mut self,
         field: &str,
-        count_max: usize,
+        bound: Bound,
         mut item: impl FnMut(&mut Self) -> Result<T, Problem>,
     ) -> Result<Vec<T>, Problem> {
         let count = self.integer(field)?;
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        if count > count_max {
-            return Err(Problem::too_many(count_max).within(field));
+        if count > bound.count_max {
+            return Err(bound.exceeded().within(field));
         }
         // No capacity for what is only said to follow: every item takes bytes.
         let mut items = Vec::new();
@@ -100,6 +104,32 @@ impl<'a> Body<'a> {
             items.push(item);
         }
         Ok(items)
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(
+        &mut self,
+        field: &str,
+        bound: Bound,
+    ) -> Result<Vec<Cow<'a, str>>, Problem> {
+        self.list(field, bound, |body| body.text(""))
+    }
+
+    /// Names of somebody else's choice with their values.
+    pub(super) fn tags(&mut self, bound: Bound) -> Result<Tags<'a>, Problem> {
+        self.list("tags", bound, |body| {
+            let name = body.text("")?;
+            Ok((name, body.text("")?))
+        })
+    }
+
+    /// A JSON value if its bit is set.
+    pub(super) fn optional_json(&mut self, field: &str) -> Result<Option<Cow<'a, str>>, Problem> {
+        self.optional(|body| {
+            let json = utf8(body.bytes(field)?).and_then(checked);
+            json.map(Cow::Borrowed)
+                .map_err(|problem| problem.within(field))
+        })
     }
 
     pub(super) fn optional_integer(&mut self, field: &str) -> Result<Option<u64>, Problem> {
@@ -184,8 +214,9 @@ fn utf8(bytes: &[u8]) -> Result<&str, Problem> {
         .map_err(|error| Problem::bad(format!("not UTF-8 at byte {}", error.valid_up_to())))
 }
 
-fn json(text: &str) -> Result<Data<'_>, Problem> {
+/// One JSON value and nothing else.
+fn checked(text: &str) -> Result<&str, Problem> {
     let json: &RawValue =
         serde_json::from_str(text).map_err(|error| Problem::bad(format!("not JSON: {error}")))?;
-    Data::checked_json(json)
+    checked_json(json)
 }

@@ -1,11 +1,14 @@
 //! Commands, read.
 
+use super::super::bound::Bound;
 use super::super::command::{
-    Auth, Bye, Command, Credit, CreditScope, Echo, HELLO_SUBSCRIPTIONS_MAX, Hello, Policy, Pong,
-    Publish, Request, Start, Subscribe, Target, Unsubscribe,
+    Auth, Bye, Command, Credit, CreditScope, Echo, Hello, Policy, Pong, Publish, Request,
+    Subscribe, Target, Unsubscribe,
 };
 use super::super::dialect::{Extent, Malformed};
+use super::super::history::{FromFields, History, Seen};
 use super::super::problem::Problem;
+use super::super::state::{StateFields, check_watch};
 use super::body::{Body, split_integer};
 use super::op;
 use super::record::Record;
@@ -23,6 +26,8 @@ pub(in super::super) fn read_request(record: Record<'_>) -> Result<Request<'_>, 
         }),
         op::UNSUB => read("unsub", fields, unsubscribe),
         op::PUB => read("pub", fields, publish),
+        op::HIST => read("hist", fields, history),
+        op::STATE => read("state", fields, state),
         op::CREDIT => read("credit", fields, credit),
         op::PONG => read("pong", fields, pong),
         op::BYE => read("bye", fields, bye),
@@ -53,14 +58,16 @@ fn hello<'a>(body: &mut Body<'a>) -> Result<Command<'a>, Problem> {
     let user = body.optional_text("user")?;
     let subscriptions = body.optional(|body| {
         // An item's place is its name.
-        body.list("subs", HELLO_SUBSCRIPTIONS_MAX, |body| {
+        body.list("subs", Bound::SUBSCRIPTIONS, |body| {
             body.part("", subscribe)
         })
     })?;
+    let resume = body.optional_text("resume")?;
     Ok(Command::Hello(Box::new(Hello {
         version,
         token,
         user,
+        resume,
         subscribe: subscriptions.unwrap_or_default(),
     })))
 }
@@ -81,15 +88,42 @@ fn subscribe<'a>(body: &mut Body<'a>) -> Result<Subscribe<'a>, Problem> {
         })
     })?;
     let credit = body.optional_integer("credit")?;
-    body.later(&[
-        "from", "filter", "durable", "ack", "presence", "token", "delta",
-    ])?;
+    let start = body.optional(|body| body.part("from", |part| from(part)?.start()))?;
+    body.later(&["filter", "durable", "ack"])?;
+    let presence = body.optional(|body| body.named("presence"))?;
+    body.later(&["token", "delta"])?;
+    let watch = body.optional(|body| body.texts("watch", Bound::WATCH))?;
+    let watch = watch.unwrap_or_default();
+    check_watch(&watch)?;
     Ok(Subscribe {
         s,
         topic,
-        from: Start::Now,
+        from: start.unwrap_or_default(),
         policy,
         credit,
+        presence,
+        watch,
+    })
+}
+
+fn from<'a>(part: &mut Body<'a>) -> Result<FromFields<'a>, Problem> {
+    Ok(FromFields {
+        epoch: part.optional_text("epoch")?,
+        offset: part.optional_integer("offset")?,
+        last: part.optional_integer("last")?,
+        since_ms: part.optional_integer("since_ms")?,
+        pos: part.optional_text("pos")?,
+        seen: part.optional(|part| {
+            part.list("seen", Bound::SEEN, |part| {
+                part.part("", |part| {
+                    Ok(Seen {
+                        topic: part.text("topic")?,
+                        epoch: part.text("epoch")?,
+                        offset: part.integer("offset")?,
+                    })
+                })
+            })
+        })?,
     })
 }
 
@@ -115,15 +149,54 @@ fn publish<'a>(body: &mut Body<'a>) -> Result<Command<'a>, Problem> {
     let key = body.optional_text("key")?;
     let level = body.optional(|body| body.named("level"))?;
     let echo = if body.bit() { Echo::No } else { Echo::Yes };
-    body.later(&["idem", "ttl_ms", "tags", "receipt", "delta"])?;
-    Ok(Command::Publish(Publish {
+    let idem = body.optional_text("idem")?;
+    let ttl_ms = body.optional_integer("ttl_ms")?;
+    let tags = body.optional(|body| body.tags(Bound::TAGS))?;
+    body.later(&["receipt", "delta"])?;
+    let publish = Publish {
         target: Target::one_of(topic, t)?,
         data,
         pseq,
+        idem,
         key,
+        tags: tags.unwrap_or_default(),
+        ttl_ms,
         level: level.unwrap_or_default(),
         echo,
-    }))
+    };
+    publish.check()?;
+    Ok(Command::Publish(publish))
+}
+
+fn history<'a>(body: &mut Body<'a>) -> Result<Command<'a>, Problem> {
+    let topic = body.text("topic")?;
+    let start = body.optional(|body| body.part("from", |part| from(part)?.history()))?;
+    let direction = body.optional(|body| body.named("dir"))?;
+    let limit = body.optional_integer("limit")?;
+    body.later(&["filter"])?;
+    let history = History {
+        topic,
+        from: start,
+        direction: direction.unwrap_or_default(),
+        limit,
+    };
+    history.check()?;
+    Ok(Command::History(history))
+}
+
+fn state<'a>(body: &mut Body<'a>) -> Result<Command<'a>, Problem> {
+    let fields = StateFields {
+        topic: Some(body.text("topic")?),
+        op: Some(body.named("op")?),
+        namespace: Some(body.text("ns")?),
+        key: body.optional_text("k")?,
+        value: body.optional_json("v")?,
+        ttl_ms: body.optional_integer("ttl_ms")?,
+        after: body.optional_text("after")?,
+        limit: body.optional_integer("limit")?,
+    };
+    body.later(&["if_ver"])?;
+    fields.command().map(Command::State)
 }
 
 fn credit<'a>(body: &mut Body<'a>) -> Result<Command<'a>, Problem> {

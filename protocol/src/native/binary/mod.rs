@@ -18,42 +18,52 @@
 //!
 //! | op | word | fields | optional |
 //! | --- | --- | --- | --- |
-//! | 01 | `hello` | `v` | `token`, `user`, `subs` (list of parts as the fields of `sub`), then `resume`, `client`, `caps` \*\* |
+//! | 01 | `hello` | `v` | `token`, `user`, `subs` (list of parts as the fields of `sub`), `resume`, then `client`, `caps` \*\* |
 //! | 02 | `auth` | `token` | |
-//! | 03 | `sub` | `s`, `topic` | `policy` (a part), `credit`, then `from`, `filter`, `durable`, `ack`, `presence`, `token`, `delta` \* |
+//! | 03 | `sub` | `s`, `topic` | `policy` (a part), `credit`, `from` (a part), `filter` \*, `durable` \*, `ack` \*, `presence`, `token` \*, `delta` \*, `watch` (list of texts) |
 //! | 04 | `unsub` | `s` | |
-//! | 05 | `pub` | `data` | `topic`, `t`, `pseq`, `key`, `level`, `echo` (its bit alone: no echo), then `idem`, `ttl_ms`, `tags`, `receipt`, `delta` \* |
+//! | 05 | `pub` | `data` | `topic`, `t`, `pseq`, `key`, `level`, `echo` (its bit alone: no echo), `idem`, `ttl_ms`, `tags` (list of names, each with its value), then `receipt`, `delta` \* |
 //! | 06 | `credit` | | `t`, `s`, `msgs`, `bytes` |
 //! | 07 | `pong` | | `t` |
 //! | 08 | `bye` | | `reason` |
-//! | 09 to 0c | `ack`, `hist`, `state`, `rpc` \* | | |
-//! | 41 | `welcome` | `conn`, `node`, `user`, `ping_ms`, `slack_ms`, `time_ms`, `limits` (a part), `subs` (list) | `expires_ms` |
+//! | 09 | `ack` \* | | |
+//! | 0a | `hist` | `topic` | `from` (a part), `dir`, `limit`, then `filter` \* |
+//! | 0b | `state` | `topic`, `op`, `ns` | `k`, `v` (a text), `ttl_ms`, `after`, `limit`, then `if_ver` \* |
+//! | 0c | `rpc` \* | | |
+//! | 41 | `welcome` | `conn`, `node`, `user`, `ping_ms`, `slack_ms`, `time_ms`, `limits` (a part), `subs` (list) | `expires_ms`, `ticket`, `resumed` (its bit alone) |
 //! | 42 | `ok` | | `expires_ms` |
-//! | 43 | `subbed` | `s`, `policy` (a part) | `t`, `epoch`, `offset`, `pos` |
-//! | 44 | `pubbed` | `epoch`, `offset`, `level` | |
+//! | 43 | `subbed` | `s`, `policy` (a part) | `t`, `epoch`, `offset`, `pos`, `recovered`, `replay_to` |
+//! | 44 | `pubbed` | `epoch`, `offset`, `level` | `dup` (its bit alone) |
 //! | 45 | `err` | `code`, `text` | `retry_ms` |
+//! | 46 | `page` | `t`, `epoch`, `start`, `end`, `items` (list of parts as the fields of `msg`, without `t`) | `complete` (its bit alone) |
+//! | 47 | `members` | `t`, `ns`, `ver`, `n`, `digest`, `items` (list of entries) | `users`, `next` |
 //! | 81 | `topic` | `t`, `topic`, `s` (list), `epoch`, `offset` | |
-//! | 82 | `msg` | `t`, `o`, `ts`, `pub.user`, `pub.conn`, `data` | `key`, `pub.pseq` |
+//! | 82 | `msg` | `t`, `o`, `ts`, `pub.user`, `pub.conn`, `data` | `key`, `pub.pseq`, `tags` (list of names, each with its value) |
 //! | 83 | `untopic` | `t` | |
 //! | 84 | `pos` | | `t`, `o`, `s`, `pos` |
 //! | 85 | `gap` | `t`, `from`, `to`, `cause`, `repair` | |
 //! | 86 | `conflated` | `t`, `n`, `upto` | |
-//! | 87 | `reset` | `t`, `epoch`, `offset`, `cause` | |
+//! | 87 | `reset` | `cause` | `t`, `epoch`, `offset`, `s`, `pos` |
 //! | 88 | `unsubbed` | `s`, `code` | `retry_ms` |
 //! | 89 | `token_expiring` | `in_ms` | |
 //! | 8a | `goaway` | `deadline_ms`, `spread_ms` | `url` |
 //! | 8b | `ping` | `t` | |
 //! | 8c | `warn` | `code`, `text` | `cmd` |
 //! | 8d | `closing` | `code`, `reason` | `retry_ms`, `spread_ms`, `url` |
+//! | 8e | `state` | `t`, `ns`, `ver`, `n`, `digest`, `set` (list of entries), `del` (list of texts) | `users` |
 //! | part | `policy` | `mode` | `max_bytes`, `max_msgs`, then `key`, `rate` \* |
-//! | part | `limits` | `message_bytes`, `topic_bytes`, `topic_levels`, `subscriptions`, `backlog_bytes`, `publish_per_s`, `publish_burst`, `unanswered` | |
+//! | part | `limits` | `message_bytes`, `topic_bytes`, `topic_levels`, `subscriptions`, `backlog_bytes`, `publish_per_s`, `publish_burst`, `unanswered`, `history_items` | |
+//! | part | `from` | | `epoch`, `offset`, `last`, `since_ms`, `pos`, `seen` (list of parts) |
+//! | part | item of `seen` | `topic`, `epoch`, `offset` | |
+//! | part | entry | `k`, `user`, `ver` | `v` (a text) |
 //! | part | item of `subs` in `welcome` | | `subbed` (a part), `err` (a part): one of them |
 //!
 //! \* Known by name, and refused. \*\* Skipped.
 //!
 //! `mode`: 0 `all`, 1 `latest`, 2 `drop_oldest`, 3 `close`. `level`: 0 `none`, 1 `mem`; 2 `disk` and
 //! 3 `quorum` are refused. `cause`: 0 `slow`, 1 `retention`, 2 `broker`, 3 `node`. `repair`: 0
-//! `none`, 1 `hist`.
+//! `none`, 1 `hist`. `presence`: 0 `announce`, 1 `watch`, 2 `both`. `dir`: 0 `forward`, 1
+//! `backward`. `op`: 0 `set`, 1 `del`, 2 `page`. `recovered`: 0 no, 1 yes. The text of a `v` is JSON.
 
 mod body;
 mod client_words;

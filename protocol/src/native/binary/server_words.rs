@@ -1,12 +1,17 @@
 //! Replies and pushes, read.
 
+use super::super::bound::Bound;
 use super::super::dialect::{Extent, Malformed, ServerWord};
+use super::super::history::{Complete, Page};
 use super::super::problem::Problem;
 use super::super::push::{
     Closing, Conflated, Gap, GoAway, Message, Ping, Position, Publisher, Push, Reset,
     TokenExpiring, TopicAlias, Unsubbed, Untopic, Warn, close_code,
 };
-use super::super::reply::{Done, ErrorReply, Limits, Pubbed, Reply, Subbed, SubbedTo, Welcome};
+use super::super::reply::{
+    Done, Duplicate, ErrorReply, Limits, Pubbed, Reply, Resumed, Subbed, SubbedTo, Welcome,
+};
+use super::super::state::{Entry, Members, StateDiff};
 use super::body::{Body, split_integer};
 use super::client_words::{policy, read};
 use super::op;
@@ -38,6 +43,8 @@ fn read_reply(record: Record<'_>) -> Result<ServerWord<'_>, Malformed> {
         }),
         op::SUBBED => read("subbed", fields, |body| Ok(Reply::Subbed(subbed(body)?))),
         op::PUBBED => read("pubbed", fields, pubbed),
+        op::PAGE => read("page", fields, page),
+        op::MEMBERS => read("members", fields, members),
         op::ERR => read("err", fields, |body| Ok(Reply::Error(error(body)?))),
         _ => return Err(record.unknown(Some(id), None)),
     };
@@ -56,8 +63,14 @@ fn welcome<'a>(body: &mut Body<'a>) -> Result<Welcome<'a>, Problem> {
         slack_ms: body.integer("slack_ms")?,
         time_ms: body.integer("time_ms")?,
         limits: body.part("limits", limits)?,
-        subscribed: body.list("subs", usize::MAX, |body| body.part("", subscribed))?,
+        subscribed: body.list("subs", Bound::NONE, |body| body.part("", subscribed))?,
         expires_ms: body.optional_integer("expires_ms")?,
+        ticket: body.optional_text("ticket")?,
+        resumed: if body.bit() {
+            Resumed::Yes
+        } else {
+            Resumed::No
+        },
     })
 }
 
@@ -71,6 +84,7 @@ fn limits(part: &mut Body<'_>) -> Result<Limits, Problem> {
         publish_per_s: part.integer("publish_per_s")?,
         publish_burst: part.integer("publish_burst")?,
         unanswered: part.integer("unanswered")?,
+        history_items: part.integer("history_items")?,
     })
 }
 
@@ -93,7 +107,13 @@ fn subbed<'a>(body: &mut Body<'a>) -> Result<Subbed<'a>, Problem> {
     let offset = body.optional_integer("offset")?;
     let pos = body.optional_text("pos")?;
     let to = SubbedTo::one_of(t, epoch, offset, pos)?;
-    Ok(Subbed { s, to, policy })
+    Ok(Subbed {
+        s,
+        to,
+        recovered: body.optional(|body| body.named("recovered"))?,
+        replay_to: body.optional_integer("replay_to")?,
+        policy,
+    })
 }
 
 fn pubbed<'a>(body: &mut Body<'a>) -> Result<Reply<'a>, Problem> {
@@ -101,7 +121,52 @@ fn pubbed<'a>(body: &mut Body<'a>) -> Result<Reply<'a>, Problem> {
         epoch: body.text("epoch")?,
         offset: body.integer("offset")?,
         level: body.named("level")?,
+        dup: if body.bit() {
+            Duplicate::Yes
+        } else {
+            Duplicate::No
+        },
     }))
+}
+
+fn page<'a>(body: &mut Body<'a>) -> Result<Reply<'a>, Problem> {
+    let t = body.integer("t")?;
+    Ok(Reply::Page(Page {
+        t,
+        epoch: body.text("epoch")?,
+        start: body.integer("start")?,
+        end: body.integer("end")?,
+        items: body.list("items", Bound::NONE, |body| {
+            body.part("", |part| message_body(t, part))
+        })?,
+        complete: if body.bit() {
+            Complete::Yes
+        } else {
+            Complete::No
+        },
+    }))
+}
+
+fn members<'a>(body: &mut Body<'a>) -> Result<Reply<'a>, Problem> {
+    Ok(Reply::Members(Members {
+        t: body.integer("t")?,
+        namespace: body.text("ns")?,
+        version: body.integer("ver")?,
+        n: body.integer("n")?,
+        digest: body.integer("digest")?,
+        items: body.list("items", Bound::NONE, |body| body.part("", entry))?,
+        users: body.optional_integer("users")?,
+        next: body.optional_text("next")?,
+    }))
+}
+
+fn entry<'a>(part: &mut Body<'a>) -> Result<Entry<'a>, Problem> {
+    Ok(Entry {
+        key: part.text("k")?,
+        user: part.text("user")?,
+        version: part.integer("ver")?,
+        value: part.optional_json("v")?,
+    })
 }
 
 fn error<'a>(body: &mut Body<'a>) -> Result<ErrorReply<'a>, Problem> {
@@ -125,6 +190,7 @@ fn read_push(record: Record<'_>) -> Result<Push<'_>, Malformed> {
         op::GAP => read("gap", fields, gap),
         op::CONFLATED => read("conflated", fields, conflated),
         op::RESET => read("reset", fields, reset),
+        op::DIFF => read("state", fields, diff),
         op::UNSUBBED => read("unsubbed", fields, unsubbed),
         op::TOKEN_EXPIRING => read("token_expiring", fields, |body| {
             let in_ms = body.integer("in_ms")?;
@@ -146,7 +212,7 @@ fn topic<'a>(body: &mut Body<'a>) -> Result<Push<'a>, Problem> {
     Ok(Push::Topic(TopicAlias {
         t: body.integer("t")?,
         topic: body.text("topic")?,
-        s: body.list("s", usize::MAX, |body| body.integer(""))?,
+        s: body.list("s", Bound::NONE, |body| body.integer(""))?,
         epoch: body.text("epoch")?,
         offset: body.integer("offset")?,
     }))
@@ -154,6 +220,11 @@ fn topic<'a>(body: &mut Body<'a>) -> Result<Push<'a>, Problem> {
 
 fn message<'a>(body: &mut Body<'a>) -> Result<Push<'a>, Problem> {
     let t = body.integer("t")?;
+    message_body(t, body).map(Push::Message)
+}
+
+/// All but the topic, which a page names once.
+fn message_body<'a>(t: u64, body: &mut Body<'a>) -> Result<Message<'a>, Problem> {
     let offset = body.integer("o")?;
     let time_ms = body.integer("ts")?;
     let user = body.text("pub.user")?;
@@ -161,14 +232,16 @@ fn message<'a>(body: &mut Body<'a>) -> Result<Push<'a>, Problem> {
     let data = body.data()?;
     let key = body.optional_text("key")?;
     let pseq = body.optional_integer("pub.pseq")?;
-    Ok(Push::Message(Message {
+    let tags = body.optional(|body| body.tags(Bound::NONE))?;
+    Ok(Message {
         t,
         offset,
         data,
         time_ms,
         key,
+        tags: tags.unwrap_or_default(),
         publisher: Publisher { user, conn, pseq },
-    }))
+    })
 }
 
 fn position<'a>(body: &mut Body<'a>) -> Result<Push<'a>, Problem> {
@@ -198,11 +271,27 @@ fn conflated<'a>(body: &mut Body<'a>) -> Result<Push<'a>, Problem> {
 }
 
 fn reset<'a>(body: &mut Body<'a>) -> Result<Push<'a>, Problem> {
-    Ok(Push::Reset(Reset {
+    let cause = body.named("cause")?;
+    let t = body.optional_integer("t")?;
+    let place = (
+        body.optional_text("epoch")?,
+        body.optional_integer("offset")?,
+    );
+    let s = body.optional_integer("s")?;
+    let pos = body.optional_text("pos")?;
+    Reset::one_of(t, place, s, pos, cause).map(Push::Reset)
+}
+
+fn diff<'a>(body: &mut Body<'a>) -> Result<Push<'a>, Problem> {
+    Ok(Push::State(StateDiff {
         t: body.integer("t")?,
-        epoch: body.text("epoch")?,
-        offset: body.integer("offset")?,
-        cause: body.named("cause")?,
+        namespace: body.text("ns")?,
+        version: body.integer("ver")?,
+        n: body.integer("n")?,
+        digest: body.integer("digest")?,
+        set: body.list("set", Bound::NONE, |body| body.part("", entry))?,
+        deleted: body.texts("del", Bound::NONE)?,
+        users: body.optional_integer("users")?,
     }))
 }
 

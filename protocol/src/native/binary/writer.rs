@@ -1,5 +1,7 @@
 //! How a record is written.
 
+use std::borrow::Cow;
+
 use super::super::INTEGER_END;
 use super::super::data::Data;
 use super::op::{DATA_BYTES, DATA_JSON, DATA_TEXT};
@@ -65,6 +67,16 @@ impl Writer<'_> {
         write_len(items.len(), self.out);
         for it in items {
             item(it, self);
+        }
+    }
+
+    /// Names of somebody else's choice with their values, if there are any.
+    pub(super) fn optional_tags(&mut self, tags: &[(Cow<'_, str>, Cow<'_, str>)]) {
+        if !tags.is_empty() {
+            self.list(tags, |(name, value), to| {
+                to.text(name);
+                to.text(value);
+            });
         }
     }
 

@@ -4,12 +4,17 @@ use std::borrow::Cow;
 
 use serde::de::MapAccess;
 
+use super::super::bound::Bound;
 use super::super::command::{
-    Auth, Bye, Credit, CreditScope, Echo, HELLO_SUBSCRIPTIONS_MAX, Hello, Level, Policy,
-    PolicyMode, Pong, Publish, Start, Subscribe, Target, Unsubscribe,
+    Auth, Bye, Credit, CreditScope, Echo, Hello, Level, Policy, PolicyMode, Pong, Publish,
+    Subscribe, Target, Unsubscribe,
 };
 use super::super::data::Data;
+use super::super::history::Start;
 use super::super::problem::Problem;
+use super::super::state::{Presence, check_watch};
+use super::super::tags::Tags;
+use super::history::StartFields;
 use super::read::Found;
 use super::value::{Fields, Taken, Value};
 
@@ -18,6 +23,7 @@ pub(super) struct HelloFields<'a> {
     version: Option<u64>,
     token: Option<Cow<'a, str>>,
     user: Option<Cow<'a, str>>,
+    resume: Option<Cow<'a, str>>,
     subscribe: Option<Vec<Subscribe<'a>>>,
 }
 
@@ -29,8 +35,9 @@ impl<'a> Fields<'a> for HelloFields<'a> {
             "v" => value.integer(&mut self.version),
             "token" => value.text(&mut self.token),
             "user" => value.text(&mut self.user),
+            "resume" => value.text(&mut self.resume),
             "subs" => {
-                value.objects::<SubscribeFields<'_>>(&mut self.subscribe, HELLO_SUBSCRIPTIONS_MAX)
+                value.objects::<SubscribeFields<'_>>(&mut self.subscribe, Bound::SUBSCRIPTIONS)
             }
             _ => value.skip(),
         }
@@ -41,6 +48,7 @@ impl<'a> Fields<'a> for HelloFields<'a> {
             version: there(self.version, "v", "the version of the protocol, 1,")?,
             token: self.token,
             user: self.user,
+            resume: self.resume,
             subscribe: self.subscribe.unwrap_or_default(),
         })
     }
@@ -69,11 +77,12 @@ impl<'a> Fields<'a> for AuthFields<'a> {
 pub(super) struct SubscribeFields<'a> {
     s: Option<u64>,
     topic: Option<Cow<'a, str>>,
-    from: Option<Start>,
+    from: Option<Start<'a>>,
     policy: Option<Policy>,
     credit: Option<u64>,
     ack: Option<()>,
-    presence: Option<()>,
+    presence: Option<Option<Presence>>,
+    watch: Option<Vec<Cow<'a, str>>>,
 }
 
 impl<'a> Fields<'a> for SubscribeFields<'a> {
@@ -83,40 +92,49 @@ impl<'a> Fields<'a> for SubscribeFields<'a> {
         match name {
             "s" => value.integer(&mut self.s),
             "topic" => value.text(&mut self.topic),
-            "from" => from(&mut self.from, value),
+            "from" => value.object_or::<StartFields<'_>>(&mut self.from, start_by_name),
             "policy" => value.object::<PolicyFields>(&mut self.policy),
             "credit" => value.integer(&mut self.credit),
             "ack" => value.choice(&mut self.ack, &[("none", ())], &["client"]),
-            "presence" => {
-                let later = ["announce", "watch", "both"];
-                value.choice(&mut self.presence, &[("off", ())], &later)
-            }
+            "presence" => value.choice(&mut self.presence, PRESENCES, &[]),
+            "watch" => value.texts(&mut self.watch, Bound::WATCH),
             "delta" | "durable" | "filter" | "token" => value.later(),
             _ => value.skip(),
         }
     }
 
     fn finish(self) -> Result<Subscribe<'a>, Problem> {
+        let watch = self.watch.unwrap_or_default();
+        check_watch(&watch)?;
         Ok(Subscribe {
             s: there(self.s, "s", "a number that the client chooses")?,
             topic: there(self.topic, "topic", "a topic's name or a pattern")?,
             from: self.from.unwrap_or_default(),
             policy: self.policy,
             credit: self.credit,
+            presence: self.presence.flatten(),
+            watch,
         })
     }
 }
 
-/// Where a subscription begins. An object asks for what was before.
-fn from<'a, A: MapAccess<'a>>(field: &mut Option<Start>, value: Value<'_, A>) -> Taken<A::Error> {
-    value.choice_or(field, &[("now", Start::Now)], |found| {
-        if let Found::Object = found {
-            return Problem::unsupported(
-                "in this version no subscription begins before it was made; use \"now\"",
-            );
-        }
-        Problem::wrong(found, "\"now\"")
-    })
+/// `off` is what is meant if nothing is said.
+const PRESENCES: &[(&str, Option<Presence>)] = &[
+    ("off", None),
+    ("announce", Some(Presence::Announce)),
+    ("watch", Some(Presence::Watch)),
+    ("both", Some(Presence::Both)),
+];
+
+/// Where a subscription begins, if it is not an object that says it.
+fn start_by_name<'a>(found: Found<'a>) -> Result<Option<Start<'a>>, Problem> {
+    const NEEDED: &str =
+        "\"now\", or an object with epoch and offset, or last, or since_ms, or pos and seen,";
+    match found {
+        Found::Null => Ok(None),
+        Found::Text(text) if text == "now" => Ok(Some(Start::Now)),
+        other => Err(Problem::wrong(other, NEEDED)),
+    }
 }
 
 #[derive(Debug, Default)]
@@ -173,7 +191,10 @@ pub(super) struct PublishFields<'a> {
     t: Option<u64>,
     data: Option<Data<'a>>,
     pseq: Option<u64>,
+    idem: Option<Cow<'a, str>>,
     key: Option<Cow<'a, str>>,
+    tags: Option<Tags<'a>>,
+    ttl_ms: Option<u64>,
     level: Option<Level>,
     echo: Option<bool>,
 }
@@ -188,26 +209,34 @@ impl<'a> Fields<'a> for PublishFields<'a> {
             "data" => value.json(&mut self.data),
             "b64" => value.base64(&mut self.data),
             "pseq" => value.integer(&mut self.pseq),
+            "idem" => value.text(&mut self.idem),
             "key" => value.text(&mut self.key),
+            "tags" => value.tags(&mut self.tags, Bound::TAGS),
+            "ttl_ms" => value.integer(&mut self.ttl_ms),
             "level" => value.named(&mut self.level),
             "echo" => value.flag(&mut self.echo),
-            "delta" | "idem" | "receipt" | "tags" | "ttl_ms" => value.later(),
+            "delta" | "receipt" => value.later(),
             _ => value.skip(),
         }
     }
 
     fn finish(self) -> Result<Publish<'a>, Problem> {
-        Ok(Publish {
+        let publish = Publish {
             target: Target::one_of(self.topic, self.t)?,
             data: there(self.data, "data", "any JSON, or b64 with bytes,")?,
             pseq: self.pseq,
+            idem: self.idem,
             key: self.key,
+            tags: self.tags.unwrap_or_default(),
+            ttl_ms: self.ttl_ms,
             level: self.level.unwrap_or_default(),
             echo: match self.echo {
                 Some(false) => Echo::No,
                 Some(true) | None => Echo::Yes,
             },
-        })
+        };
+        publish.check()?;
+        Ok(publish)
     }
 }
 

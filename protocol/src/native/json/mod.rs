@@ -2,15 +2,17 @@
 //! documentation of the words.
 //!
 //! A message is read in one pass. Texts without escapes, and `data` in any case, borrow from it. A
-//! field that is `null` counts as one that is not there, except for `data`. Only a message that
+//! field that is `null` counts as one that is not there, except for `data` and for `v`. Only a message that
 //! cannot be read is looked at twice: for its `id`, and to tell a bad command from bad JSON.
 
 mod command;
+mod history;
 mod object;
 mod pieces;
 mod push;
 mod read;
 mod reply;
+mod state;
 mod value;
 mod words;
 mod write;

@@ -1,5 +1,7 @@
 //! How an object is written.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
@@ -44,9 +46,35 @@ impl Object<'_> {
         }
     }
 
-    pub(super) fn no(&mut self, name: &str) {
+    pub(super) fn flag(&mut self, name: &str, flag: bool) {
         self.name(name);
-        self.out.extend_from_slice(b"false");
+        self.out
+            .extend_from_slice(if flag { b"true" } else { b"false" });
+    }
+
+    /// One JSON value, as it was written.
+    pub(super) fn optional_json(&mut self, name: &str, json: Option<&str>) {
+        if let Some(json) = json {
+            self.name(name);
+            self.out.extend_from_slice(json.as_bytes());
+        }
+    }
+
+    /// Names of somebody else's choice with their values, if there are any.
+    pub(super) fn tags(&mut self, tags: &[(Cow<'_, str>, Cow<'_, str>)]) {
+        if tags.is_empty() {
+            return;
+        }
+        self.name("tags");
+        let mut before = b'{';
+        for (name, value) in tags {
+            self.out.push(before);
+            before = b',';
+            write_text(name, self.out);
+            self.out.push(b':');
+            write_text(value, self.out);
+        }
+        self.out.push(b'}');
     }
 
     /// `data`, or `b64` for bytes.
@@ -89,6 +117,10 @@ impl Object<'_> {
 
     pub(super) fn integers(&mut self, name: &str, items: &[u64]) {
         self.list(name, items, |&item, out| write_integer(item, out));
+    }
+
+    pub(super) fn texts(&mut self, name: &str, items: &[Cow<'_, str>]) {
+        self.list(name, items, |item, out| write_text(item, out));
     }
 
     fn list<T>(&mut self, name: &str, items: &[T], write: impl Fn(&T, &mut Vec<u8>)) {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::de::MapAccess;
 
+use super::super::bound::Bound;
 use super::super::code::ErrorCode;
 use super::super::data::Data;
 use super::super::problem::Problem;
@@ -11,6 +12,7 @@ use super::super::push::{
     Cause, Closing, Conflated, Gap, GoAway, Message, Ping, Position, Publisher, Repair, Reset,
     TokenExpiring, TopicAlias, Unsubbed, Untopic, Warn, close_code,
 };
+use super::super::tags::Tags;
 use super::command::there;
 use super::value::{Fields, Taken, Value};
 
@@ -55,6 +57,7 @@ pub(super) struct MessageFields<'a> {
     data: Option<Data<'a>>,
     time_ms: Option<u64>,
     key: Option<Cow<'a, str>>,
+    tags: Option<Tags<'a>>,
     publisher: Option<Publisher<'a>>,
 }
 
@@ -69,18 +72,28 @@ impl<'a> Fields<'a> for MessageFields<'a> {
             "b64" => value.base64(&mut self.data),
             "ts" => value.integer(&mut self.time_ms),
             "key" => value.text(&mut self.key),
+            "tags" => value.tags(&mut self.tags, Bound::NONE),
             "pub" => value.object::<PublisherFields<'_>>(&mut self.publisher),
             _ => value.skip(),
         }
     }
 
     fn finish(self) -> Result<Message<'a>, Problem> {
+        let t = there(self.t, "t", "an alias")?;
+        self.message(t)
+    }
+}
+
+impl<'a> MessageFields<'a> {
+    /// A message with this alias, whatever the fields say of it.
+    pub(super) fn message(self, t: u64) -> Result<Message<'a>, Problem> {
         Ok(Message {
-            t: there(self.t, "t", "an alias")?,
+            t,
             offset: there(self.offset, "o", "an offset")?,
             data: there(self.data, "data", "any JSON, or b64 with bytes,")?,
             time_ms: there(self.time_ms, "ts", "a time")?,
             key: self.key,
+            tags: self.tags.unwrap_or_default(),
             publisher: there(self.publisher, "pub", "a publisher")?,
         })
     }
@@ -228,6 +241,8 @@ pub(super) struct ResetFields<'a> {
     t: Option<u64>,
     epoch: Option<Cow<'a, str>>,
     offset: Option<u64>,
+    s: Option<u64>,
+    pos: Option<Cow<'a, str>>,
     cause: Option<Cause>,
 }
 
@@ -239,18 +254,17 @@ impl<'a> Fields<'a> for ResetFields<'a> {
             "t" => value.integer(&mut self.t),
             "epoch" => value.text(&mut self.epoch),
             "offset" => value.integer(&mut self.offset),
+            "s" => value.integer(&mut self.s),
+            "pos" => value.text(&mut self.pos),
             "cause" => value.named(&mut self.cause),
             _ => value.skip(),
         }
     }
 
     fn finish(self) -> Result<Reset<'a>, Problem> {
-        Ok(Reset {
-            t: there(self.t, "t", "an alias")?,
-            epoch: there(self.epoch, "epoch", "an epoch")?,
-            offset: there(self.offset, "offset", "an offset")?,
-            cause: there(self.cause, "cause", "why something is missing")?,
-        })
+        let cause = there(self.cause, "cause", "why something is missing")?;
+        let place = (self.epoch, self.offset);
+        Reset::one_of(self.t, place, self.s, self.pos, cause)
     }
 }
 

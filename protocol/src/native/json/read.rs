@@ -7,12 +7,14 @@ use std::marker::PhantomData;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::super::INTEGER_END;
+use super::super::bound::Bound;
 use super::super::problem::{Problem, Quoted};
 use super::value::{Fields, Value};
 
 pub(super) const OBJECT: &str = "an object";
 const INTEGER: &str = "a whole number from 0, below 2^53,";
 const LIST: &str = "a list";
+pub(super) const TEXT: &str = "a string";
 
 /// Why an object is read no further.
 #[derive(Debug)]
@@ -222,17 +224,79 @@ impl<'a, F: Fields<'a>> Shape<'a> for Object<'_, F> {
     }
 }
 
+/// An object, or a value without fields.
+pub(super) enum Either<'a, W> {
+    Object(W),
+    Other(Found<'a>),
+}
+
+/// An object, or whatever else the caller wants to see.
+pub(super) struct ObjectOr<'p, F>(pub(super) Object<'p, F>);
+
+impl<'a, F: Fields<'a>> Shape<'a> for ObjectOr<'_, F> {
+    type Out = Either<'a, F::Word>;
+
+    fn found<E: Error>(self, found: Found<'a>) -> Result<Self::Out, E> {
+        Ok(Either::Other(found))
+    }
+
+    fn object<A: MapAccess<'a>>(self, object: A) -> Result<Self::Out, A::Error> {
+        let word = self.0.object(object)?;
+        Ok(word.map_or(Either::Other(Found::Null), Either::Object))
+    }
+}
+
+/// An object of texts under names of the sender's choice, at most so many, or `null`: `None`.
+pub(super) struct Texts<'p> {
+    bound: Bound,
+    problem: &'p mut Option<Problem>,
+}
+
+impl<'p> Texts<'p> {
+    pub(super) const fn new(bound: Bound, problem: &'p mut Option<Problem>) -> Self {
+        Self { bound, problem }
+    }
+}
+
+impl<'a> Shape<'a> for Texts<'_> {
+    type Out = Option<Vec<(Cow<'a, str>, Cow<'a, str>)>>;
+
+    fn found<E: Error>(self, found: Found<'a>) -> Result<Self::Out, E> {
+        if let Found::Null = found {
+            return Ok(None);
+        }
+        Err(left(self.problem, Problem::wrong(found, OBJECT)))
+    }
+
+    fn object<A: MapAccess<'a>>(self, mut object: A) -> Result<Self::Out, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(Name(name)) = object.next_key()? {
+            if texts.len() == self.bound.count_max {
+                return Err(left(self.problem, self.bound.exceeded()));
+            }
+            match object.next_value_seed(Read(Scalar))? {
+                Found::Text(text) => texts.push((name, text)),
+                other => {
+                    let problem = Problem::wrong(other, TEXT).within(&Quoted(&name).to_string());
+                    return Err(left(self.problem, problem));
+                }
+            }
+        }
+        Ok(Some(texts))
+    }
+}
+
 /// A list, or `null`: `None`.
 pub(super) struct List<'p, I> {
-    count_max: usize,
+    bound: Bound,
     problem: &'p mut Option<Problem>,
     item: PhantomData<I>,
 }
 
 impl<'p, I> List<'p, I> {
-    pub(super) const fn new(count_max: usize, problem: &'p mut Option<Problem>) -> Self {
+    pub(super) const fn new(bound: Bound, problem: &'p mut Option<Problem>) -> Self {
         Self {
-            count_max,
+            bound,
             problem,
             item: PhantomData,
         }
@@ -254,8 +318,8 @@ impl<'a, I: Item<'a>> Shape<'a> for List<'_, I> {
         loop {
             match I::next(&mut list) {
                 Ok(None) => return Ok(Some(items)),
-                Ok(Some(_)) if items.len() == self.count_max => {
-                    return Err(left(self.problem, Problem::too_many(self.count_max)));
+                Ok(Some(_)) if items.len() == self.bound.count_max => {
+                    return Err(left(self.problem, self.bound.exceeded()));
                 }
                 Ok(Some(item)) => items.push(item),
                 Err(Stop::Json(error)) => return Err(error),
@@ -287,6 +351,21 @@ impl<'a, F: Fields<'a>> Item<'a> for ObjectItem<F> {
             None => Ok(None),
             Some(Some(word)) => Ok(Some(word)),
             Some(None) => Err(Problem::wrong(Found::Null, OBJECT).into()),
+        }
+    }
+}
+
+/// A string.
+pub(super) struct TextItem;
+
+impl<'a> Item<'a> for TextItem {
+    type Out = Cow<'a, str>;
+
+    fn next<A: SeqAccess<'a>>(list: &mut A) -> Result<Option<Self::Out>, Stop<A::Error>> {
+        match list.next_element_seed(Read(Scalar)).map_err(Stop::Json)? {
+            None => Ok(None),
+            Some(Found::Text(text)) => Ok(Some(text)),
+            Some(other) => Err(Problem::wrong(other, TEXT).into()),
         }
     }
 }

@@ -4,10 +4,13 @@ use std::borrow::Cow;
 
 use serde::de::MapAccess;
 
+use super::super::bound::Bound;
 use super::super::code::ErrorCode;
 use super::super::command::{Level, Policy};
 use super::super::problem::{Problem, Quoted};
-use super::super::reply::{Done, ErrorReply, Limits, Pubbed, Subbed, SubbedTo, Welcome};
+use super::super::reply::{
+    Done, Duplicate, ErrorReply, Limits, Pubbed, Recovered, Resumed, Subbed, SubbedTo, Welcome,
+};
 use super::command::{PolicyFields, there};
 use super::value::{Fields, Taken, Value};
 
@@ -16,6 +19,8 @@ pub(super) struct WelcomeFields<'a> {
     conn: Option<Cow<'a, str>>,
     node: Option<Cow<'a, str>>,
     user: Option<Cow<'a, str>>,
+    ticket: Option<Cow<'a, str>>,
+    resumed: Option<bool>,
     ping_ms: Option<u64>,
     slack_ms: Option<u64>,
     limits: Option<Limits>,
@@ -32,11 +37,13 @@ impl<'a> Fields<'a> for WelcomeFields<'a> {
             "conn" => value.text(&mut self.conn),
             "node" => value.text(&mut self.node),
             "user" => value.text(&mut self.user),
+            "ticket" => value.text(&mut self.ticket),
+            "resumed" => value.flag(&mut self.resumed),
             "ping_ms" => value.integer(&mut self.ping_ms),
             "slack_ms" => value.integer(&mut self.slack_ms),
             "limits" => value.object::<LimitsFields>(&mut self.limits),
             "expires_ms" => value.integer(&mut self.expires_ms),
-            "subs" => value.objects::<SubscribedFields<'_>>(&mut self.subscribed, usize::MAX),
+            "subs" => value.objects::<SubscribedFields<'_>>(&mut self.subscribed, Bound::NONE),
             "time_ms" => value.integer(&mut self.time_ms),
             _ => value.skip(),
         }
@@ -47,6 +54,11 @@ impl<'a> Fields<'a> for WelcomeFields<'a> {
             conn: there(self.conn, "conn", "the connection's name")?,
             node: there(self.node, "node", "the server's name")?,
             user: there(self.user, "user", "the user's name")?,
+            ticket: self.ticket,
+            resumed: match self.resumed {
+                Some(true) => Resumed::Yes,
+                Some(false) | None => Resumed::No,
+            },
             ping_ms: there(self.ping_ms, "ping_ms", "a time")?,
             slack_ms: there(self.slack_ms, "slack_ms", "a time")?,
             limits: there(self.limits, "limits", "an object")?,
@@ -67,6 +79,7 @@ struct LimitsFields {
     publish_per_s: Option<u64>,
     publish_burst: Option<u64>,
     unanswered: Option<u64>,
+    history_items: Option<u64>,
 }
 
 impl<'a> Fields<'a> for LimitsFields {
@@ -82,6 +95,7 @@ impl<'a> Fields<'a> for LimitsFields {
             "publish_per_s" => value.integer(&mut self.publish_per_s),
             "publish_burst" => value.integer(&mut self.publish_burst),
             "unanswered" => value.integer(&mut self.unanswered),
+            "history_items" => value.integer(&mut self.history_items),
             _ => value.skip(),
         }
     }
@@ -97,6 +111,7 @@ impl<'a> Fields<'a> for LimitsFields {
             publish_per_s: limit(self.publish_per_s, "publish_per_s")?,
             publish_burst: limit(self.publish_burst, "publish_burst")?,
             unanswered: limit(self.unanswered, "unanswered")?,
+            history_items: limit(self.history_items, "history_items")?,
         })
     }
 }
@@ -160,6 +175,8 @@ pub(super) struct SubbedFields<'a> {
     epoch: Option<Cow<'a, str>>,
     offset: Option<u64>,
     pos: Option<Cow<'a, str>>,
+    recovered: Option<bool>,
+    replay_to: Option<u64>,
     policy: Option<Policy>,
 }
 
@@ -173,6 +190,8 @@ impl<'a> Fields<'a> for SubbedFields<'a> {
             "epoch" => value.text(&mut self.epoch),
             "offset" => value.integer(&mut self.offset),
             "pos" => value.text(&mut self.pos),
+            "recovered" => value.flag(&mut self.recovered),
+            "replay_to" => value.integer(&mut self.replay_to),
             "policy" => value.object::<PolicyInForceFields>(&mut self.policy),
             _ => value.skip(),
         }
@@ -182,6 +201,11 @@ impl<'a> Fields<'a> for SubbedFields<'a> {
         Ok(Subbed {
             s: there(self.s, "s", "the subscription's number")?,
             to: SubbedTo::one_of(self.t, self.epoch, self.offset, self.pos)?,
+            recovered: self.recovered.map(|recovered| match recovered {
+                true => Recovered::Yes,
+                false => Recovered::No,
+            }),
+            replay_to: self.replay_to,
             policy: self.policy.unwrap_or_default(),
         })
     }
@@ -211,6 +235,7 @@ pub(super) struct PubbedFields<'a> {
     epoch: Option<Cow<'a, str>>,
     offset: Option<u64>,
     level: Option<Level>,
+    dup: Option<bool>,
 }
 
 impl<'a> Fields<'a> for PubbedFields<'a> {
@@ -221,6 +246,7 @@ impl<'a> Fields<'a> for PubbedFields<'a> {
             "epoch" => value.text(&mut self.epoch),
             "offset" => value.integer(&mut self.offset),
             "level" => value.named(&mut self.level),
+            "dup" => value.flag(&mut self.dup),
             _ => value.skip(),
         }
     }
@@ -230,6 +256,10 @@ impl<'a> Fields<'a> for PubbedFields<'a> {
             epoch: there(self.epoch, "epoch", "an epoch")?,
             offset: there(self.offset, "offset", "an offset")?,
             level: there(self.level, "level", "the level that was reached")?,
+            dup: match self.dup {
+                Some(true) => Duplicate::Yes,
+                Some(false) | None => Duplicate::No,
+            },
         })
     }
 }

@@ -8,12 +8,15 @@ use base64::prelude::BASE64_STANDARD;
 use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
+use super::super::bound::Bound;
 use super::super::code::ErrorCode;
-use super::super::data::Data;
+use super::super::data::{Data, checked_json};
 use super::super::names::Named;
 use super::super::problem::{Problem, Quoted};
+use super::super::tags::Tags;
 use super::read::{
-    Found, IntegerItem, Item, List, OBJECT, Object, ObjectItem, Read, Scalar, Stop, told,
+    Either, Found, IntegerItem, Item, List, OBJECT, Object, ObjectItem, ObjectOr, Read, Scalar,
+    Stop, TEXT, TextItem, Texts, told,
 };
 
 /// A word, or a part of one, while it is read from the fields of an object.
@@ -36,7 +39,6 @@ pub(super) struct Value<'m, A> {
     pub(super) map: &'m mut A,
 }
 
-const TEXT: &str = "a string";
 const FLAG: &str = "true or false";
 const BASE64: &str = "base64 with the alphabet of RFC 4648, 4, and its padding,";
 
@@ -124,7 +126,14 @@ impl<'a, A: MapAccess<'a>> Value<'_, A> {
             return Err(two_payloads().into());
         }
         let raw: &'a RawValue = self.map.next_value().map_err(Stop::Json)?;
-        *field = Some(Data::checked_json(raw)?);
+        *field = Some(Data::Json(Cow::Borrowed(checked_json(raw)?)));
+        Ok(())
+    }
+
+    /// Any JSON that is not a message's payload.
+    pub(super) fn json_text(self, field: &mut Option<Cow<'a, str>>) -> Taken<A::Error> {
+        let raw: &'a RawValue = self.new_for(field)?.map.next_value().map_err(Stop::Json)?;
+        *field = Some(Cow::Borrowed(checked_json(raw)?));
         Ok(())
     }
 
@@ -147,6 +156,31 @@ impl<'a, A: MapAccess<'a>> Value<'_, A> {
         Ok(())
     }
 
+    /// An object, or what the caller makes of anything else.
+    pub(super) fn object_or<F: Fields<'a>>(
+        self,
+        field: &mut Option<F::Word>,
+        otherwise: impl FnOnce(Found<'a>) -> Result<Option<F::Word>, Problem>,
+    ) -> Taken<A::Error> {
+        let mut problem = None;
+        let object = ObjectOr(Object::<F>::new(&mut problem));
+        let read = self.new_for(field)?.map.next_value_seed(Read(object));
+        *field = match told(read, problem)? {
+            Either::Object(word) => Some(word),
+            Either::Other(found) => otherwise(found)?,
+        };
+        Ok(())
+    }
+
+    /// Texts under names of the sender's choice.
+    pub(super) fn tags(self, field: &mut Option<Tags<'a>>, bound: Bound) -> Taken<A::Error> {
+        let mut problem = None;
+        let texts = Texts::new(bound, &mut problem);
+        let read = self.new_for(field)?.map.next_value_seed(Read(texts));
+        *field = told(read, problem)?;
+        Ok(())
+    }
+
     /// An object that must be one, as the body of a word must.
     pub(super) fn body<F: Fields<'a>>(self) -> Result<F::Word, Stop<A::Error>> {
         let word = self.of::<F>()?;
@@ -157,15 +191,23 @@ impl<'a, A: MapAccess<'a>> Value<'_, A> {
     pub(super) fn objects<F: Fields<'a>>(
         self,
         field: &mut Option<Vec<F::Word>>,
-        count_max: usize,
+        bound: Bound,
     ) -> Taken<A::Error> {
-        self.list::<ObjectItem<F>>(field, count_max)
+        self.list::<ObjectItem<F>>(field, bound)
     }
 
     /// A list of numbers.
     pub(super) fn integers(self, field: &mut Option<Vec<u64>>) -> Taken<A::Error> {
-        // Their own bytes in the message are bound enough.
-        self.list::<IntegerItem>(field, usize::MAX)
+        self.list::<IntegerItem>(field, Bound::NONE)
+    }
+
+    /// A list of at most so many strings.
+    pub(super) fn texts(
+        self,
+        field: &mut Option<Vec<Cow<'a, str>>>,
+        bound: Bound,
+    ) -> Taken<A::Error> {
+        self.list::<TextItem>(field, bound)
     }
 
     /// What this version does not have, unless it is not asked for.
@@ -193,13 +235,9 @@ impl<'a, A: MapAccess<'a>> Value<'_, A> {
         self.map.next_value_seed(Read(Scalar)).map_err(Stop::Json)
     }
 
-    fn list<I: Item<'a>>(
-        self,
-        field: &mut Option<Vec<I::Out>>,
-        count_max: usize,
-    ) -> Taken<A::Error> {
+    fn list<I: Item<'a>>(self, field: &mut Option<Vec<I::Out>>, bound: Bound) -> Taken<A::Error> {
         let mut problem = None;
-        let list = List::<I>::new(count_max, &mut problem);
+        let list = List::<I>::new(bound, &mut problem);
         let read = self.new_for(field)?.map.next_value_seed(Read(list));
         *field = told(read, problem)?;
         Ok(())

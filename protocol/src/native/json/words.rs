@@ -11,6 +11,7 @@ use super::command::{
     AuthFields, ByeFields, CreditFields, HelloFields, PongFields, PublishFields, SubscribeFields,
     UnsubscribeFields,
 };
+use super::history::{HistoryFields, PageFields};
 use super::push::{
     ClosingFields, ConflatedFields, GapFields, GoAwayFields, MessageFields, PingFields,
     PositionFields, ResetFields, TokenExpiringFields, TopicFields, UnsubbedFields, UntopicFields,
@@ -18,6 +19,7 @@ use super::push::{
 };
 use super::read::Stop;
 use super::reply::{DoneFields, ErrorFields, PubbedFields, SubbedFields, WelcomeFields};
+use super::state::{DiffFields, MembersFields, StateCommandFields};
 use super::value::{Fields, Taken, Value};
 
 /// What a client sends.
@@ -109,6 +111,8 @@ impl<'a> Fields<'a> for AnyRequest<'a> {
             }
             "unsub" => value.body::<UnsubscribeFields>().map(Command::Unsubscribe),
             "pub" => value.body::<PublishFields<'_>>().map(Command::Publish),
+            "hist" => value.body::<HistoryFields<'_>>().map(Command::History),
+            "state" => value.body::<StateCommandFields<'_>>().map(Command::State),
             "credit" => value.body::<CreditFields>().map(Command::Credit),
             "pong" => value.body::<PongFields>().map(Command::Pong),
             "bye" => value.body::<ByeFields<'_>>().map(Command::Bye),
@@ -139,6 +143,8 @@ impl<'a> Fields<'a> for AnyServerWord<'a> {
             "ok" => value.body::<DoneFields>().map(Reply::Ok),
             "subbed" => value.body::<SubbedFields<'_>>().map(Reply::Subbed),
             "pubbed" => value.body::<PubbedFields<'_>>().map(Reply::Pubbed),
+            "page" => value.body::<PageFields<'_>>().map(Reply::Page),
+            "members" => value.body::<MembersFields<'_>>().map(Reply::Members),
             "err" => value.body::<ErrorFields<'_>>().map(Reply::Error),
             name => return push(envelope, name, value),
         };
@@ -167,6 +173,7 @@ fn push<'a, A: MapAccess<'a>>(
         "gap" => value.body::<GapFields>().map(Push::Gap),
         "conflated" => value.body::<ConflatedFields>().map(Push::Conflated),
         "reset" => value.body::<ResetFields<'_>>().map(Push::Reset),
+        "state" => value.body::<DiffFields<'_>>().map(Push::State),
         "unsubbed" => value.body::<UnsubbedFields>().map(Push::Unsubbed),
         "token_expiring" => value.body::<TokenExpiringFields>().map(Push::TokenExpiring),
         "goaway" => value.body::<GoAwayFields<'_>>().map(Push::GoAway),

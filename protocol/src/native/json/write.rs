@@ -1,10 +1,13 @@
 //! The words, written.
 
 use super::super::command::{Command, Credit, CreditScope, Echo, Level, Policy, Publish, Request};
-use super::super::command::{Hello, Start, Subscribe, Target};
+use super::super::command::{Hello, Subscribe, Target};
+use super::super::history::{Complete, Direction, History, HistoryFrom, Page, Place, Seen, Start};
 use super::super::names::Named;
 use super::super::push::{Closing, Gap, GoAway, Message, Position, Push, Reset, TopicAlias, Warn};
-use super::super::reply::{ErrorReply, Limits, Pubbed, Reply, Subbed, SubbedTo, Welcome};
+use super::super::reply::{Duplicate, ErrorReply, Limits, Pubbed, Recovered, Reply, Resumed};
+use super::super::reply::{Subbed, SubbedTo, Welcome};
+use super::super::state::{Entry, Members, StateCommand, StateDiff, StateOp};
 use super::object::Object;
 
 pub(in super::super) fn write_request(request: &Request<'_>, out: &mut Vec<u8>) {
@@ -20,6 +23,8 @@ pub(in super::super) fn write_request(request: &Request<'_>, out: &mut Vec<u8>) 
                 object.object("unsub", |to| to.integer("s", unsubscribe.s));
             }
             Command::Publish(publish) => object.object("pub", |to| write_publish(publish, to)),
+            Command::History(history) => object.object("hist", |to| write_history(history, to)),
+            Command::State(state) => object.object("state", |to| write_state(state, to)),
             Command::Credit(credit) => object.object("credit", |to| write_credit(*credit, to)),
             Command::Pong(pong) => object.object("pong", |to| to.optional_integer("t", pong.t)),
             Command::Bye(bye) => {
@@ -35,6 +40,7 @@ fn write_hello(hello: &Hello<'_>, to: &mut Object<'_>) {
     to.integer("v", hello.version);
     to.optional_text("token", hello.token.as_deref());
     to.optional_text("user", hello.user.as_deref());
+    to.optional_text("resume", hello.resume.as_deref());
     if !hello.subscribe.is_empty() {
         to.objects("subs", &hello.subscribe, write_subscribe);
     }
@@ -43,13 +49,37 @@ fn write_hello(hello: &Hello<'_>, to: &mut Object<'_>) {
 fn write_subscribe(subscribe: &Subscribe<'_>, to: &mut Object<'_>) {
     to.integer("s", subscribe.s);
     to.text("topic", &subscribe.topic);
-    match subscribe.from {
+    match &subscribe.from {
         Start::Now => {}
+        Start::After(place) => to.object("from", |to| write_place(place, to)),
+        Start::Last(last) => to.object("from", |to| to.integer("last", *last)),
+        Start::Since(since_ms) => to.object("from", |to| to.integer("since_ms", *since_ms)),
+        Start::Pattern(place) => to.object("from", |to| {
+            to.text("pos", &place.pos);
+            if !place.seen.is_empty() {
+                to.objects("seen", &place.seen, write_seen);
+            }
+        }),
     }
     if let Some(policy) = subscribe.policy {
         to.object("policy", |to| write_policy(policy, to));
     }
     to.optional_integer("credit", subscribe.credit);
+    to.optional_text("presence", subscribe.presence.map(Named::name));
+    if !subscribe.watch.is_empty() {
+        to.texts("watch", &subscribe.watch);
+    }
+}
+
+fn write_place(place: &Place<'_>, to: &mut Object<'_>) {
+    to.text("epoch", &place.epoch);
+    to.integer("offset", place.offset);
+}
+
+fn write_seen(seen: &Seen<'_>, to: &mut Object<'_>) {
+    to.text("topic", &seen.topic);
+    to.text("epoch", &seen.epoch);
+    to.integer("offset", seen.offset);
 }
 
 fn write_policy(policy: Policy, to: &mut Object<'_>) {
@@ -64,15 +94,51 @@ fn write_publish(publish: &Publish<'_>, to: &mut Object<'_>) {
         Target::Alias(t) => to.integer("t", *t),
     }
     to.optional_integer("pseq", publish.pseq);
+    to.optional_text("idem", publish.idem.as_deref());
     to.optional_text("key", publish.key.as_deref());
+    to.tags(&publish.tags);
+    to.optional_integer("ttl_ms", publish.ttl_ms);
     if publish.level != Level::default() {
         to.text("level", publish.level.name());
     }
     match publish.echo {
         Echo::Yes => {}
-        Echo::No => to.no("echo"),
+        Echo::No => to.flag("echo", false),
     }
     to.data(&publish.data);
+}
+
+fn write_history(history: &History<'_>, to: &mut Object<'_>) {
+    to.text("topic", &history.topic);
+    match &history.from {
+        None => {}
+        Some(HistoryFrom::Place(place)) => to.object("from", |to| write_place(place, to)),
+        Some(HistoryFrom::Since(since_ms)) => {
+            to.object("from", |to| to.integer("since_ms", *since_ms));
+        }
+    }
+    if history.direction != Direction::default() {
+        to.text("dir", history.direction.name());
+    }
+    to.optional_integer("limit", history.limit);
+}
+
+fn write_state(state: &StateCommand<'_>, to: &mut Object<'_>) {
+    to.text("topic", &state.topic);
+    to.text("op", state.op.name().name());
+    to.text("ns", &state.namespace);
+    match &state.op {
+        StateOp::Set { key, value, ttl_ms } => {
+            to.optional_text("k", key.as_deref());
+            to.optional_json("v", value.as_deref());
+            to.optional_integer("ttl_ms", *ttl_ms);
+        }
+        StateOp::Delete { key } => to.optional_text("k", key.as_deref()),
+        StateOp::Page { after, limit } => {
+            to.optional_text("after", after.as_deref());
+            to.optional_integer("limit", *limit);
+        }
+    }
 }
 
 fn write_credit(credit: Credit, to: &mut Object<'_>) {
@@ -97,6 +163,8 @@ pub(in super::super) fn write_reply(id: u64, reply: &Reply<'_>, out: &mut Vec<u8
             }
             Reply::Subbed(subbed) => object.object("subbed", |to| write_subbed(subbed, to)),
             Reply::Pubbed(pubbed) => object.object("pubbed", |to| write_pubbed(pubbed, to)),
+            Reply::Page(page) => object.object("page", |to| write_page(page, to)),
+            Reply::Members(members) => object.object("members", |to| write_members(members, to)),
             Reply::Error(error) => object.object("err", |to| write_error(error, to)),
         }
     });
@@ -106,6 +174,10 @@ fn write_welcome(welcome: &Welcome<'_>, to: &mut Object<'_>) {
     to.text("conn", &welcome.conn);
     to.text("node", &welcome.node);
     to.text("user", &welcome.user);
+    to.optional_text("ticket", welcome.ticket.as_deref());
+    if welcome.resumed == Resumed::Yes {
+        to.flag("resumed", true);
+    }
     to.integer("ping_ms", welcome.ping_ms);
     to.integer("slack_ms", welcome.slack_ms);
     to.object("limits", |to| write_limits(&welcome.limits, to));
@@ -126,6 +198,7 @@ fn write_limits(limits: &Limits, to: &mut Object<'_>) {
     to.integer("publish_per_s", limits.publish_per_s);
     to.integer("publish_burst", limits.publish_burst);
     to.integer("unanswered", limits.unanswered);
+    to.integer("history_items", limits.history_items);
 }
 
 fn write_subbed(subbed: &Subbed<'_>, to: &mut Object<'_>) {
@@ -138,6 +211,10 @@ fn write_subbed(subbed: &Subbed<'_>, to: &mut Object<'_>) {
         }
         SubbedTo::Pattern { pos } => to.text("pos", pos),
     }
+    if let Some(recovered) = subbed.recovered {
+        to.flag("recovered", recovered == Recovered::Yes);
+    }
+    to.optional_integer("replay_to", subbed.replay_to);
     to.object("policy", |to| write_policy(subbed.policy, to));
 }
 
@@ -145,6 +222,36 @@ fn write_pubbed(pubbed: &Pubbed<'_>, to: &mut Object<'_>) {
     to.text("epoch", &pubbed.epoch);
     to.integer("offset", pubbed.offset);
     to.text("level", pubbed.level.name());
+    if pubbed.dup == Duplicate::Yes {
+        to.flag("dup", true);
+    }
+}
+
+fn write_page(page: &Page<'_>, to: &mut Object<'_>) {
+    to.integer("t", page.t);
+    to.text("epoch", &page.epoch);
+    to.integer("start", page.start);
+    to.integer("end", page.end);
+    to.flag("complete", page.complete == Complete::Yes);
+    to.objects("items", &page.items, write_message_body);
+}
+
+fn write_members(members: &Members<'_>, to: &mut Object<'_>) {
+    to.integer("t", members.t);
+    to.text("ns", &members.namespace);
+    to.integer("ver", members.version);
+    to.integer("n", members.n);
+    to.optional_integer("users", members.users);
+    to.integer("digest", members.digest);
+    to.objects("items", &members.items, write_entry);
+    to.optional_text("next", members.next.as_deref());
+}
+
+fn write_entry(entry: &Entry<'_>, to: &mut Object<'_>) {
+    to.text("k", &entry.key);
+    to.text("user", &entry.user);
+    to.integer("ver", entry.version);
+    to.optional_json("v", entry.value.as_deref());
 }
 
 fn write_error(error: &ErrorReply<'_>, to: &mut Object<'_>) {
@@ -167,6 +274,7 @@ pub(in super::super) fn write_push(push: &Push<'_>, out: &mut Vec<u8>) {
             to.integer("upto", conflated.up_to);
         }),
         Push::Reset(reset) => object.object("reset", |to| write_reset(reset, to)),
+        Push::State(diff) => object.object("state", |to| write_diff(diff, to)),
         Push::Unsubbed(unsubbed) => object.object("unsubbed", |to| {
             to.integer("s", unsubbed.s);
             to.integer("code", u64::from(unsubbed.code.number()));
@@ -192,9 +300,15 @@ fn write_topic(topic: &TopicAlias<'_>, to: &mut Object<'_>) {
 
 fn write_message(message: &Message<'_>, to: &mut Object<'_>) {
     to.integer("t", message.t);
+    write_message_body(message, to);
+}
+
+/// All but the topic, which a page names once.
+fn write_message_body(message: &Message<'_>, to: &mut Object<'_>) {
     to.integer("o", message.offset);
     to.integer("ts", message.time_ms);
     to.optional_text("key", message.key.as_deref());
+    to.tags(&message.tags);
     to.object("pub", |to| {
         to.text("user", &message.publisher.user);
         to.text("conn", &message.publisher.conn);
@@ -225,10 +339,36 @@ fn write_gap(gap: &Gap, to: &mut Object<'_>) {
 }
 
 fn write_reset(reset: &Reset<'_>, to: &mut Object<'_>) {
-    to.integer("t", reset.t);
-    to.text("epoch", &reset.epoch);
-    to.integer("offset", reset.offset);
-    to.text("cause", reset.cause.name());
+    let cause = match reset {
+        Reset::Topic {
+            t,
+            epoch,
+            offset,
+            cause,
+        } => {
+            to.integer("t", *t);
+            to.text("epoch", epoch);
+            to.integer("offset", *offset);
+            cause
+        }
+        Reset::Pattern { s, pos, cause } => {
+            to.integer("s", *s);
+            to.text("pos", pos);
+            cause
+        }
+    };
+    to.text("cause", cause.name());
+}
+
+fn write_diff(diff: &StateDiff<'_>, to: &mut Object<'_>) {
+    to.integer("t", diff.t);
+    to.text("ns", &diff.namespace);
+    to.integer("ver", diff.version);
+    to.integer("n", diff.n);
+    to.optional_integer("users", diff.users);
+    to.integer("digest", diff.digest);
+    to.objects("set", &diff.set, write_entry);
+    to.texts("del", &diff.deleted);
 }
 
 fn write_go_away(away: &GoAway<'_>, to: &mut Object<'_>) {

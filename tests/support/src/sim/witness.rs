@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use corewire_protocol::native::{
-    Command, Data, Echo, PolicyMode, Position, Publish, Push, Reply, Request, ServerWord, Subbed,
-    SubbedTo, Subscribe, Target, TopicAlias,
+    Command, Data, Echo, PolicyMode, Position, Publish, Push, Reply, Request, Reset, ServerWord,
+    Subbed, SubbedTo, Subscribe, Target, TopicAlias,
 };
 
 use super::anomaly::{Anomaly, Kind};
@@ -217,9 +217,12 @@ impl Witness {
                 Question::Unsubscription(unsubscribe.s)
             }
             Command::Publish(publish) => Question::Publication(self.publishes(at, publish)),
-            Command::Auth(_) | Command::Credit(_) | Command::Pong(_) | Command::Bye(_) => {
-                Question::Other
-            }
+            Command::Auth(_)
+            | Command::History(_)
+            | Command::State(_)
+            | Command::Credit(_)
+            | Command::Pong(_)
+            | Command::Bye(_) => Question::Other,
         };
         if let Some(id) = request.id {
             let before = self.commands.insert(id, Asked { what, replies: 0 });
@@ -412,10 +415,10 @@ impl Witness {
                 }
                 delivery.account(conflated.up_to, What::Conflated)
             }
-            Push::Reset(reset) => {
-                let topic = self.announced(reset.t)?.topic.clone();
+            Push::Reset(Reset::Topic { t, .. }) => {
+                let topic = self.announced(*t)?.topic.clone();
                 for delivery in &mut self.deliveries {
-                    if delivery.topic == topic && delivery.t != reset.t {
+                    if delivery.topic == topic && delivery.t != *t {
                         delivery.state = State::Reset;
                     }
                 }
@@ -426,6 +429,8 @@ impl Witness {
                 Ok(())
             }
             Push::Position(Position::Pattern { .. })
+            | Push::Reset(Reset::Pattern { .. })
+            | Push::State(_)
             | Push::TokenExpiring(_)
             | Push::GoAway(_)
             | Push::Ping(_)
