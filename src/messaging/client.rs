@@ -43,6 +43,12 @@ pub(super) struct Producer {
 }
 
 impl Producer {
+    /// The connection that its session began with, as a [`ConnId`] is written.
+    pub(super) fn first_connection(self) -> String {
+        let part = |shift: u32| (self.session >> shift) & u128::from(u32::MAX);
+        format!("{}:{}:{}", part(64), part(32), part(0))
+    }
+
     /// The same, on its next connection.
     pub(super) const fn next(self) -> Self {
         Self {
@@ -402,5 +408,21 @@ impl Bucket {
         } else {
             Err((1000 - self.level).div_ceil(rate))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_called_as_its_first_connection() {
+        let conn = ConnId {
+            core: CoreId(7),
+            slot: u32::MAX,
+            generation: 12,
+        };
+        let producer = Producer::from(conn).next();
+        assert_eq!(producer.first_connection(), conn.to_string());
     }
 }

@@ -20,7 +20,7 @@ use super::mail::{Letter, Mail, PublishRequest};
 use super::patterns::Asked;
 use super::place;
 use super::publication::{Draft, Rare};
-use super::refusal::{ended_before_it_began, gone, not_published, refused, unserved};
+use super::refusal::{ended_before_it_began, gone, not_published, refused};
 use super::topic::{Answer, Wanted};
 
 /// Commands in one message.
@@ -146,8 +146,11 @@ impl MessagingHandler {
                         self.answer(key, (id, "hist"), Err(error), context);
                     }
                 }
-                Command::State(_) => {
-                    self.answer(key, (id, "state"), Err(unserved("state")), context);
+                Command::State(command) => {
+                    let effects = context.effects();
+                    if let Some(result) = self.state_command(key, id, command, effects) {
+                        self.answer(key, (id, "state"), result, context);
+                    }
                 }
                 Command::Credit(credit) => {
                     let result = self.credit(key, credit);
@@ -157,6 +160,7 @@ impl MessagingHandler {
                 // That it came at all is the answer.
                 Command::Pong(_) => self.answer(key, (id, "pong"), Ok(done()), context),
                 Command::Bye(Leave { .. }) => {
+                    self.state_leaves(key, context.effects());
                     self.answer(key, (id, "bye"), Ok(done()), context);
                     context.close(CloseCode::NORMAL, "bye");
                     return Next::Left;
@@ -221,14 +225,6 @@ impl MessagingHandler {
         answer: Answer,
     ) -> Result<Option<Reply<'static>>, Refused> {
         let options = &self.shared.options;
-        for (name, is_asked_for) in [
-            ("sub.presence", subscribe.presence.is_some()),
-            ("sub.watch", !subscribe.watch.is_empty()),
-        ] {
-            if is_asked_for {
-                return Err(unserved(name));
-            }
-        }
         let client = self.clients.get(key).ok_or_else(gone)?;
         if client.subscriptions.get(subscribe.s).is_some() {
             let text = format!("sub.s: there is a subscription {} already", subscribe.s);
@@ -246,6 +242,7 @@ impl MessagingHandler {
         let policy = subscribe
             .policy
             .map(|policy| InForce::of(Some(policy), options.backlog_bytes));
+        self.state_may_begin(key, subscribe)?;
         let mut wanted = Wanted {
             s: subscribe.s,
             policy,
@@ -291,6 +288,7 @@ impl MessagingHandler {
                 }
             }
         };
+        self.state_begins(key, subscribe);
         Ok(subbed.map(Reply::Subbed))
     }
 
@@ -340,6 +338,7 @@ impl MessagingHandler {
                 }
             }
         }
+        self.state_ends(key, s);
         let waited = self.hub.stop_waiting(key, subscription);
         self.tell_clients(waited.into_iter().collect(), effects);
         match subscription.to {

@@ -11,6 +11,7 @@ use super::hub::Hub;
 use super::mail::Mail;
 use super::pen::Pen;
 use super::positions;
+use super::state::Watchers;
 use super::stream::{QUANTUM_BYTES, Skipped, Stream, Turn};
 use super::topic::Life;
 
@@ -19,6 +20,7 @@ pub(super) struct Filling<'a, 'c> {
     pub(super) hub: &'a mut Hub,
     pub(super) clients: &'a mut Clients,
     pub(super) pen: &'a mut Pen,
+    pub(super) watchers: &'a mut Watchers,
     pub(super) context: &'a mut Context<'c, Mail>,
 }
 
@@ -54,6 +56,18 @@ impl Filling<'_, '_> {
 
     fn try_fill(&mut self, key: ClientKey) -> Result<(), Stop> {
         self.words(key)?;
+        self.state(key)?;
+        let filled = self.messages(key);
+        if let Err(Stop::NotOpen) = filled {
+            return filled;
+        }
+        // Deliveries may have told aliases that state has waited for.
+        self.state(key)?;
+        filled
+    }
+
+    /// Deliveries in turn, and how far patterns are.
+    fn messages(&mut self, key: ClientKey) -> Result<(), Stop> {
         while let Some(client) = self.clients.get_mut(key) {
             let Some(delivery) = self.hub.deliveries.pop_front(&mut client.behind, Of::Line) else {
                 break;
@@ -69,6 +83,41 @@ impl Filling<'_, '_> {
         let core = (&mut *self.hub, &mut *self.clients);
         positions::tell(core, key, self.pen, self.context)?;
         Ok(())
+    }
+
+    /// What has changed in the sets that the client watches, as far as it knows their topics'
+    /// aliases.
+    fn state(&mut self, key: ClientKey) -> Result<(), Stop> {
+        let Some(client) = self.clients.get(key) else {
+            return Err(Stop::With(Fill::Done));
+        };
+        for _ in 0..self.watchers.behind(key) {
+            while let Some((watch, window, form)) = self.watchers.next(key) {
+                if !self.knows(key, window.alias()) {
+                    self.watchers.set_back(key);
+                    break;
+                }
+                if !self.context.has_room() {
+                    return Err(Stop::With(Fill::More));
+                }
+                let counters = &self.pen.counters;
+                let written = || counters.state_written.add(1);
+                let message = window.message(client.dialect, form, written);
+                self.context.send_prepared(message)?;
+                counters.state_told.add(1);
+                self.pen.words += 1;
+                self.watchers.told(watch, &window);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a client was told an alias, by `subbed` or by `topic`.
+    fn knows(&self, client: ClientKey, alias: u64) -> bool {
+        let topic = self.hub.topic_of(client, alias);
+        let delivery = topic.and_then(|topic| self.hub.delivery_of(client, topic));
+        let delivery = delivery.and_then(|delivery| self.hub.deliveries.get(delivery));
+        delivery.is_some_and(|delivery| !matches!(delivery.alias, Alias::UnknownAfter(_)))
     }
 
     /// Replies, and what else is to be said before messages.

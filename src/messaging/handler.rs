@@ -32,6 +32,7 @@ use super::pen::Pen;
 use super::positions;
 use super::publication::{Draft, Loss, Publication};
 use super::refusal::not_published;
+use super::state::States;
 use super::store::{MemoryStore, ReadNumber};
 use super::ticket::TicketKey;
 use super::topic::{Answer, Outcome};
@@ -79,6 +80,7 @@ pub struct MessagingHandler {
     /// Those that are not finished.
     pub(super) unfinished: Map<ReadNumber, Unfinished>,
     pub(super) losses: Map<(u64, CoreId), Arc<Loss>>,
+    pub(super) states: States,
 }
 
 impl Messaging {
@@ -135,7 +137,7 @@ fn ticket_key(seed: &Seed) -> [u8; 32] {
 
 impl Shared {
     /// The core that orders a topic.
-    fn home_of(&self, topic: &str, cores: usize) -> CoreId {
+    pub(super) fn home_of(&self, topic: &str, cores: usize) -> CoreId {
         let place = self.seed.hash(topic) % cores as u64;
         CoreId(u8::try_from(place).unwrap_or(0))
     }
@@ -179,6 +181,7 @@ impl MessagingHandler {
             losses: Map::with_hasher(shared.seed.clone()),
             reads: 0,
             unfinished: Map::with_hasher(shared.seed.clone()),
+            states: States::new(options, &shared.seed),
             shared: Arc::clone(shared),
         }
     }
@@ -293,6 +296,9 @@ impl MessagingHandler {
             result,
         } in outcomes
         {
+            if result.is_err() {
+                self.state_ends(key, s);
+            }
             let Some(client) = self.clients.get_mut(key) else {
                 continue;
             };
@@ -387,6 +393,7 @@ impl MessagingHandler {
         for pattern in self.hub.patterns.texts() {
             self.ask_pattern(core, pattern, None, effects);
         }
+        self.state_restarted(core, effects);
     }
 
     /// When the client's timer is to ring next: what is due is done by [`Handler::timeout`].
@@ -587,6 +594,7 @@ impl Handler for MessagingHandler {
             hub: &mut self.hub,
             clients: &mut self.clients,
             pen: &mut self.pen,
+            watchers: &mut self.states.watchers,
             context,
         };
         let fill = filling.fill(*key);
@@ -620,6 +628,7 @@ impl Handler for MessagingHandler {
     }
 
     fn close(&mut self, key: ClientKey, _: &End, effects: &mut Effects<Mail>) {
+        self.state_lapses(key, effects);
         self.hub.leave(&mut self.clients, key);
         self.clients.remove(key);
         self.tell_homes(effects);
@@ -697,18 +706,22 @@ impl Handler for MessagingHandler {
                     .publication(&mut self.clients, publication, effects);
             }
             Letter::Lost(loss) => self.hub.lost(&mut self.clients, &loss, effects),
+            Letter::State(letter) => self.state_mail(from, *letter, effects),
+            Letter::Window(window) => self.state_window(&window, effects),
         }
         self.finish_reads(effects);
         self.tell_homes(effects);
     }
 
     fn alarm(&mut self, effects: &mut Effects<Mail>) {
+        self.state_alarm(effects);
         self.tell_homes(effects);
     }
 
     fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
         match mail.0 {
             Letter::Publication(publication) => self.lose(to, &publication, effects),
+            Letter::Window(window) => self.state_missed(to, &window, effects),
             letter @ (Letter::Restarted
             | Letter::Publish(_)
             | Letter::Interest(_)
@@ -726,7 +739,8 @@ impl Handler for MessagingHandler {
             | Letter::Page(_)
             | Letter::Listed(_)
             | Letter::Mark(..)
-            | Letter::Lost(_)) => effects.mail(to, Mail(letter)),
+            | Letter::Lost(_)
+            | Letter::State(_)) => effects.mail(to, Mail(letter)),
         }
     }
 }

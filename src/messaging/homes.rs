@@ -74,6 +74,7 @@ impl MessagingHandler {
                 }
             }
         }
+        self.state_settles(effects);
     }
 
     // ── What this core wants ──

@@ -17,6 +17,7 @@ use super::history::{HistoryReply, HistoryRequest};
 use super::home::{Changed, Cursor, Where};
 use super::place::{Begin, HomeMark};
 use super::publication::{Draft, Loss, Publication, TopicId};
+use super::state::{StateLetter, Window};
 use super::store::Point;
 use super::walk::{Vouched, WalkNumber};
 
@@ -72,6 +73,10 @@ pub(super) enum Letter {
     Publication(Arc<Publication>),
     /// In the place of publications that did not fit.
     Lost(Arc<Loss>),
+    /// About state, to a topic's home core or from there.
+    State(Box<StateLetter>),
+    /// From a home core to those that watch a set of state.
+    Window(Arc<Window>),
 }
 
 /// See [`Letter::Publish`].

@@ -49,6 +49,7 @@ mod publication;
 mod recency;
 mod refusal;
 mod restart;
+mod state;
 mod store;
 mod stream;
 mod tail;

@@ -70,6 +70,34 @@ pub struct Options {
     pub spread_ms: u32,
     /// Milliseconds for which a ticket says who somebody is.
     pub ticket_ms: u32,
+    /// Milliseconds that a connection's presence outlives it, unless it has said `bye`.
+    pub grace_ms: u32,
+    /// Milliseconds in which changes of a set of state are gathered before those who watch it are
+    /// told.
+    pub state_window_ms: u32,
+    /// Bytes of the changes that a watcher is told in one window; where there are more, it is told
+    /// only that there are.
+    pub state_window_bytes: usize,
+    /// Bytes of windows that are kept for the watchers of a set that are behind.
+    pub state_backlog_bytes: usize,
+    /// Entries of a set: of one namespace of one topic.
+    pub state_entries_max: usize,
+    /// Namespaces of a topic that have entries, or are watched.
+    pub state_namespaces_max: usize,
+    /// Keys of a connection that have not ended yet, beside its presence.
+    pub state_keys_max: usize,
+    /// Sets that a connection watches.
+    pub state_watches_max: usize,
+    /// Changes of one key a second; of more only the newest one counts. 0 is no limit.
+    pub state_changes_per_s: u32,
+    /// Entries on a page of a set.
+    pub state_page_items: usize,
+    /// The same in bytes.
+    pub state_page_bytes: usize,
+    /// Pages that a connection may wait for.
+    pub state_pages_max: usize,
+    /// Bytes of all entries that a core is home to; and of all windows that it keeps.
+    pub state_budget_bytes: usize,
     /// Milliseconds before a token expires at which its client is asked for another one.
     pub token_warning_ms: u32,
 }
@@ -106,6 +134,19 @@ impl Default for Options {
             dedup_keys_max: 10_000,
             spread_ms: 5_000,
             ticket_ms: 604_800_000,
+            grace_ms: 5_000,
+            state_window_ms: 200,
+            state_window_bytes: 32 << 10,
+            state_backlog_bytes: 128 << 10,
+            state_entries_max: 50_000,
+            state_namespaces_max: 16,
+            state_keys_max: 64,
+            state_watches_max: 1_000,
+            state_changes_per_s: 20,
+            state_page_items: 1_000,
+            state_page_bytes: 64 << 10,
+            state_pages_max: 4,
+            state_budget_bytes: 64 << 20,
             token_warning_ms: 30_000,
         }
     }

@@ -344,6 +344,11 @@ impl Patterns {
         all
     }
 
+    /// A pattern as it was written.
+    pub(super) fn text(&self, key: PatternKey) -> Option<&str> {
+        self.patterns.get(key).map(|pattern| &*pattern.text)
+    }
+
     /// The patterns that home cores were asked for.
     pub(super) fn texts(&self) -> Vec<Box<str>> {
         self.patterns

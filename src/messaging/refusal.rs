@@ -15,12 +15,6 @@ pub(super) fn refused(code: ErrorCode, text: impl Into<Cow<'static, str>>) -> Er
     }
 }
 
-/// A field or a command that the protocol has and this server does not serve.
-pub(super) fn unserved(name: &str) -> ErrorReply<'static> {
-    let text = format!("{name}: not supported by this version; leave it out");
-    refused(ErrorCode::Unsupported, text)
-}
-
 /// A core has as many topics as it may.
 pub(super) fn too_many_topics() -> ErrorReply<'static> {
     ErrorReply {

@@ -130,6 +130,22 @@ counters! {
     /// Messages that another core was not sent because its queue was full. Its subscribers are
     /// told by gaps.
     publications_lost,
+    /// Entries of state that have come: members, typists, cursors. What is there now is this
+    /// without `state_left`.
+    state_entered,
+    /// Entries of state that have gone.
+    state_left,
+    /// Changes of state written in a dialect: once for the whole node.
+    state_written,
+    /// Changes of state sent to watchers, each counted for each of them.
+    state_told,
+    /// Windows of state that were too large: watchers are told only that there was more.
+    state_marks,
+    /// Windows of state that another core was not sent because its queue was full. Its watchers
+    /// are told.
+    state_missed,
+    /// Pages of state.
+    state_pages,
     /// Commands of clients refused or not understood.
     commands_refused,
     /// Panics caught. Anything but 0 is a bug.

@@ -170,6 +170,18 @@ impl Home {
         Ok((Arc::clone(&topic.id), topic.offset))
     }
 
+    /// The topic under its name for the wire. It is made if it is not there.
+    pub(super) fn identify(
+        &mut self,
+        now: Tick,
+        name: &str,
+    ) -> Result<Arc<TopicId>, TooManyTopics> {
+        let key = self.make(now, name)?;
+        let topic = self.topics.get_mut(key).ok_or(TooManyTopics)?;
+        topic.used = now;
+        Ok(Arc::clone(&topic.id))
+    }
+
     /// A core wants a topic no more.
     pub(super) fn withdraw(&mut self, now: Tick, id: &TopicId, core: CoreId) {
         let Some(key) = self.topics.find_life(id) else {
