@@ -5,7 +5,7 @@ export RUSTDOCFLAGS = -Dwarnings
 export UWS_DIR
 
 .PHONY: test tools fmt lint doc unit loom interop release autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
-        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate
+        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate cuts
 
 test: tools fmt lint doc unit loom benchmarks planted-apply fuzz-replay fuzz-ci interop icount autobahn-ci
 	@echo "make test: all steps passed"
@@ -20,6 +20,7 @@ fmt:
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --no-default-features --locked -- -D warnings
 
 doc:
 	cargo doc --no-deps --document-private-items --workspace --locked
@@ -44,6 +45,11 @@ simulate:
 	PLAN=$(PLAN) SEED=$(SEED) SEEDS=$(SEEDS) TRACE=$(TRACE) \
 		cargo test --locked --test topics_sim -- --ignored --exact simulate --nocapture
 
+# Real processes over connections that are cut, for SECONDS from a fresh SEED: see tests/cuts.
+cuts:
+	SECONDS=$(SECONDS) SEED=$(SEED) \
+		cargo test --locked --test cuts -- --ignored --exact cuts --nocapture
+
 # Clients that people use: Python's websockets, Node's ws, curl.
 interop: release
 	tests/interop/run
@@ -64,7 +70,8 @@ autobahn: release
 
 # corewire beside its rivals, one core against one core; writes benches/record and
 # docs/benchmarks.md. 25 minutes with UWS_DIR=…, the folder of uWebSockets. ROWS='echo-64 lone',
-# SERVERS='corewire uws', ROUNDS=3 and SECONDS=1 select less, which is shown and not recorded.
+# SERVERS='corewire uws', ROUNDS=3 and SECONDS=1 select less, which is shown and not recorded; ADD=1
+# puts rows that were measured as long into the newest record.
 rivals: ROWS = *
 rivals: SERVERS = *
 rivals: ROUNDS = 9
@@ -72,7 +79,7 @@ rivals: SECONDS = 1.5
 rivals:
 	.ci/tools rivals
 	benches/rivals/run measure --rounds $(ROUNDS) --seconds $(SECONDS) --rows $(ROWS:%='%') \
-		--servers $(SERVERS:%='%')
+		--servers $(SERVERS:%='%') $(if $(ADD),--add)
 
 # docs/benchmarks.md is what the newest record generates.
 benchmarks:

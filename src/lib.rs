@@ -43,11 +43,17 @@
 //! # }
 //! ```
 //!
+//! The feature `cli`, on by default, is for the binary: command line, configuration file, load generator.
+//! A program of your own wants `default-features = false`.
+//!
 //! What lies below can be used by itself: [`engine::Shard`] is one core's connections without a
 //! system call, [`protocol`] the WebSocket protocol without I/O.
 
+#[cfg(feature = "cli")]
 pub mod bench;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
 pub mod config;
 pub mod engine;
 mod hash;

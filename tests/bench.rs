@@ -254,6 +254,27 @@ fn wrong_arguments_end_with_2_and_the_remedy() {
     }
 }
 
+/// What makes a connection one of the server's clients is sent, and what the server makes of it is
+/// noticed.
+#[test]
+fn idle_connections_can_be_clients_of_topics() {
+    let server = Serve::new(BINARY).cores(1).start();
+    let url = format!("{}ws", at(server.address()));
+    let pid = server.pid().to_string();
+    let hello = r#"{"id":1,"hello":{"v":1,"subs":[{"s":1,"topic":"idle.{n}"}]}}"#;
+    let idle = |greeting: &str| {
+        let limits = ["--from", "8", "--to", "32", "--server-pid", &pid, "--json"];
+        let words = ["--subprotocol", "corewire.v1.json", "--on-open", greeting];
+        corewire(&[&["bench", "idle", &url], &limits[..], &words[..]].concat())
+    };
+    let report = json(&idle(hello));
+    assert!(report["pinged"].as_u64().unwrap() >= 2, "{report}");
+    // Sent before any hello, it ends the connection.
+    let refused = idle(r#"{"id":1,"sub":{"s":1,"topic":"idle.{n}"}}"#);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("4003"), "{}", said(&refused));
+}
+
 #[test]
 fn every_measurement_has_help_with_examples() {
     for measurement in ["echo", "fanout", "connect", "idle"] {
@@ -267,6 +288,7 @@ fn every_measurement_has_help_with_examples() {
         );
         // Which clap would take for a new line.
         assert_eq!(help.contains("u16('sub{n}')"), measurement == "fanout");
+        assert_eq!(help.contains(r#""idle.{n}""#), measurement == "idle");
         assert!(!help.contains('\x1b'), "{help}");
     }
 }

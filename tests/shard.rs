@@ -209,6 +209,46 @@ fn a_timer_of_no_time_does_not_stop_the_world() {
     assert!(wait_ms.is_some_and(|ms| 0 < ms && ms <= 8));
 }
 
+/// A handler has one alarm, whatever its connections do: the earliest that was set rings, once, at
+/// its millisecond.
+#[test]
+fn the_earliest_alarm_rings_once() {
+    let mut solo = Solo::open(Options::default(), || App {
+        message: |_, context| {
+            context.effects().set_alarm(300);
+            context.effects().set_alarm(201);
+            context.effects().set_alarm(250);
+        },
+        alarm: |effects| effects.mail(CoreId(0), 1),
+        ..App::default()
+    });
+    let (told, wait_ms) = solo.hears(frames::text("go"));
+    assert_eq!((told, wait_ms), (vec![], Some(201)));
+    let (told, wait_ms) = solo.passes(200);
+    assert_eq!((told, wait_ms), (vec![], Some(1)));
+    let (told, _) = solo.passes(1);
+    assert_eq!(told, [Told::Mail(CoreId(0), 1)]);
+    let (told, _) = solo.passes(1000);
+    assert_eq!(told, []);
+}
+
+/// An alarm of no time is due in the next millisecond, not in this one again and again.
+#[test]
+fn an_alarm_of_no_time_does_not_stop_the_world() {
+    let mut solo = Solo::open(Options::default(), || App {
+        message: |_, context| context.effects().set_alarm(0),
+        alarm: |effects| {
+            effects.mail(CoreId(0), 1);
+            effects.set_alarm(0);
+        },
+        ..App::default()
+    });
+    let (told, wait_ms) = solo.hears(frames::text("go"));
+    assert_eq!((told, wait_ms), (vec![], Some(1)));
+    let (told, wait_ms) = solo.passes(1);
+    assert_eq!((told, wait_ms), (vec![Told::Mail(CoreId(0), 1)], Some(1)));
+}
+
 /// A handler that sends again what did not fit gets another try later, and the core goes on.
 #[test]
 fn mail_that_is_sent_again_and_again_does_not_stop_the_world() {

@@ -9,9 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corewire::protocol::frame::OpCode;
+use corewire::protocol::native::Dialect;
 use corewire::server::Site;
+use corewire_testkit::peer::upgrade_request;
 use corewire_testkit::served::options;
-use corewire_testkit::{Peer, Process, Random, Serve, Served, eventually, frames};
+use corewire_testkit::{NativeClient, Peer, Process, Random, Serve, Served, eventually, frames};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_corewire");
 const MIB: usize = 1 << 20;
@@ -66,6 +68,59 @@ fn two_hundred_clients_that_never_read() {
     drop(peers);
     let mut next = Peer::websocket(address);
     next.close();
+}
+
+/// Complaint 29: subscribers that stop reading, as paused tabs do. What they cost does not grow with
+/// what is published: a topic's tail is kept once, and a subscriber is its place in it.
+#[test]
+fn a_thousand_subscribers_that_stop_reading() {
+    const CLIENTS: usize = 1000;
+    const KIB: usize = 1 << 10;
+    let server = Serve::new(BINARY)
+        .cores(2)
+        .setting("messaging.publish_per_s", "0")
+        .start();
+    let subprotocol = format!("Sec-WebSocket-Protocol: {}", Dialect::Json.subprotocol());
+    let hello = r#"{"id":1,"hello":{"v":1,"subs":[{"s":1,"topic":"news"}]}}"#;
+    let peers: Vec<Peer> = (0..CLIENTS)
+        .map(|_| {
+            let dial = Peer::dial(server.address()).receive_buffer(4 * KIB);
+            let mut peer = dial.connect();
+            peer.send(upgrade_request("/ws", &[&subprotocol]));
+            peer.expect_upgrade();
+            peer.send(NativeClient::frame_in(Dialect::Json, hello));
+            peer.expect_frame();
+            peer
+        })
+        .collect();
+    let mut publisher = NativeClient::connect(server.address(), Dialect::Binary);
+    let data = "x".repeat(KIB);
+    // The reply to the last of a batch says that all of it is in its place.
+    let mut publish_mib = |mib: usize| {
+        for _ in 0..mib * MIB / KIB / 64 {
+            let batch: Vec<String> = (0..64)
+                .map(|_| format!(r#"{{"pub":{{"topic":"news","data":"{data}"}}}}"#))
+                .collect();
+            publisher.say_all(&batch);
+            publisher.ask(r#"{"pub":{"topic":"other","data":0}}"#);
+        }
+    };
+    let before = server.rss_bytes();
+    // Until nobody takes any more, neither the kernel nor the connections.
+    publish_mib(4);
+    let stopped = server.rss_bytes();
+    publish_mib(16);
+    let later = server.rss_bytes();
+    println!(
+        "{} MiB for all of them, {} KiB more after 16 MiB",
+        (stopped - before) / MIB,
+        later.saturating_sub(stopped) / KIB
+    );
+    // A connection holds what was on its way when it stopped, at most the high watermark.
+    assert!(stopped - before < CLIENTS * 100 * KIB, "{before} {stopped}");
+    assert!(later < stopped + 8 * MIB, "{stopped} {later}");
+    assert_eq!(counter(&server, "connections"), CLIENTS as u64 + 2);
+    drop(peers);
 }
 
 /// A number of `/stats`. Whoever asks is one of the connections.

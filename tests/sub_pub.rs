@@ -104,6 +104,93 @@ fn it_comes_back_when_the_server_does_and_says_so() {
     assert_eq!(sub.line()["data"], json!(2));
 }
 
+// USERS 20, 27: a program can tell what it has not been told.
+#[test]
+fn what_is_missing_is_printed_among_the_messages_for_programs() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let url = format!("ws://{address}/ws");
+    drop(listener);
+    let start = || {
+        Serve::new(BINARY)
+            .arguments(&["--listen", &address])
+            .start()
+    };
+    let server = start();
+    let retry = ["--retry-max-ms", "20"];
+    let sub = Sub::start(&url, &[&["chat.a", "--events"], &retry[..]].concat());
+    let subscribed = &sub.line()["subscribed"];
+    assert_eq!(
+        (&subscribed["pattern"], &subscribed["offset"]),
+        (&json!("chat.a"), &json!(0))
+    );
+    publish(&url, &["chat.a", "1"], b"");
+    let line = sub.line();
+    assert_eq!(
+        (&line["epoch"], &line["offset"]),
+        (&subscribed["epoch"], &json!(1))
+    );
+    drop(server);
+    let _server = start();
+    let reset = sub.line();
+    let (epoch, cause) = (&reset["reset"]["epoch"], &reset["reset"]["cause"]);
+    assert_eq!((cause, epoch != &line["epoch"]), (&json!("epoch"), true));
+    let output = publish(
+        &url,
+        &["chat.a", "--lines", "--on-error", "continue"],
+        b"2\n3\n",
+    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+    assert_eq!(
+        (&sub.line()["epoch"], &sub.line()["data"]),
+        (epoch, &json!(3))
+    );
+}
+
+#[test]
+fn a_line_that_cannot_be_published_does_not_end_the_others() {
+    let server = Serve::new(BINARY)
+        .cores(1)
+        .arguments(&["--max-message-size", "64KiB"])
+        .start();
+    let lines = format!("one\n{}\nthree\n", "x".repeat(100_000));
+    let mut child = corewire(&[
+        "pub",
+        "a",
+        "--lines",
+        "--on-error",
+        "continue",
+        "--url",
+        &url(&server),
+    ])
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(lines.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    let told: Vec<Value> = lines
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!(told[0]["offset"], json!(1));
+    assert_eq!(
+        (&told[1]["error"], &told[1]["line"]),
+        (&json!("too_large"), &json!(2))
+    );
+    assert_eq!(told[2]["offset"], json!(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("1 of 3 lines"), "{stderr}");
+}
+
 #[test]
 fn what_cannot_be_is_said_with_a_remedy() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

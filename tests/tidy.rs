@@ -19,7 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     // Floor 2: one core without system calls.
     ("engine", &["ids", "mailbox", "metrics", "timers"]),
     // Floor 3: an application of the engine.
-    ("messaging", &["hash", "ids", "metrics", "engine"]),
+    ("messaging", &["hash", "ids", "metrics", "timers", "engine"]),
     // Floor 3: the only system calls.
     (
         "runtime",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tomllib
 from dataclasses import dataclass, field
@@ -43,6 +44,9 @@ class Server:
 
     def ours(self) -> bool:
         return self.build == OURS
+
+    def is_given_a_port(self) -> bool:
+        return any("{port}" in word for word in self.start)
 
     def runs_in(self, row: "Row", round_number: int) -> bool:
         """Whether it takes part in a row's round; rounds count from 0."""
@@ -150,9 +154,13 @@ def filled(words: tuple[str, ...], **values) -> list[str]:
 
 
 def version(server: Server) -> str:
-    """The version that is measured: what the lock file says, or the commit of the sources."""
+    """The version that is measured: of the sources, of a lock file, or what the program says."""
     if "commits" in server.version:
         return " + ".join(commit(folder) for folder in filled(server.version["commits"]))
+    if "says" in server.version:
+        done = subprocess.run(server.version["says"], capture_output=True, text=True)
+        found = re.search(r"\d+(\.\d+)+", done.stdout)
+        return found.group() if found else "unknown"
     lock, package = ROOT / server.version["lock"], server.version["package"]
     if lock.suffix == ".json":
         return json.loads(lock.read_text())["packages"][f"node_modules/{package}"]["version"]

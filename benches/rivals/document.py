@@ -73,6 +73,7 @@ def machine(folder: Path, described: dict) -> str:
         for line in (
             f"Record: [`{folder.relative_to(ROOT)}`](../{folder.relative_to(ROOT)}), every run a "
             f"line; taken by `{run['command']}` in {run['minutes']:g} minutes.",
+            *(f"Measured later: {added}." for added in run.get("added", ())),
             f"Machine: {of['cpus']} CPUs, {of['cpu']}, {of['memory_gib']} GiB; {of['system']}, Linux "
             f"{of['kernel']}, {of['congestion_control']}.",
             f"Rounds: {run['rounds']} of {run['seconds']:g} s after {run['warmup']:g} s of warm-up.",

@@ -3,7 +3,9 @@
 import json
 import re
 import selectors
+import socket
 import subprocess
+import time
 from contextlib import contextmanager
 
 from definitions import ROOT, Definitions, Kind, NoResult, Row, Server, filled
@@ -29,10 +31,12 @@ def build(definitions: Definitions, servers: list[Server]) -> None:
 @contextmanager
 def running(server: Server):
     """The server on a port of its choice: its address and its process id."""
-    command = ["taskset", "-c", SERVER_CPU, *filled(server.start)]
+    port = free_port()
+    command = ["taskset", "-c", SERVER_CPU, *filled(server.start, port=port)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
-        yield address(process, server), process.pid
+        at = listening(port, server) if server.is_given_a_port() else address(process, server)
+        yield at, process.pid
     finally:
         process.terminate()
         try:
@@ -41,6 +45,25 @@ def running(server: Server):
             process.kill()
             process.wait()
         process.stdout.close()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def listening(port: int, server: Server) -> str:
+    """The address of the port, once somebody accepts there."""
+    until = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return f"127.0.0.1:{port}"
+        except OSError:
+            if time.monotonic() > until:
+                raise NoResult(f"{server.name} was not ready after {READY_SECONDS} s") from None
+            time.sleep(0.02)
 
 
 def address(process: subprocess.Popen, server: Server) -> str:

@@ -70,6 +70,26 @@ def describe(folder: Path, servers: list[Server], run: dict, commands: dict[str,
         "versions": {server.name: version(server) for server in servers},
         "commands": commands,
     }
+    store(folder, tables)
+
+
+def add(folder: Path, servers: list[Server], run: dict, commands: dict[str, str]) -> None:
+    """Says in machine.toml which rows were measured later, with what; the rest stays."""
+    tables = described(folder)
+    rows = ", ".join(commands)
+    added = f"{rows} on {run['date']} by `{run['command']}` in {run['minutes']:g} minutes"
+    tables["run"]["added"] = [*tables["run"].get("added", ()), added]
+    tables["tools"] |= tools(servers)
+    for server in servers:
+        now = version(server)
+        before = tables["versions"].setdefault(server.name, now)
+        if now not in before:
+            tables["versions"][server.name] = f"{before}; {now} in {rows}"
+    tables["commands"] |= commands
+    store(folder, tables)
+
+
+def store(folder: Path, tables: dict) -> None:
     with (folder / MACHINE).open("w") as file:
         file.write("# On what, of what and how the figures beside this file were taken.\n")
         for name, table in tables.items():

@@ -85,11 +85,6 @@ impl Connection {
         self.replies.totals()
     }
 
-    /// Pongs that have come.
-    pub(super) const fn pongs(&self) -> u64 {
-        self.replies.pongs()
-    }
-
     /// Lets the next `number` messages wait for the next [`flush`](Self::flush); their latency
     /// counts from `since`.
     pub(super) fn queue(&mut self, number: u64, since: u64, messages: &Messages) {
@@ -102,12 +97,6 @@ impl Connection {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
         self.unsent += messages.bytes(self.place, number);
         self.place = messages.place_after(self.place, number);
-    }
-
-    /// Sends a ping with a few bytes of payload.
-    pub(super) fn ping(&mut self, messages: &Messages) -> Result<(), Fault> {
-        control_frame(OpCode::Ping, b"alive?", &mut self.control);
-        self.flush(messages)
     }
 
     /// Begins the closing handshake.

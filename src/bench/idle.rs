@@ -10,15 +10,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::clock::{Clock, nanoseconds};
-use super::connection::{Connection, Reading as Read};
 use super::cpu;
 use super::error::{Error, Fault};
+use super::listener::Listener;
 use super::memory::Memory;
-use super::messages::{Content, Deflate, Messages};
 use super::opening::{Asked, Offer, Opened};
 use super::report;
 use super::swarm::{self, Swarm, Wait, Work};
 use super::target::{Scheme, Target};
+use super::template::Template;
 
 /// A server is quiet when it has used less than a hundredth of a CPU for so long.
 const QUIET: Duration = Duration::from_millis(300);
@@ -31,7 +31,7 @@ const PING_EVERY: usize = 16;
 const PONG_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to open.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Connections at the first reading.
     pub from: usize,
@@ -41,6 +41,10 @@ pub struct Options {
     pub server_pid: u32,
     /// Whether permessage-deflate is offered, as browsers do, and must be accepted.
     pub deflate: bool,
+    /// A subprotocol to ask for.
+    pub subprotocol: Option<String>,
+    /// What a connection sends when it is open: what makes it a client of the server's.
+    pub on_open: Vec<Template>,
 }
 
 /// What was found.
@@ -88,18 +92,17 @@ pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
         ));
     }
     let clock = Clock::start();
-    let messages = Messages::build(Scheme::WebSocket, Content::Binary, Deflate::Off, 0, 1)?;
     let asked = Asked {
         offer: if options.deflate {
             Offer::AsBrowsers
         } else {
             Offer::Nothing
         },
-        subprotocol: None,
+        subprotocol: options.subprotocol.clone(),
     };
     swarm::raise_descriptor_limit(options.to)?;
     let mut listeners = Listeners {
-        messages: &messages,
+        greetings: &options.on_open,
     };
     let mut swarm = Swarm::new(target, &asked, 0, clock)?;
     let mut warnings = Vec::new();
@@ -136,31 +139,30 @@ pub fn run(target: &Target, options: &Options) -> Result<Report, Error> {
     })
 }
 
-type Connections<'a> = Swarm<'a, Connection>;
+type Connections<'a> = Swarm<'a, Listener>;
 
 /// Connections that expect nothing but pings and pongs.
 struct Listeners<'a> {
-    messages: &'a Messages,
+    greetings: &'a [Template],
 }
 
 impl Work for Listeners<'_> {
-    type Connection = Connection;
+    type Connection = Listener;
 
-    fn opened(&mut self, opened: Opened) -> Result<Connection, Fault> {
-        Connection::new(opened, self.messages)
+    fn opened(&mut self, opened: Opened) -> Result<Listener, Fault> {
+        Listener::new(opened, self.greetings)
     }
 
-    fn readable(&mut self, connection: &mut Connection, buffer: &mut [u8]) -> Result<(), Fault> {
-        while let Read::Replies(_) = connection.read(buffer, self.messages)? {}
-        Ok(())
+    fn readable(&mut self, listener: &mut Listener, buffer: &mut [u8]) -> Result<(), Fault> {
+        listener.read(buffer)
     }
 
-    fn writable(&mut self, connection: &mut Connection) -> Result<(), Fault> {
-        connection.flush(self.messages)
+    fn writable(&mut self, listener: &mut Listener) -> Result<(), Fault> {
+        listener.flush()
     }
 
-    fn close(&mut self, connection: &mut Connection) -> Result<(), Fault> {
-        connection.close(self.messages)
+    fn close(&mut self, listener: &mut Listener) -> Result<(), Fault> {
+        listener.close()
     }
 }
 
@@ -194,9 +196,9 @@ fn ping(
     clock: Clock,
 ) -> Result<usize, Error> {
     let mut asked = 0;
-    swarm.each(PING_EVERY, |connection| {
+    swarm.each(PING_EVERY, |listener| {
         asked += 1;
-        connection.ping(listeners.messages)
+        listener.ping()
     })?;
     let deadline = clock.now() + nanoseconds(PONG_TIMEOUT);
     loop {

@@ -9,7 +9,7 @@
 //! [`echo`], [`fanout`], [`connect`] and [`idle`] are the measurements. [`workers`] are their
 //! threads, each with a [`swarm`] of connections, begun by an [`opening`] each, whose [`frames`] it
 //! reads. An echo's [`connection`] sends [`messages`] and checks [`replies`]; a fan-out has
-//! its parts in a folder. [`pace`] is the schedule of an open loop, [`figures`] what is
+//! its parts in a folder. [`template`]s are what servers of other protocols are sent. [`pace`] is the schedule of an open loop, [`figures`] what is
 //! counted. [`cpu`] and [`memory`] read the other side's cost from `/proc`, so they work for a
 //! server on this machine only.
 #![expect(
@@ -27,6 +27,7 @@ pub mod fanout;
 mod figures;
 mod frames;
 pub mod idle;
+mod listener;
 mod memory;
 mod messages;
 mod opening;
@@ -38,6 +39,7 @@ mod report;
 mod servers;
 mod swarm;
 mod target;
+mod template;
 mod text;
 mod timer;
 mod workers;
@@ -47,4 +49,5 @@ pub use figures::Figures;
 pub use memory::Memory;
 pub use report::{Cpu, Latency, Load};
 pub use target::{Scheme, Target, TargetError};
+pub use template::{Answer, Literal, Template, TemplateError};
 pub use workers::{Progress, Watch};

@@ -103,11 +103,6 @@ impl Replies {
         self.expected.totals
     }
 
-    /// Pongs that have come.
-    pub(super) const fn pongs(&self) -> u64 {
-        self.frames.pongs()
-    }
-
     /// Reads `bytes`. Pongs that are due are appended to `control`.
     pub(super) fn read(
         &mut self,

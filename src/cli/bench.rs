@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::{Failure, progress};
 use crate::bench::echo::{self, Content, Deflate, Pace};
-use crate::bench::fanout::{self, Answer, Literal, Protocol, Template};
-use crate::bench::{Figures, Target, connect, idle, plot};
+use crate::bench::fanout::{self, Protocol};
+use crate::bench::{Answer, Figures, Literal, Target, Template, connect, idle, plot};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,7 +69,11 @@ const IDLE_EXAMPLES: &str = "\
 Examples:
   corewire bench idle ws://127.0.0.1:9001/echo --server-pid $(pidof corewire)
   corewire bench idle ws://127.0.0.1:9001/echo --from 1000 --to 50000 --deflate \\
-      --server-pid $(pidof corewire)";
+      --server-pid $(pidof corewire)
+  corewire bench idle ws://127.0.0.1:9001/ws --subprotocol corewire.v1.json \\
+      --on-open '{\"id\":1,\"hello\":{\"v\":1,\"subs\":[{\"s\":1,\"topic\":\"idle.{n}\"}]}}' \\
+      --server-pid $(pidof corewire)
+      clients of topics, each with one subscription";
 
 /// Measure a WebSocket server, this one or another
 #[derive(Debug, Args)]
@@ -90,8 +94,8 @@ enum Measurement {
     #[command(after_help = CONNECT_EXAMPLES)]
     Connect(Connect),
     /// Memory per idle connection.
-    #[command(after_help = IDLE_EXAMPLES)]
-    Idle(Idle),
+    #[command(after_help = with_braces(IDLE_EXAMPLES))]
+    Idle(Box<Idle>),
 }
 
 #[derive(Debug, Args)]
@@ -234,6 +238,12 @@ struct Idle {
     /// Negotiate permessage-deflate on every connection, as browsers do.
     #[arg(long)]
     deflate: bool,
+    /// What a connection sends when it is open; may be given several times.
+    #[arg(long, value_name = "TEMPLATE")]
+    on_open: Vec<Template>,
+    /// A subprotocol to ask for, which the server must agree to.
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Option<String>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -290,7 +300,8 @@ impl From<crate::bench::Error> for Failure {
 
 /// Where the figures are drawn, if anywhere.
 struct Plot<'a> {
-    /// Made before the measurement, so that a path that cannot be written wastes nobody's time.
+    /// Opened before the measurement, so that a path that cannot be written wastes nobody's time. A
+    /// picture that is there already stays until there is a new one.
     file: Option<(&'a Path, File)>,
     /// What is counted.
     what: &'static str,
@@ -300,7 +311,12 @@ impl Course {
     fn plot(&self, what: &'static str) -> Result<Plot<'_>, Failure> {
         let file = match &self.plot {
             Some(path) => {
-                let file = File::create(path).map_err(|error| Failure::plot(path, &error))?;
+                let open = File::options()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(path);
+                let file = open.map_err(|error| Failure::plot(path, &error))?;
                 Some((path.as_path(), file))
             }
             None => None,
@@ -315,7 +331,8 @@ impl Plot<'_> {
             return Ok(());
         };
         let picture = plot::svg(title, self.what, figures)?;
-        file.write_all(picture.as_bytes())
+        file.set_len(0)
+            .and_then(|()| file.write_all(picture.as_bytes()))
             .map_err(|error| Failure::plot(path, &error))
     }
 }
@@ -394,12 +411,14 @@ impl Connect {
 }
 
 impl Idle {
-    const fn options(&self) -> idle::Options {
+    fn options(&self) -> idle::Options {
         idle::Options {
             from: self.from,
             to: self.to,
             server_pid: self.server_pid,
             deflate: self.deflate,
+            subprotocol: self.subprotocol.clone(),
+            on_open: self.on_open.clone(),
         }
     }
 }

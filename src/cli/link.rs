@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use corewire_client::{Client, Connect};
+use corewire_client::{Client, Connect, Options};
 
 use super::Failure;
 use crate::config;
@@ -36,6 +36,10 @@ pub(super) struct Link {
     /// A name, where the server lets clients choose one.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// When the connection is lost, come back after at most so many milliseconds. Many clients that
+    /// come back so fast are a burden for a server that is just starting.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    retry_max_ms: Option<u64>,
 }
 
 impl Link {
@@ -63,6 +67,15 @@ impl Link {
             }
             (None, None, Some(user)) => connect.user(user),
             (None, None, None) => connect,
+        };
+        let connect = match self.retry_max_ms {
+            Some(max_ms) => {
+                let mut options = Options::new(&url);
+                options.backoff.first_ms = options.backoff.first_ms.min(max_ms);
+                options.backoff.max_ms = max_ms;
+                connect.options(options)
+            }
+            None => connect,
         };
         Ok((connect, url))
     }

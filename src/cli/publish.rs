@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use corewire_client::{Client, ConnectError, Data, Position, PublishError, Receipt};
 use corewire_protocol::native::TopicName;
 use serde::Serialize;
@@ -25,7 +25,8 @@ Examples:
   tail -f log | corewire pub logs --lines     each line is one
   corewire pub images.logo --file logo.png    what is no UTF-8 is bytes
 
-Where the server has put each message is printed as a line of JSON.";
+Where the server has put each message is printed as a line of JSON. With --on-error continue a
+line that was not published has one, too: {\"topic\":…,\"line\":…,\"error\":…,\"text\":…}.";
 
 /// Publish to a topic
 #[derive(Debug, Args)]
@@ -42,6 +43,9 @@ struct Pub {
     /// Publish each line for itself.
     #[arg(long)]
     lines: bool,
+    /// What to do when a line is not published, or perhaps not.
+    #[arg(long, default_value = "stop", value_name = "ACTION")]
+    on_error: OnError,
     /// What the message is the newest value of, for subscribers that only want those.
     #[arg(long)]
     key: Option<String>,
@@ -53,6 +57,15 @@ struct Pub {
     wait: u64,
     #[command(flatten)]
     link: Link,
+}
+
+/// What to do when a line is not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnError {
+    /// End.
+    Stop,
+    /// Print a line of JSON that says so, and go on with the next one.
+    Continue,
 }
 
 /// The command and its help.
@@ -127,10 +140,25 @@ impl Pub {
             Ok::<(), Failure>(())
         };
         let report = async {
+            let (mut lines, mut failures) = (0_u64, 0_u64);
             while let Some(receipt) = receipts.recv().await {
-                self.report(receipt, out).await?;
+                lines += 1;
+                match receipt.await {
+                    Ok(position) => self.line(&position, out).map_err(Failure::Output)?,
+                    Err(error) if self.on_error == OnError::Continue => {
+                        failures += 1;
+                        self.error(lines, &error, out).map_err(Failure::Output)?;
+                    }
+                    Err(error) => return Err(self.failure(&error)),
+                }
             }
-            Ok(())
+            match failures {
+                0 => Ok(()),
+                failures => Err(Failure::Client(format!(
+                    "{}: {failures} of {lines} lines were not published, or perhaps not",
+                    self.topic
+                ))),
+            }
         };
         tokio::try_join!(send, report).map(drop)
     }
@@ -169,9 +197,25 @@ impl Pub {
             epoch: &position.epoch,
             offset: position.offset,
         };
-        serde_json::to_writer(&mut *out, &line)?;
-        out.write_all(b"\n")?;
-        out.flush()
+        write_line(&line, out)
+    }
+
+    /// What became of a line that has no position.
+    fn error(&self, number: u64, error: &PublishError, out: &mut dyn Write) -> io::Result<()> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            topic: &'a str,
+            line: u64,
+            error: &'a str,
+            text: String,
+        }
+        let line = Line {
+            topic: &self.topic,
+            line: number,
+            error: error.name(),
+            text: error.to_string(),
+        };
+        write_line(&line, out)
     }
 
     fn failure(&self, error: &PublishError) -> Failure {
@@ -237,6 +281,12 @@ impl Pub {
         });
         Ok(receiver)
     }
+}
+
+fn write_line(line: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")?;
+    out.flush()
 }
 
 /// JSON if it is JSON, otherwise text.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use crate::config::Settings;
 use crate::messaging::Messaging;
-use crate::server::{Server, ServerError, Site, log_panics, raise_descriptor_limit, random_seed};
+use crate::server::{
+    Server, ServerError, Site, log_panics, raise_descriptor_limit, random_key, random_seed,
+};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -17,7 +19,8 @@ pub(super) fn run(settings: Settings) -> Result<(), ServerError> {
     log_panics();
     let message_bytes = settings.server.engine.limits.message_bytes;
     let seed = random_seed()?;
-    let messaging = Messaging::new(settings.messaging, settings.identity, message_bytes, seed);
+    let messaging = Messaging::new(settings.messaging, settings.identity, message_bytes, seed)
+        .with_ticket_key(&random_key()?);
     let server = Server::with_options(Site::new(messaging), settings.server).bind()?;
     let ready = ready(server.addresses(), server.cores());
     let server = server.start()?;

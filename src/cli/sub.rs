@@ -6,7 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use corewire_client::{
-    Client, Data, Event, Message, PolicyMode, ResetScope, Status, Stop, Subscription, Unsubscribed,
+    Client, Data, Event, Message, PolicyMode, Position, ResetScope, Status, Stop, Subscription,
+    Unsubscribed,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,9 +20,12 @@ Examples:
   corewire sub 'chat.>'                       one JSON object a line
   corewire sub chat.room1 --raw               only what was published
   corewire sub 'ticker.*' --policy latest --count 10 | jq .data
+  corewire sub 'orders.>' --events            for programs that must know what is missing
 
 Each line is written at once, also into a pipe. What is not a message goes to stderr: when the
-connection is lost and found again, and what is missing. It ends with Ctrl-C.";
+connection is lost and found again, and what is missing. With --events what is missing is a line of
+JSON among the messages, at its place: {\"gap\":{\"topic\":…,\"from\":…,\"to\":…,\"cause\":…}}, and in the
+same way \"subscribed\", \"conflated\" and \"reset\". It ends with Ctrl-C.";
 
 /// Print what is published to a topic, or to all topics that a pattern fits
 #[derive(Debug, Args)]
@@ -38,6 +42,9 @@ struct Sub {
     /// Print only the data, as it was published.
     #[arg(long)]
     raw: bool,
+    /// Print what is missing as JSON, too: `subscribed`, `gap`, `conflated`, `reset`.
+    #[arg(long, conflicts_with = "raw")]
+    events: bool,
     #[command(flatten)]
     link: Link,
 }
@@ -108,34 +115,22 @@ impl Sub {
                         .map_err(Failure::Output)?;
                     left = left.map(|left| left - 1);
                 }
-                Event::Subscribed(_) => say(format_args!("subscribed to {pattern}")),
-                Event::Gap(gap) => say(format_args!(
-                    "gap: {} of {} are missing, {} to {} ({})",
-                    gap.count(),
-                    gap.topic,
-                    gap.from,
-                    gap.to,
-                    gap.cause.name()
-                )),
-                Event::Conflated(conflated) => say(format_args!(
-                    "conflated: {} of {} gave way to newer ones",
-                    conflated.count, conflated.topic
-                )),
-                Event::Reset(reset) => match &reset.scope {
-                    ResetScope::Topic { topic, .. } => say(format_args!(
-                        "reset: what {topic} had before is not known ({})",
-                        reset.cause.name()
-                    )),
-                    ResetScope::Subscription => say(format_args!(
-                        "reset: {pattern} may have had messages meanwhile ({})",
-                        reset.cause.name()
-                    )),
-                },
                 Event::Unsubscribed(Unsubscribed::Stopped(Stop::Asked)) => return Ok(()),
                 Event::Unsubscribed(why) => {
                     return Err(Failure::Client(format!("{pattern}: {why}")));
                 }
-                other => say(format_args!("{other:?}")),
+                event @ (Event::Subscribed(_)
+                | Event::Gap(_)
+                | Event::Conflated(_)
+                | Event::Reset(_)
+                | _) => {
+                    tell(pattern, &event);
+                    if self.events
+                        && let Some(note) = Note::new(pattern, &event)
+                    {
+                        write_line(&note, out).map_err(Failure::Output)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -151,9 +146,9 @@ impl Sub {
                 "\x1b[36m{topic}\x1b[0m \x1b[2m{}\x1b[0m ",
                 message.position.offset
             )?;
-            serde_json::to_writer(&mut *out, &Line::new(message)?)?;
+            return write_line(&Line::new(message)?, out);
         } else {
-            serde_json::to_writer(&mut *out, &Line::new(message)?)?;
+            return write_line(&Line::new(message)?, out);
         }
         out.write_all(b"\n")?;
         out.flush()
@@ -213,6 +208,132 @@ impl<'a> Line<'a> {
             time_ms: message.time_ms,
         })
     }
+}
+
+/// Says to people what is not a message.
+fn tell(pattern: &str, event: &Event) {
+    match event {
+        Event::Subscribed(_) => say(format_args!("subscribed to {pattern}")),
+        Event::Gap(gap) => say(format_args!(
+            "gap: {} of {} are missing, {} to {} ({})",
+            gap.count(),
+            gap.topic,
+            gap.from,
+            gap.to,
+            gap.cause.name()
+        )),
+        Event::Conflated(conflated) => say(format_args!(
+            "conflated: {} of {} gave way to newer ones",
+            conflated.count, conflated.topic
+        )),
+        Event::Reset(reset) => match &reset.scope {
+            ResetScope::Topic { topic, .. } => say(format_args!(
+                "reset: what {topic} had before is not known ({})",
+                reset.cause.name()
+            )),
+            ResetScope::Subscription => say(format_args!(
+                "reset: {pattern} may have had messages meanwhile ({})",
+                reset.cause.name()
+            )),
+        },
+        Event::Message(_) | Event::Unsubscribed(_) | _ => say(format_args!("{event:?}")),
+    }
+}
+
+/// What is not a message, as a line of JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Note<'a> {
+    Subscribed {
+        pattern: &'a str,
+        #[serde(flatten)]
+        position: Option<Place<'a>>,
+    },
+    Gap {
+        topic: &'a str,
+        from: u64,
+        to: u64,
+        cause: &'a str,
+    },
+    Conflated {
+        topic: &'a str,
+        count: u64,
+        up_to: u64,
+    },
+    Reset {
+        /// Of one topic, or of all of the pattern.
+        #[serde(flatten)]
+        scope: Scope<'a>,
+        cause: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct Place<'a> {
+    epoch: &'a str,
+    offset: u64,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Scope<'a> {
+    Topic {
+        topic: &'a str,
+        #[serde(flatten)]
+        position: Place<'a>,
+    },
+    Subscription {
+        pattern: &'a str,
+    },
+}
+
+impl<'a> Place<'a> {
+    fn new(position: &'a Position) -> Self {
+        Self {
+            epoch: &position.epoch,
+            offset: position.offset,
+        }
+    }
+}
+
+impl<'a> Note<'a> {
+    fn new(pattern: &'a str, event: &'a Event) -> Option<Self> {
+        Some(match event {
+            Event::Subscribed(subscribed) => Self::Subscribed {
+                pattern,
+                position: subscribed.position.as_ref().map(Place::new),
+            },
+            Event::Gap(gap) => Self::Gap {
+                topic: &gap.topic,
+                from: gap.from,
+                to: gap.to,
+                cause: gap.cause.name(),
+            },
+            Event::Conflated(conflated) => Self::Conflated {
+                topic: &conflated.topic,
+                count: conflated.count,
+                up_to: conflated.up_to,
+            },
+            Event::Reset(reset) => Self::Reset {
+                scope: match &reset.scope {
+                    ResetScope::Topic { topic, position } => Scope::Topic {
+                        topic,
+                        position: Place::new(position),
+                    },
+                    ResetScope::Subscription => Scope::Subscription { pattern },
+                },
+                cause: reset.cause.name(),
+            },
+            Event::Message(_) | Event::Unsubscribed(_) | _ => return None,
+        })
+    }
+}
+
+/// One line of JSON, written at once.
+fn write_line(line: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")?;
+    out.flush()
 }
 
 /// The next event of any of them.

@@ -187,6 +187,7 @@ pub struct Effects<M> {
 
 #[derive(Debug)]
 pub(super) enum Effect<M> {
+    Alarm(Tick),
     Ready(ConnId),
     Release(ConnId),
     Close(ConnId, CloseCode, String),
@@ -205,6 +206,13 @@ impl<M> Effects<M> {
     #[must_use]
     pub const fn now(&self) -> Now {
         self.now
+    }
+
+    /// Has [`alarm`](super::Handler::alarm) called after `ms` milliseconds, at least one. A handler
+    /// has one alarm: of all that were set since it last rang, the earliest counts.
+    pub fn set_alarm(&mut self, ms: u32) {
+        let at = self.now.tick.after(ms.max(1));
+        self.recorded.push(Effect::Alarm(at));
     }
 
     /// Takes messages again of a connection of this core that was [held](Context::hold).

@@ -110,6 +110,12 @@ pub trait Handler: 'static {
         let _ = (from, mail, effects);
     }
 
+    /// The alarm that [`Effects::set_alarm`] has set is due. It is for what belongs to no connection;
+    /// whoever wants another one sets it again.
+    fn alarm(&mut self, effects: &mut Effects<Self::Mail>) {
+        let _ = effects;
+    }
+
     /// Mail that was sent in an earlier call could not be put into its queue, which is full. Mail
     /// that is sent from here leaves about a millisecond later, before any that is sent after it: a
     /// handler that sends again whatever comes back keeps its order.

@@ -134,6 +134,8 @@ pub struct Shard<H: Handler, F> {
     pub(super) conns: ConnTable<H::Session>,
     pub(super) commons: Commons<H::Mail>,
     pub(super) wheel: Wheel,
+    /// When the handler's alarm is to ring.
+    alarm: Option<Tick>,
     ready: VecDeque<u32>,
     round: Round,
     /// How many of the ready list have their turn before the next wait.
@@ -218,6 +220,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             factory,
             conns: ConnTable::new(core),
             wheel: Wheel::new(now.tick),
+            alarm: None,
             ready: VecDeque::new(),
             round: Round::Next,
             turns_left: 0,
@@ -466,6 +469,11 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 }
                 self.commons.counters.mail_sent.add(1);
                 return Next::Ready(Step::Mail(to, mail));
+            } else if self
+                .alarm
+                .is_some_and(|at| at.is_due(self.commons.now.tick))
+            {
+                self.ring();
             } else if let Some(slot) = self.wheel.fire(self.commons.now.tick) {
                 if let Some(id) = self.conns.id_at(slot) {
                     self.begin_turn(id, Phase::Due);
@@ -481,6 +489,17 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 return Next::Ready(Step::Wait(self.end_round()));
             }
         }
+    }
+
+    fn ring(&mut self) {
+        self.alarm = None;
+        self.guarded(|shard| {
+            let handler = &mut shard.handler;
+            shard
+                .commons
+                .call(|commons| handler.alarm(&mut commons.effects));
+        });
+        self.apply_effects();
     }
 
     /// Each listener is asked once between two waits.
@@ -516,6 +535,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// after the driver has looked for events, without waiting for any.
     fn end_round(&mut self) -> Option<u32> {
         self.round = Round::Next;
+        let deflated = self.commons.codec.take_deflated();
+        self.commons.counters.messages_deflated.add(deflated);
         for listener in &mut self.listeners {
             if *listener == Listener::Later {
                 *listener = Listener::Ready;
@@ -530,7 +551,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             Listener::Drained | Listener::Ready | Listener::Later => None,
         });
         let mail = (!self.deferred.is_empty()).then_some(MAIL_RETRY_MS);
-        retries.chain(self.wheel.next_in_ms(now)).chain(mail).min()
+        let alarm = self.alarm.map(|at| at.since(now));
+        let next = self.wheel.next_in_ms(now);
+        retries.chain(next).chain(alarm).chain(mail).min()
     }
 
     // ── Helpers of the turn ──
@@ -565,6 +588,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let mut recorded = std::mem::take(&mut self.commons.effects.recorded);
         for effect in recorded.drain(..) {
             match effect {
+                Effect::Alarm(at) => {
+                    self.alarm = Some(self.alarm.map_or(at, |before| before.earlier(at)));
+                }
                 Effect::Ready(id) => {
                     if let Some(conn) = self.conns.get_mut(id) {
                         conn.wish = Wish::Fill;
@@ -636,6 +662,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             }
             self.close(id, CloseCode::SERVICE_RESTART, "the server restarts");
         }
+        self.alarm = None;
         self.handler = (self.factory)();
         self.begin();
     }

@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use corewire_protocol::native::{Dialect, ErrorReply, Push, Reply, Subbed};
+use corewire_protocol::native::{Cause, Dialect, ErrorReply, Push, Reply, Resumed, Subbed};
 use slotmap::{SlotMap, new_key_type};
 
 use crate::engine::Tick;
 use crate::ids::{ConnId, CoreId};
 
-use super::delivery::{DeliveryCredit, List};
+use super::delivery::{DeliveryCredit, InForce, List};
+use super::history::Pages;
 use super::hub::{PatternKey, TopicKey};
 use super::options::Options;
+use super::positions;
 
 new_key_type! {
     /// The name of a client on its core.
@@ -29,6 +31,42 @@ pub(super) type Clients = SlotMap<ClientKey, Client>;
 pub(super) struct Author {
     pub(super) user: Box<str>,
     pub(super) conn: Box<str>,
+    pub(super) producer: Producer,
+}
+
+/// Who numbers messages (`pseq`), over several connections one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Producer {
+    pub(super) session: u128,
+    /// Which of its connections: only the last one may publish.
+    pub(super) incarnation: u32,
+}
+
+impl Producer {
+    /// The connection that its session began with, as a [`ConnId`] is written.
+    pub(super) fn first_connection(self) -> String {
+        let part = |shift: u32| (self.session >> shift) & u128::from(u32::MAX);
+        format!("{}:{}:{}", part(64), part(32), part(0))
+    }
+
+    /// The same, on its next connection.
+    pub(super) const fn next(self) -> Self {
+        Self {
+            session: self.session,
+            incarnation: self.incarnation.saturating_add(1),
+        }
+    }
+}
+
+impl From<ConnId> for Producer {
+    /// A connection that is a session of its own.
+    fn from(conn: ConnId) -> Self {
+        let place = u128::from(conn.core.0) << 64 | u128::from(conn.slot) << 32;
+        Self {
+            session: place | u128::from(conn.generation),
+            incarnation: 0,
+        }
+    }
 }
 
 /// One client.
@@ -43,6 +81,14 @@ pub(super) struct Client {
     pub(super) deliveries: List,
     /// Those that have something to send.
     pub(super) behind: List,
+    /// Deliveries that have something to send, also those that wait for credit or for the log.
+    pub(super) behind_count: usize,
+    /// Patterns of which it is still to be told what it has missed.
+    pub(super) walks: usize,
+    /// Patterns that it is to be told begin anew, and why.
+    pub(super) resets: Vec<(u64, Cause)>,
+    /// What it was told of the positions of its patterns.
+    pub(super) told: positions::Told,
     /// Deliveries that only patterns ask for.
     pub(super) by_pattern: usize,
     /// Replies that came from other cores.
@@ -56,6 +102,8 @@ pub(super) struct Client {
     pub(super) expires: Option<Expiry>,
     /// Aliases that it was told once and does not need any more.
     pub(super) forgotten: Vec<u64>,
+    /// What it has asked of history.
+    pub(super) pages: Pages,
     /// What it is to be told besides, at most [`NOTICES_MAX`].
     pub(super) notices: VecDeque<Push<'static>>,
 }
@@ -80,6 +128,7 @@ pub(super) enum Stage {
 pub(super) struct Welcoming {
     pub(super) id: u64,
     pub(super) author: Arc<Author>,
+    pub(super) resumed: Resumed,
     /// The outcome of each subscription, in the order of the `hello`.
     pub(super) outcomes: Vec<Option<Result<Subbed<'static>, ErrorReply<'static>>>>,
 }
@@ -137,7 +186,10 @@ pub(super) enum Pulse {
 
 /// What a client has subscribed to, in the order of its numbers.
 #[derive(Debug, Default)]
-pub(super) struct Subscriptions(Vec<Subscription>);
+pub(super) struct Subscriptions {
+    all: Vec<Subscription>,
+    patterns: usize,
+}
 
 /// One subscription.
 #[derive(Debug, Clone, Copy)]
@@ -152,7 +204,11 @@ pub(super) enum Subscribed {
     /// A topic, and whether its home core has granted it yet.
     Topic(TopicKey),
     /// A pattern.
-    Pattern(PatternKey),
+    Pattern {
+        key: PatternKey,
+        /// What it asked for.
+        policy: Option<InForce>,
+    },
 }
 
 /// Requests to other cores without a reply yet, in the order in which they were sent.
@@ -188,6 +244,10 @@ impl Client {
             subscriptions: Subscriptions::default(),
             deliveries: List::default(),
             behind: List::default(),
+            behind_count: 0,
+            walks: 0,
+            resets: Vec::new(),
+            told: positions::Told::default(),
             by_pattern: 0,
             replies: VecDeque::new(),
             unanswered: Unanswered::default(),
@@ -203,6 +263,7 @@ impl Client {
             },
             expires: None,
             forgotten: Vec::new(),
+            pages: Pages::default(),
             notices: VecDeque::new(),
         }
     }
@@ -230,29 +291,49 @@ impl From<(u64, Subscribed)> for Subscription {
     }
 }
 
+impl Subscription {
+    const fn is_pattern(&self) -> bool {
+        matches!(self.to, Subscribed::Pattern { .. })
+    }
+}
+
 impl Subscriptions {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
+    }
+
+    /// Those to patterns.
+    pub(super) const fn patterns(&self) -> usize {
+        self.patterns
     }
 
     pub(super) fn get(&self, s: u64) -> Option<Subscription> {
-        let place = self.0.binary_search_by_key(&s, |known| known.s).ok()?;
-        self.0.get(place).copied()
+        let place = self.all.binary_search_by_key(&s, |known| known.s).ok()?;
+        self.all.get(place).copied()
     }
 
     /// Adds a subscription with a number that is free.
     pub(super) fn insert(&mut self, subscription: Subscription) {
-        let place = self.0.partition_point(|known| known.s < subscription.s);
-        self.0.insert(place, subscription);
+        self.patterns += usize::from(subscription.is_pattern());
+        let place = self.all.partition_point(|known| known.s < subscription.s);
+        self.all.insert(place, subscription);
     }
 
     pub(super) fn remove(&mut self, s: u64) -> Option<Subscription> {
-        let place = self.0.binary_search_by_key(&s, |known| known.s).ok()?;
-        Some(self.0.remove(place))
+        let place = self.all.binary_search_by_key(&s, |known| known.s).ok()?;
+        let removed = self.all.remove(place);
+        self.patterns -= usize::from(removed.is_pattern());
+        Some(removed)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Subscription> {
-        self.0.iter().copied()
+        self.all.iter().copied()
+    }
+
+    /// Those with this number and above.
+    pub(super) fn from(&self, s: u64) -> impl Iterator<Item = Subscription> {
+        let place = self.all.partition_point(|known| known.s < s);
+        self.all.iter().skip(place).copied()
     }
 }
 
@@ -327,5 +408,21 @@ impl Bucket {
         } else {
             Err((1000 - self.level).div_ceil(rate))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_called_as_its_first_connection() {
+        let conn = ConnId {
+            core: CoreId(7),
+            slot: u32::MAX,
+            generation: 12,
+        };
+        let producer = Producer::from(conn).next();
+        assert_eq!(producer.first_connection(), conn.to_string());
     }
 }

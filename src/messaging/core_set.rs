@@ -24,6 +24,10 @@ impl CoreSet {
         self.0[core.index() / 64] &= !(1 << (core.index() % 64));
     }
 
+    pub(super) fn contains(self, core: CoreId) -> bool {
+        self.0[core.index() / 64] & 1 << (core.index() % 64) != 0
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self.0 == [0; 4]
     }
@@ -62,7 +66,9 @@ mod tests {
         for core in [200, 3, 64, 255, 0] {
             set.insert(CoreId(core));
         }
+        assert!(set.contains(CoreId(64)) && !set.contains(CoreId(65)));
         set.remove(CoreId(64));
+        assert!(!set.contains(CoreId(64)));
         let cores: Vec<u8> = set.iter().map(|core| core.0).collect();
         assert_eq!(cores, [0, 3, 200, 255]);
         assert_eq!(CoreSet::first(70).iter().count(), 70);

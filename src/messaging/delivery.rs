@@ -1,8 +1,9 @@
 //! One topic's way to one client.
 
-use corewire_protocol::native::{Policy, PolicyMode};
+use corewire_protocol::native::{Cause, Policy, PolicyMode};
 use slotmap::{SlotMap, new_key_type};
 
+use super::catch_up::PageKey;
 use super::client::ClientKey;
 use super::hub::TopicKey;
 
@@ -19,6 +20,10 @@ pub(super) struct Delivery {
     pub(super) topic: TopicKey,
     /// All up to this offset was sent, or accounted for.
     pub(super) cursor: u64,
+    /// What was there when it began, up to this offset, is sent under any policy.
+    pub(super) replay_to: u64,
+    /// What it reads from the log, or waits for.
+    pub(super) page: Option<PageKey>,
     pub(super) subscriptions: Vec<u64>,
     /// Those among them that name the topic itself.
     pub(super) exact: u32,
@@ -38,8 +43,10 @@ pub(super) struct Delivery {
 /// ```text
 ///              a message comes                        no credit
 ///   Current ─────────────────────▶ Behind ─────────────────────────▶ Stalled
-///      ▲                           │    ▲                               │
-///      └──── all is sent ──────────┘    └─────────── credit ────────────┘
+///      ▲                           │ │  ▲                               │
+///      └──── all is sent ──────────┘ │  ├─────────── credit ────────────┘
+///                                    │  └─────────── page ──────────────┐
+///                                    └── the next message is not here ▶ Reading
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -49,14 +56,16 @@ pub(super) enum Standing {
     Behind,
     /// Something waits, for credit. In no list.
     Stalled,
+    /// Something waits, to be read from the log. In no list.
+    Reading,
 }
 
 /// Whether the client knows the topic's alias, and for which subscriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alias {
     Unknown,
-    /// And it is to be told that messages may be missing before.
-    UnknownAfterLoss,
+    /// And it is to be told that messages may be missing before, and why.
+    UnknownAfter(Cause),
     Announced,
 }
 
@@ -65,7 +74,7 @@ impl Alias {
     pub(super) const fn again(self) -> Self {
         match self {
             Self::Unknown | Self::Announced => Self::Unknown,
-            Self::UnknownAfterLoss => Self::UnknownAfterLoss,
+            Self::UnknownAfter(cause) => Self::UnknownAfter(cause),
         }
     }
 }
@@ -174,11 +183,19 @@ pub(super) enum Of {
 pub(super) struct Deliveries(SlotMap<DeliveryKey, Delivery>);
 
 impl Delivery {
-    pub(super) fn new(client: ClientKey, topic: TopicKey, cursor: u64, policy: InForce) -> Self {
+    /// A delivery of what is behind `cursor`, of a topic whose last message is at `end`.
+    pub(super) fn new(
+        client: ClientKey,
+        topic: TopicKey,
+        (cursor, end): (u64, u64),
+        policy: InForce,
+    ) -> Self {
         Self {
             client,
             topic,
             cursor,
+            replay_to: end,
+            page: None,
             subscriptions: Vec::new(),
             exact: 0,
             policy,

@@ -1,31 +1,37 @@
 //! What becomes of a client's commands. The one place that looks at which command it is.
 
+use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
-    Auth, Bye as Leave, Command, Credit, CreditScope, Data, Done, Echo, ErrorCode, ErrorReply,
-    Extent, Hello, Malformed, Publish, Reply, Request, Start, Subject, Subscribe, Target,
-    TopicName,
+    Bye as Leave, Command, Credit, CreditScope, Data, Done, ErrorCode, ErrorReply, Extent,
+    Malformed, Publish, Reply, Request, Start, Subject, Subscribe, Target, TopicName,
 };
 
 use crate::engine::{Context, Effects, Message};
 
-use super::client::{Author, ClientKey, Expiry, Stage, Subscribed, Told, Welcoming};
+use super::client::{ClientKey, Stage, Subscribed};
 use super::delivery::{DeliveryCredit, InForce};
 use super::handler::{Bye, MessagingHandler, pubbed, warn};
 use super::hub::Outgoing;
-use super::identity::User;
 use super::mail::{Letter, Mail, PublishRequest};
 use super::patterns::Asked;
-use super::publication::Draft;
-use super::refusal::{ended_before_it_began, refused, too_many_topics, unserved};
+use super::place;
+use super::publication::{Draft, Rare};
+use super::refusal::{ended_before_it_began, gone, not_published, refused};
 use super::topic::{Answer, Wanted};
 
 /// Commands in one message.
 const COMMANDS_MAX: usize = 1024;
 /// Bytes that a message may gain on its way to a subscriber, beside its data.
 const ENVELOPE_BYTES: u64 = 2048;
+
+const NOT_OF_A_TOPIC: &str = "sub.from: pos and seen are the position of a pattern; give epoch and \
+                              offset for a topic, or last, or since_ms";
+const NOT_OF_A_PATTERN: &str = "sub.from: epoch and offset are the position of a topic; give pos and \
+                                seen for a pattern, or last, or since_ms";
 
 /// Whether the client stays.
 pub(super) enum Next {
@@ -36,7 +42,7 @@ pub(super) enum Next {
 }
 
 /// A command that was refused.
-type Refused = ErrorReply<'static>;
+pub(super) type Refused = ErrorReply<'static>;
 
 impl MessagingHandler {
     /// Does what a message says.
@@ -135,11 +141,16 @@ impl MessagingHandler {
                         self.answer(key, (id, "pub"), result, context);
                     }
                 }
-                Command::History(_) => {
-                    self.answer(key, (id, "hist"), Err(unserved("hist")), context);
+                Command::History(history) => {
+                    if let Some(error) = self.history(key, id, &history, context) {
+                        self.answer(key, (id, "hist"), Err(error), context);
+                    }
                 }
-                Command::State(_) => {
-                    self.answer(key, (id, "state"), Err(unserved("state")), context);
+                Command::State(command) => {
+                    let effects = context.effects();
+                    if let Some(result) = self.state_command(key, id, command, effects) {
+                        self.answer(key, (id, "state"), result, context);
+                    }
                 }
                 Command::Credit(credit) => {
                     let result = self.credit(key, credit);
@@ -149,6 +160,7 @@ impl MessagingHandler {
                 // That it came at all is the answer.
                 Command::Pong(_) => self.answer(key, (id, "pong"), Ok(done()), context),
                 Command::Bye(Leave { .. }) => {
+                    self.state_leaves(key, context.effects());
                     self.answer(key, (id, "bye"), Ok(done()), context);
                     context.close(CloseCode::NORMAL, "bye");
                     return Next::Left;
@@ -159,7 +171,7 @@ impl MessagingHandler {
     }
 
     /// Tells the client what became of a command.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         key: ClientKey,
         (id, command): (Option<u64>, &'static str),
@@ -190,103 +202,10 @@ impl MessagingHandler {
         }
     }
 
-    // ── hello and auth ──
-
-    fn hello(
-        &mut self,
-        key: ClientKey,
-        id: Option<u64>,
-        hello: &Hello<'_>,
-        context: &mut Context<'_, Mail>,
-    ) -> Next {
-        let who = (id, "hello");
-        if hello.version != 1 {
-            let text = format!("hello.v: {}; this server speaks version 1", hello.version);
-            let error = refused(ErrorCode::Unsupported, text);
-            self.answer(key, who, Err(error), context);
-            return Next::Bye(Bye::BadVersion);
-        }
-        let now_ms = context.effects().now().unix_ms;
-        let identity = &self.shared.identity;
-        let user = identity.user(hello.token.as_deref(), hello.user.as_deref(), now_ms / 1000);
-        let user = match user {
-            Ok(user) => user,
-            Err(error) => {
-                let expired = error.code == ErrorCode::TokenExpired;
-                self.answer(key, who, Err(error), context);
-                return Next::Bye(if expired {
-                    Bye::TokenExpired
-                } else {
-                    Bye::BadToken
-                });
-            }
-        };
-        let conn: Box<str> = format!("{}-{}", self.shared.node, context.id()).into();
-        let author = Arc::new(Author {
-            user: user.name.clone().unwrap_or_else(|| conn.clone()),
-            conn,
-        });
-        let Some(client) = self.clients.get_mut(key) else {
-            return Next::Left;
-        };
-        client.expires = expiry(&user);
-        client.stage = Stage::Welcoming(Box::new(Welcoming {
-            id: id.unwrap_or(0),
-            author,
-            outcomes: vec![None; hello.subscribe.len()],
-        }));
-        for (place, subscribe) in hello.subscribe.iter().enumerate() {
-            let Some(result) = self.subscribe(key, subscribe, Answer::Welcome(place)) else {
-                continue;
-            };
-            let outcome = match result {
-                Ok(Reply::Subbed(subbed)) => Ok(subbed),
-                Ok(_) => Err(refused(ErrorCode::Internal, "not a subscription")),
-                Err(error) => Err(error),
-            };
-            if let Some(client) = self.clients.get_mut(key)
-                && let Stage::Welcoming(welcoming) = &mut client.stage
-                && let Some(slot) = welcoming.outcomes.get_mut(place)
-            {
-                *slot = Some(outcome);
-            }
-        }
-        self.tell_homes(context.effects());
-        self.welcome(key, context.effects());
-        self.set_timer(key, context);
-        Next::Command
-    }
-
-    fn auth(
-        &mut self,
-        key: ClientKey,
-        auth: &Auth<'_>,
-        context: &mut Context<'_, Mail>,
-    ) -> Result<Reply<'static>, Refused> {
-        let now_ms = context.effects().now().unix_ms;
-        let identity = &self.shared.identity;
-        let user = identity.user(Some(&auth.token), None, now_ms / 1000)?;
-        let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        let author = client.author().ok_or_else(gone)?;
-        if user.name.as_deref() != Some(&*author.user) {
-            return Err(refused(
-                ErrorCode::Forbidden,
-                "auth.token: it is of another user; open a connection of its own for that",
-            ));
-        }
-        client.expires = expiry(&user);
-        self.set_timer(key, context);
-        Ok(Reply::Ok(Done {
-            expires_ms: user
-                .expires_s
-                .map(|expires_s| (expires_s * 1000).saturating_sub(now_ms)),
-        }))
-    }
-
     // ── Subscriptions ──
 
     /// `None`: the client is answered when other cores have answered.
-    fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         key: ClientKey,
         subscribe: &Subscribe<'_>,
@@ -306,15 +225,6 @@ impl MessagingHandler {
         answer: Answer,
     ) -> Result<Option<Reply<'static>>, Refused> {
         let options = &self.shared.options;
-        for (name, is_asked_for) in [
-            ("sub.from", subscribe.from != Start::Now),
-            ("sub.presence", subscribe.presence.is_some()),
-            ("sub.watch", !subscribe.watch.is_empty()),
-        ] {
-            if is_asked_for {
-                return Err(unserved(name));
-            }
-        }
         let client = self.clients.get(key).ok_or_else(gone)?;
         if client.subscriptions.get(subscribe.s).is_some() {
             let text = format!("sub.s: there is a subscription {} already", subscribe.s);
@@ -332,6 +242,7 @@ impl MessagingHandler {
         let policy = subscribe
             .policy
             .map(|policy| InForce::of(Some(policy), options.backlog_bytes));
+        self.state_may_begin(key, subscribe)?;
         let mut wanted = Wanted {
             s: subscribe.s,
             policy,
@@ -339,14 +250,30 @@ impl MessagingHandler {
         };
         let subbed = match subject {
             Subject::Topic(name) => {
+                if matches!(subscribe.from, Start::Pattern(_)) {
+                    return Err(refused(ErrorCode::BadRequest, NOT_OF_A_TOPIC));
+                }
+                let topic = (name.as_str(), place::of_topic(&subscribe.from));
                 let asked = (wanted, answer);
-                let result = self.hub.subscribe(&mut self.clients, key, &name, asked);
+                let result = self.hub.subscribe(&mut self.clients, key, topic, asked);
                 result.transpose()?
             }
             Subject::Pattern(pattern) => {
-                let default = InForce::of(None, options.backlog_bytes);
+                self.check_policy(key, pattern.as_str(), policy)?;
+                let default = InForce::of(None, self.shared.options.backlog_bytes);
                 wanted.policy = Some(policy.unwrap_or(default));
                 let asked = (wanted, answer);
+                match &subscribe.from {
+                    Start::Now => {}
+                    Start::After(_) => {
+                        return Err(refused(ErrorCode::BadRequest, NOT_OF_A_PATTERN));
+                    }
+                    from @ (Start::Last(_) | Start::Since(_) | Start::Pattern(_)) => {
+                        let pattern = (pattern.as_str(), from);
+                        self.hub.begin_walk(&mut self.clients, key, pattern, asked);
+                        return Ok(None);
+                    }
+                }
                 let patterns = &mut self.hub.patterns;
                 match patterns.subscribe(&mut self.clients, key, &pattern, asked, self.cores) {
                     Asked::Subscribed(subbed) => Some(subbed),
@@ -355,13 +282,41 @@ impl MessagingHandler {
                         let pattern = pattern.as_str().into();
                         self.hub
                             .outgoing
-                            .push_back(Outgoing::PatternInterest(pattern));
+                            .push_back(Outgoing::PatternInterest(pattern, None));
                         None
                     }
                 }
             }
         };
+        self.state_begins(key, subscribe);
         Ok(subbed.map(Reply::Subbed))
+    }
+
+    /// A topic has one delivery to a client, and that has one policy: what two patterns want with
+    /// different ones cannot be had.
+    fn check_policy(
+        &self,
+        key: ClientKey,
+        pattern: &str,
+        policy: Option<InForce>,
+    ) -> Result<(), Refused> {
+        let client = self.clients.get(key).ok_or_else(gone)?;
+        let Some(policy) = policy.filter(|_| client.subscriptions.patterns() > 0) else {
+            return Ok(());
+        };
+        let others = client.subscriptions.iter().filter_map(|one| match one.to {
+            Subscribed::Pattern { key, policy } => Some((one.s, key, policy)),
+            Subscribed::Topic(_) => None,
+        });
+        match self.hub.patterns.at_odds(others, pattern, policy) {
+            None => Ok(()),
+            Some(s) => {
+                let text = format!(
+                    "sub.policy: subscription {s} of this connection has topics in common with this                      pattern, and another policy; leave policy out to share what is in force there"
+                );
+                Err(refused(ErrorCode::Already, text))
+            }
+        }
     }
 
     fn unsubscribe(
@@ -383,13 +338,14 @@ impl MessagingHandler {
                 }
             }
         }
+        self.state_ends(key, s);
         let waited = self.hub.stop_waiting(key, subscription);
         self.tell_clients(waited.into_iter().collect(), effects);
         match subscription.to {
             Subscribed::Topic(topic) => {
                 self.hub.unsubscribe(&mut self.clients, key, topic, s);
             }
-            Subscribed::Pattern(pattern) => {
+            Subscribed::Pattern { key: pattern, .. } => {
                 self.hub
                     .unsubscribe_pattern(&mut self.clients, key, pattern, s);
             }
@@ -459,15 +415,6 @@ impl MessagingHandler {
         context: &mut Context<'_, Mail>,
     ) -> Result<Option<Reply<'static>>, Refused> {
         let options = &self.shared.options;
-        for (name, is_asked_for) in [
-            ("pub.idem", publish.idem.is_some()),
-            ("pub.tags", !publish.tags.is_empty()),
-            ("pub.ttl_ms", publish.ttl_ms.is_some()),
-        ] {
-            if is_asked_for {
-                return Err(unserved(name));
-            }
-        }
         let topic: Box<str> = match &publish.target {
             Target::Topic(name) => TopicName::parse(name)
                 .map_err(|error| refused(ErrorCode::BadRequest, format!("pub.topic: {error}")))?
@@ -484,9 +431,17 @@ impl MessagingHandler {
             .limits
             .message_bytes
             .saturating_sub(ENVELOPE_BYTES);
-        if carried_bytes(&publish.data) > limit {
+        let beside: u64 = publish
+            .tags
+            .iter()
+            .flat_map(|(name, value)| [name, value])
+            .chain(&publish.key)
+            .map(|text| text_bytes(text))
+            .sum();
+        if carried_bytes(&publish.data).saturating_add(beside) > limit {
             let text = format!(
-                "pub.data: {} bytes; at most {limit} fit into a message, as JSON or as base64",
+                "pub.data: {} bytes; at most {limit} fit into a message, as JSON or as base64, with \
+                 its key and tags",
                 publish.data.len()
             );
             return Err(refused(ErrorCode::TooLarge, text));
@@ -510,13 +465,15 @@ impl MessagingHandler {
             key: publish.key.map(|key| key.into_owned().into()),
             pseq: publish.pseq,
             author,
-            not_to: (publish.echo == Echo::No).then_some((self.core, key)),
+            echo: publish.echo,
+            ttl_ms: publish.ttl_ms.and_then(lifetime),
+            rare: rare(publish.idem, publish.tags),
         };
         let home = self.home_of(&topic);
         if home == self.core {
             let outcome = self.publish(&topic, draft, context.effects());
             return match (id, outcome) {
-                (None, Err(_)) => Err(too_many_topics()),
+                (None, Err(error)) => Err(not_published(error)),
                 (_, outcome) => Ok(Some(pubbed(outcome))),
             };
         }
@@ -542,23 +499,40 @@ impl MessagingHandler {
 fn carried_bytes(data: &Data<'_>) -> u64 {
     let bytes = match data {
         Data::Json(text) => text.len(),
-        Data::Text(text) => text
-            .bytes()
-            .map(|byte| match byte {
-                b'"' | b'\\' => 2,
-                0..0x20 => 6,
-                _ => 1,
-            })
-            .sum(),
+        Data::Text(text) => return text_bytes(text),
         Data::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
     };
     bytes as u64
 }
 
-fn expiry(user: &User) -> Option<Expiry> {
-    user.expires_s.map(|expires_s| Expiry {
-        unix_ms: expires_s.saturating_mul(1000),
-        told: Told::No,
+/// Bytes of a text in JSON, without its quotes.
+fn text_bytes(text: &str) -> u64 {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' => 2,
+            0..0x20 => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
+/// The longest time is 24 days: ticks do not compare beyond it, and no history is as long.
+fn lifetime(ttl_ms: u64) -> Option<NonZeroU32> {
+    let ttl_ms = ttl_ms.min(u64::from(u32::MAX / 2));
+    NonZeroU32::new(u32::try_from(ttl_ms).ok()?)
+}
+
+/// What few messages have, if this one has any of it.
+fn rare(idem: Option<Cow<'_, str>>, tags: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Option<Box<Rare>> {
+    let boxed = |text: Cow<'_, str>| text.into_owned().into_boxed_str();
+    (idem.is_some() || !tags.is_empty()).then(|| {
+        Box::new(Rare {
+            idem: idem.map(boxed),
+            tags: tags
+                .into_iter()
+                .map(|(name, value)| (boxed(name), boxed(value)))
+                .collect(),
+        })
     })
 }
 
@@ -569,9 +543,4 @@ const fn done() -> Reply<'static> {
 fn unknown_alias(alias: u64) -> Refused {
     let text = format!("t: this connection is not sent a topic with the alias {alias}");
     refused(ErrorCode::UnknownTopic, text)
-}
-
-/// The client has just gone; nobody will read it.
-fn gone() -> Refused {
-    refused(ErrorCode::Internal, "the connection has ended")
 }

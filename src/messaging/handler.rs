@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
-    Closing, Dialect, Duplicate, ErrorCode, ErrorReply, Limits, Ping, Pubbed, Push, Reply, Resumed,
-    TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, Welcome, closing,
+    Closing, Dialect, Duplicate, ErrorCode, ErrorReply, Limits, Ping, Pubbed, Push, Reply,
+    TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, closing,
 };
 
 use crate::engine::{
@@ -16,26 +16,29 @@ use crate::hash::{Map, Seed};
 use crate::ids::CoreId;
 use crate::metrics::Counters;
 
+use super::class::Classes;
 use super::client::{Client, ClientKey, Clients, Pulse, Stage, Told};
 use super::dispatch::Next;
 use super::fill::Filling;
-use super::home::{Base36, Home};
-use super::hub::{Hub, Outgoing};
+use super::history::Unfinished;
+use super::home::{Base36, Home, Placed};
+use super::hub::Hub;
 use super::identity::Identity;
 use super::mail::{
-    Granted, InterestRequest, Letter, Mail, PatternGranted, PublishRequest, Published,
-    TooManyTopics,
+    Letter, Listed, Mail, NotPublished, PageReply, PublishRequest, Published, Standing,
 };
 use super::options::Options;
 use super::pen::Pen;
-use super::publication::{Draft, Loss, Publication, TopicId};
-use super::refusal::too_many_topics;
+use super::positions;
+use super::publication::{Draft, Loss, Publication};
+use super::refusal::not_published;
+use super::state::States;
+use super::store::{MemoryStore, ReadNumber};
+use super::ticket::TicketKey;
 use super::topic::{Answer, Outcome};
 
 /// Loss marks before those that have been taken are looked for.
 const LOSSES_MAX: usize = 1024;
-/// Messages on a page of history.
-const HISTORY_ITEMS_MAX: u64 = 1000;
 /// The longest that a client's timer sleeps.
 const TIMER_MS_MAX: u64 = 3_600_000;
 
@@ -52,6 +55,7 @@ pub(super) struct Shared {
     pub(super) identity: Identity,
     pub(super) limits: Limits,
     pub(super) node: Box<str>,
+    pub(super) tickets: TicketKey,
     seed: Seed,
     /// How many handlers each core has had.
     lives: [AtomicU32; 256],
@@ -71,7 +75,12 @@ pub struct MessagingHandler {
     pub(super) pen: Pen,
     /// Requests to other cores so far.
     pub(super) requests: u64,
-    losses: Map<(u64, CoreId), Arc<Loss>>,
+    /// Reads of this core's logs so far.
+    pub(super) reads: u64,
+    /// Those that are not finished.
+    pub(super) unfinished: Map<ReadNumber, Unfinished>,
+    pub(super) losses: Map<(u64, CoreId), Arc<Loss>>,
+    pub(super) states: States,
 }
 
 impl Messaging {
@@ -88,7 +97,7 @@ impl Messaging {
             publish_per_s: u64::from(options.publish_per_s),
             publish_burst: u64::from(options.publish_burst),
             unanswered: options.unanswered_max as u64,
-            history_items: HISTORY_ITEMS_MAX,
+            history_items: options.history_items as u64,
         };
         let seed_of_map = Seed::new(seed);
         let node = format!("{}", Base36(seed_of_map.hash(&"node") % 36u64.pow(6)));
@@ -98,6 +107,7 @@ impl Messaging {
                 identity,
                 limits,
                 node: node.into(),
+                tickets: TicketKey::new(&ticket_key(&seed_of_map)),
                 seed: seed_of_map,
                 lives: [const { AtomicU32::new(0) }; 256],
             }),
@@ -105,9 +115,29 @@ impl Messaging {
     }
 }
 
+impl Messaging {
+    /// Signs tickets with this key, which must be random, instead of one that is made of the seed:
+    /// there are too few seeds to withstand somebody who tries them all.
+    #[must_use]
+    pub fn with_ticket_key(mut self, key: &[u8; 32]) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.tickets = TicketKey::new(key);
+        }
+        self
+    }
+}
+
+fn ticket_key(seed: &Seed) -> [u8; 32] {
+    let mut key = [0; 32];
+    for (place, part) in key.chunks_exact_mut(8).enumerate() {
+        part.copy_from_slice(&seed.hash(&("ticket", place)).to_le_bytes());
+    }
+    key
+}
+
 impl Shared {
     /// The core that orders a topic.
-    fn home_of(&self, topic: &str, cores: usize) -> CoreId {
+    pub(super) fn home_of(&self, topic: &str, cores: usize) -> CoreId {
         let place = self.seed.hash(topic) % cores as u64;
         CoreId(u8::try_from(place).unwrap_or(0))
     }
@@ -133,17 +163,25 @@ impl MessagingHandler {
             // Another life has other epochs.
             format!("{}{}x", shared.node, Base36(u64::from(life))).into()
         };
-        let topics = (options.topics_max, options.topic_idle_ms);
+        let seed = &shared.seed;
+        let classes = Classes::new(options);
+        let bounds = options.store_bounds(cores);
+        let store = MemoryStore::new(classes.histories(), bounds, seed.clone());
+        let place = (core.id, cores, life);
+        let home = Home::new(place, node, classes, options, Box::new(store), seed.clone());
         Self {
             core: core.id,
             cores,
             life,
             clients: Clients::with_key(),
-            hub: Hub::new(options, &shared.seed),
-            home: Home::new(core.id, cores, node, topics, shared.seed.clone(), life),
+            hub: Hub::new(options, (&shared.node, cores), &shared.seed),
+            home,
             pen: Pen::new(counters.unwrap_or_default()),
             requests: 0,
             losses: Map::with_hasher(shared.seed.clone()),
+            reads: 0,
+            unfinished: Map::with_hasher(shared.seed.clone()),
+            states: States::new(options, &shared.seed),
             shared: Arc::clone(shared),
         }
     }
@@ -157,7 +195,7 @@ impl MessagingHandler {
         self.shared.home_of(topic, self.cores)
     }
 
-    fn cores(&self) -> impl Iterator<Item = CoreId> + use<> {
+    pub(super) fn cores(&self) -> impl Iterator<Item = CoreId> + use<> {
         (0..=u8::MAX).take(self.cores).map(CoreId)
     }
 
@@ -168,12 +206,29 @@ impl MessagingHandler {
         topic: &str,
         draft: Draft,
         effects: &mut Effects<Mail>,
-    ) -> Result<(Arc<TopicId>, u64), TooManyTopics> {
+    ) -> Result<Standing, NotPublished> {
         let now = effects.now();
         self.home.tidy(now.tick);
-        let (publication, cores) = self.home.publish(now, topic, draft)?;
+        let (publication, cores, level) = match self.home.publish(now, topic, draft)? {
+            Placed::New(publication, cores, level) => (publication, cores, level),
+            Placed::Known(topic, offset, level) => {
+                self.counters().publications_known.add(1);
+                return Ok(Standing {
+                    topic,
+                    offset,
+                    level,
+                    duplicate: Duplicate::Yes,
+                });
+            }
+        };
         self.counters().published.add(1);
-        let place = (Arc::clone(&publication.topic), publication.offset);
+        self.count_history();
+        let standing = Standing {
+            topic: Arc::clone(&publication.topic),
+            offset: publication.offset,
+            level,
+            duplicate: Duplicate::No,
+        };
         for core in cores.iter() {
             if core == self.core {
                 let publication = Arc::clone(&publication);
@@ -183,7 +238,16 @@ impl MessagingHandler {
                 effects.mail(core, Letter::Publication(Arc::clone(&publication)).into());
             }
         }
-        Ok(place)
+        Ok(standing)
+    }
+
+    /// Tells how much is kept here.
+    fn count_history(&self) {
+        let figures = self.home.figures();
+        let counters = self.counters();
+        counters.history_bytes.set(figures.bytes);
+        counters.history_messages.set(figures.messages);
+        counters.history_evicted.set(figures.evicted);
     }
 
     /// Whether a mark of what did not fit lies in the line to a core, and takes this one in.
@@ -223,75 +287,6 @@ impl MessagingHandler {
         effects.mail(core, Letter::Lost(loss).into());
     }
 
-    /// Tells home cores what the hub wants them to know, until it wants no more.
-    pub(super) fn tell_homes(&mut self, effects: &mut Effects<Mail>) {
-        let now = effects.now().tick;
-        while let Some(outgoing) = self.hub.outgoing.pop_front() {
-            match outgoing {
-                Outgoing::Interest(topic) => {
-                    let home = self.home_of(&topic);
-                    if home == self.core {
-                        let outcome = self.home.grant(now, &topic, self.core);
-                        let outcomes =
-                            self.hub
-                                .granted(&mut self.clients, &topic, &outcome, effects);
-                        self.tell_clients(outcomes, effects);
-                    } else {
-                        effects.mail(home, Letter::Interest(self.interest(topic)).into());
-                    }
-                }
-                Outgoing::NoInterest(id) => {
-                    if id.home == self.core {
-                        self.home.withdraw(now, &id, self.core);
-                    } else {
-                        effects.mail(id.home, Letter::NoInterest(id).into());
-                    }
-                }
-                Outgoing::PatternInterest(pattern) => {
-                    for home in self.cores() {
-                        if home == self.core {
-                            let mark = self.home.grant_pattern(&pattern, self.core);
-                            self.pattern_granted(&pattern, (home, mark), effects);
-                        } else {
-                            let request = self.interest(pattern.clone());
-                            effects.mail(home, Letter::PatternInterest(request).into());
-                        }
-                    }
-                }
-                Outgoing::NoPatternInterest(pattern) => {
-                    for home in self.cores() {
-                        if home == self.core {
-                            self.home.withdraw_pattern(&pattern, self.core);
-                        } else {
-                            effects.mail(home, Letter::NoPatternInterest(pattern.clone()).into());
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn interest(&self, subject: Box<str>) -> Box<InterestRequest> {
-        let life = self.life;
-        Box::new(InterestRequest { life, subject })
-    }
-
-    fn pattern_granted(
-        &mut self,
-        pattern: &str,
-        grant: (CoreId, u64),
-        effects: &mut Effects<Mail>,
-    ) {
-        let patterns = &mut self.hub.patterns;
-        let (outcomes, deserted) = patterns.granted(&self.clients, pattern, grant);
-        self.tell_clients(outcomes, effects);
-        if let Some(pattern) = deserted {
-            self.hub
-                .outgoing
-                .push_back(Outgoing::NoPatternInterest(pattern));
-        }
-    }
-
     /// Tells clients what became of their subscriptions.
     pub(super) fn tell_clients(&mut self, outcomes: Vec<Outcome>, effects: &mut Effects<Mail>) {
         for Outcome {
@@ -301,6 +296,9 @@ impl MessagingHandler {
             result,
         } in outcomes
         {
+            if result.is_err() {
+                self.state_ends(key, s);
+            }
             let Some(client) = self.clients.get_mut(key) else {
                 continue;
             };
@@ -333,44 +331,6 @@ impl MessagingHandler {
         }
     }
 
-    /// Sends the `welcome` once all its subscriptions are decided.
-    pub(super) fn welcome(&mut self, key: ClientKey, effects: &mut Effects<Mail>) {
-        let Some(client) = self.clients.get_mut(key) else {
-            return;
-        };
-        let Stage::Welcoming(welcoming) = &mut client.stage else {
-            return;
-        };
-        if welcoming.outcomes.iter().any(Option::is_none) {
-            return;
-        }
-        let now_ms = effects.now().unix_ms;
-        let author = Arc::clone(&welcoming.author);
-        let outcomes = std::mem::take(&mut welcoming.outcomes);
-        let options = &self.shared.options;
-        let welcome = Welcome {
-            conn: author.conn.to_string().into(),
-            node: self.shared.node.to_string().into(),
-            user: author.user.to_string().into(),
-            ticket: None,
-            resumed: Resumed::No,
-            ping_ms: u64::from(options.ping_ms),
-            slack_ms: u64::from(options.slack_ms),
-            limits: self.shared.limits,
-            expires_ms: client
-                .expires
-                .map(|expires| expires.unix_ms.saturating_sub(now_ms)),
-            subscribed: outcomes.into_iter().flatten().collect(),
-            time_ms: now_ms,
-        };
-        let reply = Reply::Welcome(Box::new(welcome));
-        client.replies.push_back((welcoming.id, reply));
-        client.stage = Stage::Ready(author);
-        if let Some(conn) = client.conn {
-            effects.ready(conn);
-        }
-    }
-
     /// A home core has put a client's message in its place, or not.
     fn published(&mut self, by: CoreId, published: Published, effects: &mut Effects<Mail>) {
         if published.life != self.life {
@@ -385,7 +345,7 @@ impl MessagingHandler {
         match (id, published.outcome) {
             (Some(id), outcome) => client.replies.push_back((id, pubbed(outcome))),
             (None, Ok(_)) => {}
-            (None, Err(TooManyTopics)) => client.notice(warn("pub", too_many_topics())),
+            (None, Err(error)) => client.notice(warn("pub", not_published(error))),
         }
         if let Some(conn) = client.conn {
             if client.unanswered.release(&self.shared.options) {
@@ -412,6 +372,14 @@ impl MessagingHandler {
                     None => client.notice(warn("pub", error)),
                 }
             }
+            while let Some(id) = client.pages.given_up(core) {
+                let error = ErrorReply {
+                    code: ErrorCode::Unavailable,
+                    text: "a part of the server has restarted; ask again".into(),
+                    retry_ms: Some(0),
+                };
+                client.replies.push_back((id, Reply::Error(error)));
+            }
             if let Some(conn) = client.conn {
                 if client.unanswered.release(&self.shared.options) {
                     effects.release(conn);
@@ -423,9 +391,9 @@ impl MessagingHandler {
         let lost = (core, |topic: &str| shared.home_of(topic, cores));
         self.hub.home_restarted(&mut self.clients, lost, effects);
         for pattern in self.hub.patterns.texts() {
-            let request = self.interest(pattern);
-            effects.mail(core, Letter::PatternInterest(request).into());
+            self.ask_pattern(core, pattern, None, effects);
         }
+        self.state_restarted(core, effects);
     }
 
     /// When the client's timer is to ring next: what is due is done by [`Handler::timeout`].
@@ -473,6 +441,8 @@ impl MessagingHandler {
         let ping = Push::Ping(Ping { t: heartbeat.count });
         // Nothing is to be asked of a connection that is closing.
         let _ = self.pen.push(client.dialect, &ping, context);
+        let core = (&mut self.hub, &mut self.clients);
+        let _ = positions::tell(core, key, &mut self.pen, context);
         None
     }
 
@@ -524,6 +494,7 @@ pub(super) enum Bye {
     Unreadable,
     /// Something else came first, or a `hello` twice.
     NotHello,
+    HelloWithoutId,
     BadVersion,
     BadToken,
     TooManyCommands,
@@ -544,6 +515,11 @@ impl Bye {
             Self::NotHello => (
                 closing::BAD_PROTOCOL,
                 "the first command must be hello",
+                None,
+            ),
+            Self::HelloWithoutId => (
+                closing::BAD_PROTOCOL,
+                "a hello needs an id, for its welcome",
                 None,
             ),
             Self::BadVersion => (closing::BAD_VERSION, "this server speaks version 1", None),
@@ -615,10 +591,10 @@ impl Handler for MessagingHandler {
 
     fn fill(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) -> Fill {
         let mut filling = Filling {
-            core: self.core,
             hub: &mut self.hub,
             clients: &mut self.clients,
             pen: &mut self.pen,
+            watchers: &mut self.states.watchers,
             context,
         };
         let fill = filling.fill(*key);
@@ -627,6 +603,9 @@ impl Handler for MessagingHandler {
     }
 
     fn timeout(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
+        // Also where nobody publishes any more.
+        self.home.tidy(context.now());
+        self.count_history();
         let greeting = match self.clients.get(*key) {
             Some(client) => matches!(client.stage, Stage::Greeting),
             None => return,
@@ -641,6 +620,7 @@ impl Handler for MessagingHandler {
             Some(bye) => self.bye(*key, bye, context),
             None => self.set_timer(*key, context),
         }
+        self.tell_homes(context.effects());
     }
 
     fn stop(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
@@ -648,6 +628,7 @@ impl Handler for MessagingHandler {
     }
 
     fn close(&mut self, key: ClientKey, _: &End, effects: &mut Effects<Mail>) {
+        self.state_lapses(key, effects);
         self.hub.leave(&mut self.clients, key);
         self.clients.remove(key);
         self.tell_homes(effects);
@@ -674,85 +655,106 @@ impl Handler for MessagingHandler {
                 };
                 effects.mail(from, Letter::Published(Box::new(published)).into());
             }
-            Letter::Interest(request) => {
-                let InterestRequest { life, subject } = *request;
-                let outcome = self.home.grant(now, &subject, from);
-                // A mark that lies in the line already does not stand for what comes behind the
-                // answer.
-                if let Ok((id, _)) = &outcome {
-                    self.losses.remove(&(id.alias, from));
-                }
-                let granted = Granted {
-                    life,
-                    subject,
-                    outcome,
-                };
-                effects.mail(from, Letter::Granted(Box::new(granted)).into());
-            }
+            Letter::Interest(request) => self.answer_interest(from, *request, effects),
             Letter::PatternInterest(request) => {
-                let InterestRequest { life, subject } = *request;
-                let mark = self.home.grant_pattern(&subject, from);
-                self.losses.retain(|(_, core), _| *core != from);
-                let granted = PatternGranted {
-                    life,
-                    pattern: subject,
-                    mark,
-                };
-                effects.mail(from, Letter::PatternGranted(Box::new(granted)).into());
+                self.answer_pattern_interest(from, *request, effects);
             }
+            Letter::Read(request) => self.answer_read(from, &request, effects),
+            Letter::Walk(request) => self.answer_walk(from, &request, effects),
+            Letter::AskMark(life) => {
+                let mark = Box::new(self.home_mark());
+                effects.mail(from, Letter::Mark(life, mark).into());
+            }
+            Letter::History(request) => self.answer_history(from, *request, effects),
+            Letter::HistoryPage(reply) => self.history_came(from, *reply, effects),
             Letter::NoInterest(id) => self.home.withdraw(now, &id, from),
             Letter::NoPatternInterest(pattern) => self.home.withdraw_pattern(&pattern, from),
             Letter::Published(published) => self.published(from, *published, effects),
             Letter::Granted(granted) if granted.life == self.life => {
-                let Granted {
-                    subject, outcome, ..
-                } = *granted;
-                let outcomes = self
-                    .hub
-                    .granted(&mut self.clients, &subject, &outcome, effects);
+                let outcomes = self.hub.granted(&mut self.clients, &granted, effects);
                 self.tell_clients(outcomes, effects);
             }
             Letter::PatternGranted(granted) if granted.life == self.life => {
-                self.pattern_granted(&granted.pattern, (from, granted.mark), effects);
+                self.pattern_granted(from, &granted, effects);
+            }
+            Letter::Page(reply) if reply.life == self.life => {
+                let PageReply { key, page, .. } = *reply;
+                self.hub.page_came(&mut self.clients, (key, page), effects);
+            }
+            Letter::Listed(listed) if listed.life == self.life => {
+                let Listed {
+                    number,
+                    changed,
+                    vouched,
+                    ..
+                } = *listed;
+                let answer = (changed, vouched);
+                self.hub
+                    .listed(&mut self.clients, (number, from), answer, effects);
+            }
+            Letter::Mark(life, mark) if life == self.life => {
+                self.hub.patterns.heard(from, *mark);
             }
             // They answer what this core's last life has asked.
-            Letter::Granted(_) | Letter::PatternGranted(_) => {}
+            Letter::Granted(_)
+            | Letter::PatternGranted(_)
+            | Letter::Page(_)
+            | Letter::Listed(_)
+            | Letter::Mark(..) => {}
             Letter::Publication(publication) => {
                 self.hub
                     .publication(&mut self.clients, publication, effects);
             }
             Letter::Lost(loss) => self.hub.lost(&mut self.clients, &loss, effects),
+            Letter::State(letter) => self.state_mail(from, *letter, effects),
+            Letter::Window(window) => self.state_window(&window, effects),
         }
+        self.finish_reads(effects);
+        self.tell_homes(effects);
+    }
+
+    fn alarm(&mut self, effects: &mut Effects<Mail>) {
+        self.state_alarm(effects);
         self.tell_homes(effects);
     }
 
     fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
         match mail.0 {
             Letter::Publication(publication) => self.lose(to, &publication, effects),
+            Letter::Window(window) => self.state_missed(to, &window, effects),
             letter @ (Letter::Restarted
             | Letter::Publish(_)
             | Letter::Interest(_)
             | Letter::PatternInterest(_)
+            | Letter::History(_)
+            | Letter::HistoryPage(_)
+            | Letter::Read(_)
+            | Letter::Walk(_)
+            | Letter::AskMark(_)
             | Letter::NoInterest(_)
             | Letter::NoPatternInterest(_)
             | Letter::Published(_)
             | Letter::Granted(_)
             | Letter::PatternGranted(_)
-            | Letter::Lost(_)) => effects.mail(to, Mail(letter)),
+            | Letter::Page(_)
+            | Letter::Listed(_)
+            | Letter::Mark(..)
+            | Letter::Lost(_)
+            | Letter::State(_)) => effects.mail(to, Mail(letter)),
         }
     }
 }
 
 /// The reply to a publication.
-pub(super) fn pubbed(outcome: Result<(Arc<TopicId>, u64), TooManyTopics>) -> Reply<'static> {
+pub(super) fn pubbed(outcome: Result<Standing, NotPublished>) -> Reply<'static> {
     match outcome {
-        Ok((topic, offset)) => Reply::Pubbed(Pubbed {
-            epoch: topic.epoch.to_string().into(),
-            offset,
-            level: corewire_protocol::native::Level::Memory,
-            dup: Duplicate::No,
+        Ok(standing) => Reply::Pubbed(Pubbed {
+            epoch: standing.topic.epoch.to_string().into(),
+            offset: standing.offset,
+            level: standing.level,
+            dup: standing.duplicate,
         }),
-        Err(TooManyTopics) => Reply::Error(too_many_topics()),
+        Err(error) => Reply::Error(not_published(error)),
     }
 }
 

@@ -9,8 +9,17 @@
 
 use std::sync::Arc;
 
+use corewire_protocol::native::{Duplicate, Level};
+
+use super::catch_up::{Page, PageKey};
 use super::client::ClientKey;
+use super::history::{HistoryReply, HistoryRequest};
+use super::home::{Changed, Cursor, Where};
+use super::place::{Begin, HomeMark};
 use super::publication::{Draft, Loss, Publication, TopicId};
+use super::state::{StateLetter, Window};
+use super::store::Point;
+use super::walk::{Vouched, WalkNumber};
 
 /// One piece of mail: a [`Letter`], which is nobody else's business.
 #[derive(Debug)]
@@ -33,7 +42,15 @@ pub(super) enum Letter {
     /// A request: send me what is published in this topic.
     Interest(Box<InterestRequest>),
     /// A request: the same for all topics of a pattern.
-    PatternInterest(Box<InterestRequest>),
+    PatternInterest(Box<PatternInterest>),
+    /// A request: a page of what a topic has kept.
+    History(Box<HistoryRequest>),
+    /// A request: a page of a topic's log.
+    Read(Box<ReadRequest>),
+    /// A request: topics of a pattern that somebody may have missed messages of.
+    Walk(Box<WalkRequest>),
+    /// A request: how far are you? From a core in this life.
+    AskMark(u32),
     /// No more of this topic.
     NoInterest(Arc<TopicId>),
     /// No more of this pattern.
@@ -44,10 +61,22 @@ pub(super) enum Letter {
     Granted(Box<Granted>),
     /// The reply to `PatternInterest`.
     PatternGranted(Box<PatternGranted>),
+    /// The reply to `History`.
+    HistoryPage(Box<HistoryReply>),
+    /// The reply to `Read`.
+    Page(Box<PageReply>),
+    /// The reply to `Walk`.
+    Listed(Box<Listed>),
+    /// The reply to `AskMark`, and the life that it has asked in.
+    Mark(u32, Box<HomeMark>),
     /// From a home core to those with interest.
     Publication(Arc<Publication>),
     /// In the place of publications that did not fit.
     Lost(Arc<Loss>),
+    /// About state, to a topic's home core or from there.
+    State(Box<StateLetter>),
+    /// From a home core to those that watch a set of state.
+    Window(Arc<Window>),
 }
 
 /// See [`Letter::Publish`].
@@ -68,15 +97,94 @@ pub(super) struct Published {
     pub(super) life: u32,
     pub(super) client: ClientKey,
     pub(super) number: u64,
-    pub(super) outcome: Result<(Arc<TopicId>, u64), TooManyTopics>,
+    pub(super) outcome: Result<Standing, NotPublished>,
+}
+
+/// Where a published message stands.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) topic: Arc<TopicId>,
+    pub(super) offset: u64,
+    /// How safe it is.
+    pub(super) level: Level,
+    /// Whether it stood there before.
+    pub(super) duplicate: Duplicate,
+}
+
+/// Why a message has no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotPublished {
+    TooManyTopics,
+    /// Its producer has come back on another connection.
+    Superseded,
+    /// Its number is neither the next one of its producer nor a known one.
+    NotNext {
+        given: u64,
+        expected: u64,
+    },
+}
+
+impl From<TooManyTopics> for NotPublished {
+    fn from(TooManyTopics: TooManyTopics) -> Self {
+        Self::TooManyTopics
+    }
 }
 
 /// See [`Letter::Interest`].
 #[derive(Debug)]
 pub(super) struct InterestRequest {
     pub(super) life: u32,
-    /// The topic's name, or the pattern.
+    /// The topic's name.
     pub(super) subject: Box<str>,
+    /// Where somebody wants to begin, if not with the next message, and the number of the question.
+    pub(super) seek: Option<(u64, Where)>,
+}
+
+/// See [`Letter::PatternInterest`].
+#[derive(Debug)]
+pub(super) struct PatternInterest {
+    pub(super) life: u32,
+    pub(super) pattern: Box<str>,
+    /// Who wants to know of everything behind a mark, if it is from this node.
+    pub(super) walk: Option<(WalkNumber, Option<HomeMark>)>,
+}
+
+/// See [`Letter::Read`].
+#[derive(Debug)]
+pub(super) struct ReadRequest {
+    pub(super) life: u32,
+    pub(super) page: PageKey,
+    pub(super) topic: Arc<TopicId>,
+    pub(super) after: u64,
+}
+
+/// See [`Letter::Page`].
+#[derive(Debug)]
+pub(super) struct PageReply {
+    pub(super) life: u32,
+    pub(super) key: PageKey,
+    /// `None`: the topic is not known any more.
+    pub(super) page: Option<Page>,
+}
+
+/// See [`Letter::Walk`].
+#[derive(Debug)]
+pub(super) struct WalkRequest {
+    pub(super) life: u32,
+    pub(super) number: WalkNumber,
+    pub(super) pattern: Box<str>,
+    pub(super) point: Point,
+    /// Where the page before has ended.
+    pub(super) from: Option<Cursor>,
+}
+
+/// See [`Letter::Listed`].
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) life: u32,
+    pub(super) number: WalkNumber,
+    pub(super) changed: Changed,
+    pub(super) vouched: Vouched,
 }
 
 /// See [`Letter::Granted`].
@@ -86,6 +194,8 @@ pub(super) struct Granted {
     pub(super) subject: Box<str>,
     /// The topic and the offset of its last message before what is sent from now on.
     pub(super) outcome: Result<(Arc<TopicId>, u64), TooManyTopics>,
+    /// The answer to where somebody begins.
+    pub(super) begin: Option<(u64, Begin)>,
 }
 
 /// See [`Letter::PatternGranted`].
@@ -93,8 +203,10 @@ pub(super) struct Granted {
 pub(super) struct PatternGranted {
     pub(super) life: u32,
     pub(super) pattern: Box<str>,
-    /// The number of the last publication of this home core, over all its topics.
-    pub(super) mark: u64,
+    /// How far this home core is.
+    pub(super) mark: HomeMark,
+    /// Whether it knows of everything that somebody has asked for.
+    pub(super) vouched: Option<(WalkNumber, Vouched)>,
 }
 
 /// A core has as many topics as it may, and none that can be forgotten.

@@ -22,13 +22,20 @@
 //!
 //! A reader begins with [`handler`], then [`dispatch`], [`home`], [`hub`], [`fill`].
 
+mod attach;
+mod backlog;
+mod catch_up;
+mod class;
 mod client;
 mod core_set;
 mod delivery;
 mod dispatch;
 mod fill;
+mod greeting;
 mod handler;
+mod history;
 mod home;
+mod homes;
 mod hub;
 mod identity;
 mod latest;
@@ -36,13 +43,22 @@ mod mail;
 mod options;
 mod patterns;
 mod pen;
+mod place;
+mod positions;
 mod publication;
+mod recency;
 mod refusal;
 mod restart;
+mod state;
+mod store;
+mod stream;
 mod tail;
+mod ticket;
 mod topic;
 mod trie;
+mod walk;
 
+pub use class::{Class, History, TOPIC_RULES_MAX, TopicRule};
 pub use client::ClientKey;
 pub use handler::{Messaging, MessagingHandler};
 pub use identity::{Identity, KeyTooShort, TOKEN_KEY_BYTES_MIN, TokenKey};

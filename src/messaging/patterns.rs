@@ -1,41 +1,59 @@
 //! The patterns that clients of this core have subscribed to.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
-use corewire_protocol::native::{Subbed, SubbedTo};
+use corewire_protocol::native::{Recovered, Subbed, SubbedTo};
 use slotmap::SlotMap;
 
+use crate::engine::Tick;
 use crate::hash::{Map, Seed};
 use crate::ids::CoreId;
 
 use super::client::{ClientKey, Clients, Subscribed};
 use super::core_set::CoreSet;
-use super::home::Base36;
+use super::delivery::InForce;
 use super::hub::PatternKey;
+use super::place::{HomeMark, Marks};
 use super::topic::{Answer, Outcome, Waiting, Wanted};
 use super::trie::Trie;
+use super::walk::{Walk, WalkNumber};
 
 /// All of them. A pattern is in force when every home core has granted it.
 #[derive(Debug)]
 pub(super) struct Patterns {
-    patterns: SlotMap<PatternKey, Pattern>,
-    by_text: Map<Box<str>, PatternKey>,
-    in_force: Trie<PatternKey>,
+    pub(super) patterns: SlotMap<PatternKey, Pattern>,
+    pub(super) by_text: Map<Box<str>, PatternKey>,
+    pub(super) in_force: Trie<PatternKey>,
     /// Grows when a client begins to want a pattern.
-    generation: u64,
+    pub(super) generation: u64,
+    /// Subscriptions that begin before they were made.
+    pub(super) walks: BTreeMap<WalkNumber, Walk>,
+    /// Those there have been so far.
+    pub(super) walks_begun: u64,
+    /// The name of the node, for positions.
+    node: Box<str>,
+    /// How far each home core was when it was last heard of: all that patterns match has come to
+    /// this core up to there.
+    marks: Marks,
+    /// How often they have moved.
+    moved: u64,
+    /// When home cores were last asked how far they are.
+    pub(super) asked: Option<Tick>,
 }
 
 #[derive(Debug)]
-struct Pattern {
-    text: Box<str>,
-    state: State,
-    /// How far each home core was when it granted it.
-    marks: Vec<u64>,
-    subscribers: Vec<PatternSubscriber>,
+pub(super) struct Pattern {
+    pub(super) text: Box<str>,
+    pub(super) state: State,
+    /// In which of its lives each home core has granted it.
+    lives: Vec<u32>,
+    pub(super) subscribers: Vec<PatternSubscriber>,
+    /// Walks whose subscribers are to come.
+    pub(super) walks: u32,
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// These cores have not answered yet; these clients wait for them.
     Asked(CoreSet, Vec<Waiting>),
     InForce,
@@ -48,6 +66,8 @@ pub(super) struct PatternSubscriber {
     pub(super) wanted: Wanted,
     /// The generation of patterns in which it came.
     pub(super) since: u64,
+    /// What it has to be sent of some home cores before their next messages.
+    pub(super) walk: Option<WalkNumber>,
 }
 
 /// What a subscription to a pattern has led to.
@@ -60,19 +80,81 @@ pub(super) enum Asked {
     Ask,
 }
 
+/// What a home core's grant has led to.
+#[derive(Debug, Default)]
+pub(super) struct Grants {
+    /// What becomes of those who waited for it.
+    pub(super) outcomes: Vec<Outcome>,
+    /// The pattern, if none of them is there any more.
+    pub(super) deserted: Option<Box<str>>,
+    /// Subscribers to be told that the home core has lost its memory since.
+    pub(super) reset: Vec<(ClientKey, u64)>,
+}
+
 impl Patterns {
-    pub(super) fn new(seed: &Seed) -> Self {
+    pub(super) fn new(node: &str, cores: usize, seed: &Seed) -> Self {
         Self {
             patterns: SlotMap::with_key(),
             by_text: Map::with_hasher(seed.clone()),
             in_force: Trie::new(seed.clone()),
             generation: 0,
+            walks: BTreeMap::new(),
+            walks_begun: 0,
+            node: node.into(),
+            marks: Marks::new(cores),
+            moved: 0,
+            asked: None,
         }
     }
 
     pub(super) const fn generation(&self) -> u64 {
         self.generation
     }
+
+    // ── Positions ──
+
+    /// A home core is at least so far, in the life that it is in.
+    pub(super) fn advance(&mut self, home: CoreId, mark: u64) {
+        let HomeMark { life, mark: before } = self.marks.of(home);
+        if mark > before {
+            self.marks.set(home, HomeMark { life, mark });
+            self.moved += 1;
+        }
+    }
+
+    /// A home core says how far it is.
+    pub(super) fn heard(&mut self, home: CoreId, mark: HomeMark) {
+        if self.marks.of(home).life == mark.life {
+            self.advance(home, mark.mark);
+        }
+    }
+
+    /// How often positions have moved.
+    pub(super) const fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// The position of whoever has been sent all that came to this core.
+    pub(super) fn position(&self) -> String {
+        self.marks.text(&self.node)
+    }
+
+    /// A position as clients are told it.
+    pub(super) fn told(&self, marks: &Marks) -> String {
+        marks.text(&self.node)
+    }
+
+    /// As many home cores as there are.
+    pub(super) const fn cores(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// The position that a client was told.
+    pub(super) fn parse(&self, pos: &str) -> Option<Marks> {
+        Marks::parse(pos, &self.node, self.cores())
+    }
+
+    // ── Subscriptions ──
 
     /// A client wants a pattern.
     pub(super) fn subscribe(
@@ -83,74 +165,94 @@ impl Patterns {
         (wanted, answer): (Wanted, Answer),
         cores: usize,
     ) -> Asked {
-        let waiting = Waiting {
-            client,
-            wanted,
-            answer,
-        };
-        let (key, asked) = match self.by_text.get(text) {
-            Some(&key) => {
-                let pattern = &mut self.patterns[key];
-                let asked = match &mut pattern.state {
-                    State::Asked(_, others) => {
-                        others.push(waiting);
-                        Asked::Waits
-                    }
-                    State::InForce => {
-                        pattern.subscribers.push(PatternSubscriber {
-                            client,
-                            wanted,
-                            since: self.generation,
-                        });
-                        self.generation += 1;
-                        Asked::Subscribed(pattern.subbed(wanted))
-                    }
-                };
-                (key, asked)
-            }
-            None => {
-                let key = self.patterns.insert(Pattern {
-                    text: text.into(),
-                    state: State::Asked(CoreSet::first(cores), vec![waiting]),
-                    marks: vec![0; cores],
-                    subscribers: Vec::new(),
-                });
-                self.by_text.insert(text.into(), key);
-                (key, Asked::Ask)
-            }
-        };
+        let known = self.by_text.get(text).copied();
+        let key = known.unwrap_or_else(|| self.add(text, cores));
         if let Some(of_client) = clients.get_mut(client) {
-            let to = Subscribed::Pattern(key);
+            let policy = wanted.policy;
+            let to = Subscribed::Pattern { key, policy };
             of_client.subscriptions.insert((wanted.s, to).into());
         }
-        asked
+        match &mut self.patterns[key].state {
+            State::Asked(_, waiting) => {
+                waiting.push(Waiting {
+                    client,
+                    wanted,
+                    answer,
+                });
+                match known {
+                    Some(_) => Asked::Waits,
+                    None => Asked::Ask,
+                }
+            }
+            State::InForce => {
+                self.join(key, (client, wanted), None);
+                Asked::Subscribed(subbed(wanted, self.position(), None))
+            }
+        }
     }
 
-    /// A home core has granted a pattern. If it was the last one: the outcome for each who waited,
-    /// and the pattern if none of them is there any more.
+    /// A pattern that no home core has granted.
+    pub(super) fn add(&mut self, text: &str, cores: usize) -> PatternKey {
+        let key = self.patterns.insert(Pattern {
+            text: text.into(),
+            state: State::Asked(CoreSet::first(cores), Vec::new()),
+            lives: vec![0; cores],
+            subscribers: Vec::new(),
+            walks: 0,
+        });
+        self.by_text.insert(text.into(), key);
+        key
+    }
+
+    /// A client is sent what a pattern matches from now on.
+    pub(super) fn join(
+        &mut self,
+        key: PatternKey,
+        (client, wanted): (ClientKey, Wanted),
+        walk: Option<WalkNumber>,
+    ) {
+        if let Some(pattern) = self.patterns.get_mut(key) {
+            pattern.subscribers.push(PatternSubscriber {
+                client,
+                wanted,
+                since: self.generation,
+                walk,
+            });
+            self.generation += 1;
+        }
+    }
+
+    /// A home core has granted a pattern.
     pub(super) fn granted(
         &mut self,
         clients: &Clients,
         text: &str,
-        (home, mark): (CoreId, u64),
-    ) -> (Vec<Outcome>, Option<Box<str>>) {
+        (home, mark): (CoreId, HomeMark),
+    ) -> Grants {
+        let mut grants = Grants::default();
         let Some(&key) = self.by_text.get(text) else {
-            return (Vec::new(), None);
+            return grants;
         };
+        self.marks.set(home, mark);
+        self.moved += 1;
         let pattern = &mut self.patterns[key];
+        let life = pattern.lives.get_mut(home.index());
+        let lost = life.is_some_and(|life| std::mem::replace(life, mark.life) != mark.life);
         let State::Asked(missing, waiting) = &mut pattern.state else {
-            return (Vec::new(), None);
+            if lost {
+                let subscribers = pattern.subscribers.iter();
+                grants.reset = subscribers.map(|one| (one.client, one.wanted.s)).collect();
+            }
+            return grants;
         };
-        if let Some(place) = pattern.marks.get_mut(home.index()) {
-            *place = mark;
-        }
         missing.remove(home);
         if !missing.is_empty() {
-            return (Vec::new(), None);
+            return grants;
         }
         let waiting = std::mem::take(waiting);
         pattern.state = State::InForce;
-        let mut outcomes = Vec::new();
+        self.generation += 1;
+        *self.in_force.entry(text) = Some(key);
         for Waiting {
             client,
             wanted,
@@ -160,32 +262,35 @@ impl Patterns {
             if !clients.contains_key(client) {
                 continue;
             }
-            pattern.subscribers.push(PatternSubscriber {
-                client,
-                wanted,
-                since: self.generation,
-            });
-            let result = Ok(pattern.subbed(wanted));
-            outcomes.push(Outcome {
+            self.join(key, (client, wanted), None);
+            grants.outcomes.push(Outcome {
                 client,
                 answer,
                 s: wanted.s,
-                result,
+                result: Ok(subbed(wanted, self.position(), None)),
             });
         }
-        self.generation += 1;
-        *self.in_force.entry(text) = Some(key);
         // Those who waited may have left meanwhile.
-        let deserted = self.remove_if_deserted(key);
-        (outcomes, deserted)
+        grants.deserted = self.remove_if_deserted(key);
+        grants
     }
 
-    /// Who waits until a pattern is in force, unless it is.
-    pub(super) fn waiting(&mut self, key: PatternKey) -> Option<&mut Vec<Waiting>> {
-        match &mut self.patterns.get_mut(key)?.state {
-            State::Asked(_, waiting) => Some(waiting),
-            State::InForce => None,
+    /// A client that waits until a pattern is in force waits no more. Returns how it is to be
+    /// told.
+    pub(super) fn stop_waiting(
+        &mut self,
+        key: PatternKey,
+        is_it: impl Fn(&Waiting) -> bool,
+    ) -> Option<Answer> {
+        if let State::Asked(_, waiting) = &mut self.patterns.get_mut(key)?.state
+            && let Some(place) = waiting.iter().position(&is_it)
+        {
+            return Some(waiting.remove(place).answer);
         }
+        self.walks
+            .values()
+            .find_map(|walk| walk.waiting().filter(|waiting| is_it(waiting)))
+            .map(|waiting| waiting.answer)
     }
 
     /// A client wants a pattern no more, or has gone. Returns the pattern if nobody wants it.
@@ -203,7 +308,8 @@ impl Patterns {
     }
 
     fn remove_if_deserted(&mut self, key: PatternKey) -> Option<Box<str>> {
-        if !self.patterns.get(key)?.subscribers.is_empty() {
+        let pattern = self.patterns.get(key)?;
+        if !pattern.subscribers.is_empty() || pattern.walks > 0 {
             return None;
         }
         let text = self.patterns.remove(key)?.text;
@@ -212,6 +318,8 @@ impl Patterns {
         Some(text)
     }
 
+    // ── Topics ──
+
     /// Whether any pattern in force matches.
     pub(super) fn any(&self, topic: &str) -> bool {
         let mut any = false;
@@ -219,15 +327,26 @@ impl Patterns {
         any
     }
 
-    /// Whoever is to be sent a topic by a pattern.
-    pub(super) fn subscribers(&self, topic: &str) -> Vec<PatternSubscriber> {
+    /// Whoever is to be sent the next messages of a topic of a home core by a pattern.
+    pub(super) fn subscribers(&self, topic: &str, home: Option<CoreId>) -> Vec<PatternSubscriber> {
         let mut all = Vec::new();
         self.in_force.matches(topic, &mut |&key| {
             if let Some(pattern) = self.patterns.get(key) {
                 all.extend_from_slice(&pattern.subscribers);
             }
         });
+        if !self.walks.is_empty() {
+            all.retain(|one| match (one.walk, home) {
+                (Some(walk), Some(home)) => !self.walks_through(walk, home),
+                (Some(_), None) | (None, _) => true,
+            });
+        }
         all
+    }
+
+    /// A pattern as it was written.
+    pub(super) fn text(&self, key: PatternKey) -> Option<&str> {
+        self.patterns.get(key).map(|pattern| &*pattern.text)
     }
 
     /// The patterns that home cores were asked for.
@@ -237,24 +356,77 @@ impl Patterns {
             .map(|pattern| pattern.text.clone())
             .collect()
     }
+
+    /// Whether a pattern is in force.
+    pub(super) fn is_in_force(&self, key: PatternKey) -> bool {
+        let pattern = self.patterns.get(key);
+        pattern.is_some_and(|pattern| matches!(pattern.state, State::InForce))
+    }
+
+    /// A client's pattern that has topics in common with another one, and for which another policy
+    /// was asked for. Of a client with many patterns, not all are looked at.
+    pub(super) fn at_odds(
+        &self,
+        of_client: impl Iterator<Item = (u64, PatternKey, Option<InForce>)>,
+        text: &str,
+        policy: InForce,
+    ) -> Option<u64> {
+        of_client
+            .take(COMPARED_MAX)
+            .filter(|(_, _, other)| other.is_some_and(|other| other != policy))
+            .find(|(_, key, _)| {
+                let known = self.patterns.get(*key);
+                known.is_some_and(|known| overlap(&known.text, text))
+            })
+            .map(|(s, _, _)| s)
+    }
 }
 
-impl Pattern {
-    fn subbed(&self, wanted: Wanted) -> Subbed<'static> {
-        let mut pos = String::new();
-        for (home, mark) in self.marks.iter().enumerate() {
-            let separator = if home == 0 { "" } else { "." };
-            let _ = write!(pos, "{separator}{}", Base36(*mark));
+/// Patterns of a client that a further one is compared with.
+const COMPARED_MAX: usize = 64;
+
+/// Whether there are names that both patterns match.
+fn overlap(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('.'), other.split('.'));
+    loop {
+        match (one.next(), other.next()) {
+            (Some(">"), Some(_)) | (Some(_), Some(">")) | (None, None) => return true,
+            (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
+            (Some(level), Some(same)) if level == same => {}
+            (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => return false,
         }
-        Subbed {
-            s: wanted.s,
-            to: SubbedTo::Pattern { pos: pos.into() },
-            recovered: None,
-            replay_to: None,
-            policy: wanted
-                .policy
-                .map(super::delivery::InForce::told)
-                .unwrap_or_default(),
+    }
+}
+
+/// The answer to a subscription.
+pub(super) fn subbed(wanted: Wanted, pos: String, recovered: Option<Recovered>) -> Subbed<'static> {
+    Subbed {
+        s: wanted.s,
+        to: SubbedTo::Pattern { pos: pos.into() },
+        recovered,
+        replay_to: None,
+        policy: wanted.policy.map(InForce::told).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_overlap_if_a_name_fits_both() {
+        for (one, other, expected) in [
+            ("a.>", "a.*", true),
+            ("a.*", "*.b", true),
+            ("a.*", "b.*", false),
+            ("a.*", "a.*.c", false),
+            ("a.>", "a.*.c", true),
+            (">", "x.*", true),
+            ("a.>", "*", false),
+            ("*.c", "a.b", false),
+        ] {
+            assert_eq!(overlap(one, other), expected, "{one} {other}");
+            assert_eq!(overlap(other, one), expected, "{other} {one}");
         }
     }
 }

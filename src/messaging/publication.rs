@@ -1,15 +1,19 @@
 //! A message on its way from its home core to its subscribers.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use corewire_protocol::PreparedMessage;
-use corewire_protocol::native::{Data, Dialect, Message, Publisher, Push};
+use corewire_protocol::native::{Data, Dialect, Echo, Message, Publisher, Push};
 
+use crate::engine::Tick;
 use crate::ids::CoreId;
 
-use super::client::{Author, ClientKey};
+use super::class::Class;
+use super::client::Author;
+use super::store::Claim;
 
 /// One life of a topic. Its home core makes it with the topic and gives it to whoever asks.
 #[derive(Debug)]
@@ -19,6 +23,7 @@ pub(super) struct TopicId {
     pub(super) name: Box<str>,
     pub(super) epoch: Box<str>,
     pub(super) home: CoreId,
+    pub(super) class: Class,
 }
 
 /// What a client wants to publish: all that does not depend on the topic's order.
@@ -28,8 +33,32 @@ pub(super) struct Draft {
     pub(super) key: Option<Box<str>>,
     pub(super) pseq: Option<u64>,
     pub(super) author: Arc<Author>,
-    /// Who does not want it back.
-    pub(super) not_to: Option<(CoreId, ClientKey)>,
+    /// Whether its producer wants it back.
+    pub(super) echo: Echo,
+    /// Milliseconds after which nobody is sent it any more.
+    pub(super) ttl_ms: Option<NonZeroU32>,
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What few messages have.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// A key that no other message of the topic has, for a while.
+    pub(super) idem: Option<Box<str>>,
+    /// Names and values.
+    pub(super) tags: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl Draft {
+    /// How it says which message it is, if it does.
+    pub(super) fn claim(&self) -> Option<Claim<'_>> {
+        let idem = self.rare.as_ref().and_then(|rare| rare.idem.as_deref());
+        (self.pseq.is_some() || idem.is_some()).then(|| Claim {
+            producer: self.author.producer,
+            pseq: self.pseq,
+            idem,
+        })
+    }
 }
 
 /// A message in its place. It crosses a core's border as one reference, and is written in each
@@ -40,21 +69,43 @@ pub(super) struct Draft {
 pub(super) struct Publication {
     pub(super) topic: Arc<TopicId>,
     pub(super) offset: u64,
+    /// Its number among all publications of its home core.
+    pub(super) mark: u64,
+    /// When its home core took it, in milliseconds since 1970: not before those before it.
     pub(super) time_ms: u64,
+    /// The same moment, for what is measured in time.
+    pub(super) taken: Tick,
     pub(super) draft: Draft,
     json: OnceLock<PreparedMessage>,
     binary: OnceLock<PreparedMessage>,
+}
+
+/// Where a message stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) offset: u64,
+    pub(super) mark: u64,
+    pub(super) time_ms: u64,
+    pub(super) taken: Tick,
 }
 
 impl Publication {
     /// Bytes that a message counts for beyond its data.
     const OVERHEAD_BYTES: usize = 256;
 
-    pub(super) const fn new(topic: Arc<TopicId>, offset: u64, time_ms: u64, draft: Draft) -> Self {
+    pub(super) const fn new(topic: Arc<TopicId>, place: Place, draft: Draft) -> Self {
+        let Place {
+            offset,
+            mark,
+            time_ms,
+            taken,
+        } = place;
         Self {
             topic,
             offset,
+            mark,
             time_ms,
+            taken,
             draft,
             json: OnceLock::new(),
             binary: OnceLock::new(),
@@ -63,7 +114,28 @@ impl Publication {
 
     /// What it counts for where memory is bounded.
     pub(super) fn bytes(&self) -> usize {
-        self.draft.data.len() + Self::OVERHEAD_BYTES
+        self.data_bytes() + Self::OVERHEAD_BYTES
+    }
+
+    /// Bytes of what its publisher said.
+    pub(super) fn data_bytes(&self) -> usize {
+        let draft = &self.draft;
+        let tags = draft.rare.as_ref().map_or(0, |rare| {
+            let bytes = |(name, value): &(Box<str>, Box<str>)| name.len() + value.len();
+            rare.tags.iter().map(bytes).sum()
+        });
+        draft.data.len() + self.key().len() + tags
+    }
+
+    /// Bytes of memory while it is kept, about: once as it was said, and once as it is written.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + 2 * self.bytes()
+    }
+
+    /// Whether its time is over.
+    pub(super) fn is_expired(&self, now: Tick) -> bool {
+        let ttl_ms = self.draft.ttl_ms;
+        ttl_ms.is_some_and(|ttl_ms| self.taken.after(ttl_ms.get()).is_due(now))
     }
 
     pub(super) fn key(&self) -> &str {
@@ -78,24 +150,33 @@ impl Publication {
         };
         form.get_or_init(|| {
             written();
-            let author = &self.draft.author;
-            let push = Push::Message(Message {
-                t: self.topic.alias,
-                offset: self.offset,
-                data: borrowed(&self.draft.data),
-                time_ms: self.time_ms,
-                key: self.draft.key.as_deref().map(Cow::Borrowed),
-                tags: Vec::new(),
-                publisher: Publisher {
-                    user: Cow::Borrowed(&author.user),
-                    conn: Cow::Borrowed(&author.conn),
-                    pseq: self.draft.pseq,
-                },
-            });
+            let push = Push::Message(self.words());
             let mut bytes = Vec::with_capacity(self.bytes());
             dialect.write_push(&push, &mut bytes);
             PreparedMessage::new(dialect.kind(), &bytes)
         })
+    }
+
+    /// The same in words.
+    pub(super) fn words(&self) -> Message<'_> {
+        let draft = &self.draft;
+        let tags = draft.rare.as_ref().map_or(&[][..], |rare| &rare.tags);
+        Message {
+            t: self.topic.alias,
+            offset: self.offset,
+            data: borrowed(&draft.data),
+            time_ms: self.time_ms,
+            key: draft.key.as_deref().map(Cow::Borrowed),
+            tags: tags
+                .iter()
+                .map(|(name, value)| (Cow::Borrowed(&**name), Cow::Borrowed(&**value)))
+                .collect(),
+            publisher: Publisher {
+                user: Cow::Borrowed(&draft.author.user),
+                conn: Cow::Borrowed(&draft.author.conn),
+                pseq: draft.pseq,
+            },
+        }
     }
 }
 

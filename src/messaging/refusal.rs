@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use corewire_protocol::native::{ErrorCode, ErrorReply};
 
+use super::mail::NotPublished;
+
 /// A refusal that no time will change.
 pub(super) fn refused(code: ErrorCode, text: impl Into<Cow<'static, str>>) -> ErrorReply<'static> {
     ErrorReply {
@@ -11,12 +13,6 @@ pub(super) fn refused(code: ErrorCode, text: impl Into<Cow<'static, str>>) -> Er
         text: text.into(),
         retry_ms: None,
     }
-}
-
-/// A field or a command that the protocol has and this server does not serve.
-pub(super) fn unserved(name: &str) -> ErrorReply<'static> {
-    let text = format!("{name}: not supported by this version; leave it out");
-    refused(ErrorCode::Unsupported, text)
 }
 
 /// A core has as many topics as it may.
@@ -28,10 +24,36 @@ pub(super) fn too_many_topics() -> ErrorReply<'static> {
     }
 }
 
+/// A message has no place.
+pub(super) fn not_published(error: NotPublished) -> ErrorReply<'static> {
+    match error {
+        NotPublished::TooManyTopics => too_many_topics(),
+        NotPublished::Superseded => refused(
+            ErrorCode::Conflict,
+            "pub: this session has gone on in another connection, which may publish now",
+        ),
+        NotPublished::NotNext { given, expected } if given > expected => refused(
+            ErrorCode::BadRequest,
+            format!("pub.pseq: {given} is not the next one; {expected} is expected"),
+        ),
+        NotPublished::NotNext { given, expected } => refused(
+            ErrorCode::BadRequest,
+            format!(
+                "pub.pseq: {given} is too long ago to know what became of it; {expected} is expected"
+            ),
+        ),
+    }
+}
+
 /// The reply to a `sub` that an `unsub` has overtaken.
 pub(super) fn ended_before_it_began() -> ErrorReply<'static> {
     refused(
         ErrorCode::Conflict,
         "sub.s: the subscription was ended before it began",
     )
+}
+
+/// The client has just gone; nobody will read it.
+pub(super) fn gone() -> ErrorReply<'static> {
+    refused(ErrorCode::Internal, "the connection has ended")
 }

@@ -5,9 +5,9 @@ use crate::ids::CoreId;
 
 use super::client::{ClientKey, Clients, Subscribed};
 use super::delivery::Of;
-use super::hub::{Hub, Outgoing, TopicKey};
+use super::hub::{Hub, TopicKey};
 use super::mail::Mail;
-use super::topic::{Answer, Interest, Life, Waiting, Wanted};
+use super::topic::{Answer, Interest, Life, Seeking, Waiting, Wanted};
 
 impl Hub {
     /// A home core has lost its memory. Its topics go on under new names, as far as somebody has
@@ -20,6 +20,8 @@ impl Hub {
     ) {
         // Until it has granted the patterns anew, it sends nothing that they match.
         self.restarts.insert(home, self.patterns.generation());
+        self.pages_lost(clients, home, effects);
+        self.walks_lost(clients, home);
         // What it was asked for may be lost, too.
         let homeless: Vec<TopicKey> = self
             .topics
@@ -44,13 +46,20 @@ impl Hub {
             if let Interest::Asked(others) = &mut self.topics[new].interest {
                 waiting.append(others);
             }
-            if waiting.is_empty() {
+            if waiting.is_empty() && self.topics[new].seeking.is_empty() {
                 self.remove(new);
                 continue;
             }
-            let name = self.topics[new].name.clone();
             self.topics[new].interest = Interest::Asked(waiting);
-            self.outgoing.push_back(Outgoing::Interest(name));
+            self.ask(new, None);
+            let seeking: Vec<u64> = self.topics[new]
+                .seeking
+                .iter()
+                .map(|one| one.number)
+                .collect();
+            for number in seeking {
+                self.ask(new, Some(number));
+            }
         }
     }
 
@@ -107,6 +116,7 @@ impl Hub {
     ) -> TopicKey {
         let name = self.topics[old].name.clone();
         let interest = std::mem::replace(&mut self.topics[old].interest, Interest::None);
+        let seeking = std::mem::take(&mut self.topics[old].seeking);
         self.end_life(clients, old, effects);
         let new = self.add(&name);
         if let Interest::Asked(waiting) = interest {
@@ -115,6 +125,10 @@ impl Hub {
             }
             self.topics[new].interest = Interest::Asked(waiting);
         }
+        for Seeking { waiting, .. } in &seeking {
+            move_subscription(clients, waiting.client, waiting.wanted.s, new);
+        }
+        self.topics[new].seeking = seeking;
         new
     }
 

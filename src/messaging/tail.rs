@@ -86,6 +86,10 @@ impl Tail {
         self.start
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The item behind an offset.
     pub(super) fn after(&self, offset: u64) -> Option<&Item> {
         let place = self.place_after(offset);

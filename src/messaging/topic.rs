@@ -6,6 +6,7 @@ use corewire_protocol::native::{ErrorReply, Subbed};
 
 use super::client::ClientKey;
 use super::delivery::{InForce, List};
+use super::home::Where;
 use super::latest::Latest;
 use super::publication::TopicId;
 use super::tail::Tail;
@@ -17,6 +18,8 @@ pub(super) struct Topic {
     /// `None` until its home core has told.
     pub(super) id: Option<Arc<TopicId>>,
     pub(super) interest: Interest,
+    /// Who waits to be told where to begin.
+    pub(super) seeking: Vec<Seeking>,
     /// The offset of the last message that came to this core.
     pub(super) end: u64,
     /// Deliveries that have nothing to send.
@@ -62,6 +65,15 @@ pub(super) struct Waiting {
     pub(super) answer: Answer,
 }
 
+/// A subscription in the making that does not begin with the next message.
+#[derive(Debug)]
+pub(super) struct Seeking {
+    /// Of the question where it begins, among those of its core.
+    pub(super) number: u64,
+    pub(super) from: Where,
+    pub(super) waiting: Waiting,
+}
+
 /// What a client has asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
@@ -97,6 +109,7 @@ impl Topic {
             name,
             id: None,
             interest: Interest::None,
+            seeking: Vec::new(),
             end: 0,
             current: List::default(),
             behind: 0,

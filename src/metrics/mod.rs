@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that only grows. One thread adds, any thread reads.
+/// A number, in most cases one that only grows. One thread writes, any thread reads.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -15,6 +15,11 @@ impl Counter {
             self.0.load(Ordering::Relaxed).wrapping_add(n),
             Ordering::Relaxed,
         );
+    }
+
+    /// What it is now. For what grows and shrinks.
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     /// The number.
@@ -61,6 +66,8 @@ counters! {
     messages_in,
     /// Messages sent.
     messages_out,
+    /// Messages compressed. One that was prepared for many is compressed once.
+    messages_deflated,
     /// Bytes received.
     bytes_in,
     /// Bytes sent.
@@ -104,6 +111,14 @@ counters! {
     mail_full,
     /// Messages that topics of this core were given.
     published,
+    /// Messages that were known already when they came, by their number or key, and left out.
+    publications_known,
+    /// Bytes of memory for what is kept of topics at the moment.
+    history_bytes,
+    /// Messages that are kept at the moment.
+    history_messages,
+    /// Messages that went before their time, because of the bound of all that is kept.
+    history_evicted,
     /// Messages of topics sent to subscribers, each counted for each of them.
     delivered,
     /// Messages of topics written in a dialect: once for the whole node.
@@ -115,6 +130,22 @@ counters! {
     /// Messages that another core was not sent because its queue was full. Its subscribers are
     /// told by gaps.
     publications_lost,
+    /// Entries of state that have come: members, typists, cursors. What is there now is this
+    /// without `state_left`.
+    state_entered,
+    /// Entries of state that have gone.
+    state_left,
+    /// Changes of state written in a dialect: once for the whole node.
+    state_written,
+    /// Changes of state sent to watchers, each counted for each of them.
+    state_told,
+    /// Windows of state that were too large: watchers are told only that there was more.
+    state_marks,
+    /// Windows of state that another core was not sent because its queue was full. Its watchers
+    /// are told.
+    state_missed,
+    /// Pages of state.
+    state_pages,
     /// Commands of clients refused or not understood.
     commands_refused,
     /// Panics caught. Anything but 0 is a bug.

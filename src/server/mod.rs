@@ -136,6 +136,20 @@ pub fn random_seed() -> Result<u64, ServerError> {
     })
 }
 
+/// A key that nobody can know.
+///
+/// # Errors
+///
+/// If the system has no random bytes.
+pub fn random_key() -> Result<[u8; 32], ServerError> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|error| ServerError::System {
+        action: "get random bytes",
+        source: io::Error::other(error.to_string()),
+    })?;
+    Ok(key)
+}
+
 fn cannot(action: &'static str) -> impl FnOnce(io::Error) -> ServerError {
     move |source| ServerError::System { action, source }
 }

@@ -9,7 +9,7 @@ use crate::engine::{
 use crate::ids::CoreId;
 use crate::messaging::{self, ClientKey, Identity, Mail, Messaging, MessagingHandler};
 
-use super::{pages, random_seed};
+use super::{pages, random_key, random_seed};
 
 /// The service of `corewire serve`: topics at `/ws`, a page that shows them at `/`, a WebSocket echo at
 /// `/echo`, a page that measures it at `/round-trip`, `/healthz`, and counters at `/stats` for clients on the same machine.
@@ -48,12 +48,9 @@ impl Default for Site {
         let seed = random_seed().expect("the system has random bytes");
         let options = messaging::Options::default();
         let message_bytes = corewire_protocol::Limits::default().message_bytes;
-        Self::new(Messaging::new(
-            options,
-            Identity::Anonymous,
-            message_bytes,
-            seed,
-        ))
+        let messaging = Messaging::new(options, Identity::Anonymous, message_bytes, seed);
+        let key = random_key().expect("the system has random bytes");
+        Self::new(messaging.with_ticket_key(&key))
     }
 }
 
@@ -137,6 +134,10 @@ impl Handler for SiteHandler {
 
     fn mail(&mut self, from: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
         self.messaging.mail(from, mail, effects);
+    }
+
+    fn alarm(&mut self, effects: &mut Effects<Mail>) {
+        self.messaging.alarm(effects);
     }
 
     fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {

@@ -21,6 +21,7 @@ const STEPS_MAX: usize = 1000;
 pub(crate) struct App {
     pub(crate) message: fn(&str, &mut Context<'_, u32>),
     pub(crate) timeout: fn(&mut Context<'_, u32>),
+    pub(crate) alarm: fn(&mut Effects<u32>),
     pub(crate) undelivered: fn(CoreId, u32, &mut Effects<u32>),
 }
 
@@ -29,6 +30,7 @@ impl Default for App {
         Self {
             message: |text, context| context.text(text).unwrap(),
             timeout: |_| (),
+            alarm: |_| (),
             undelivered: |_, _, _| (),
         }
     }
@@ -48,6 +50,10 @@ impl Handler for App {
 
     fn timeout(&mut self, (): &mut (), context: &mut Context<'_, u32>) {
         (self.timeout)(context);
+    }
+
+    fn alarm(&mut self, effects: &mut Effects<u32>) {
+        (self.alarm)(effects);
     }
 
     fn undelivered(&mut self, to: CoreId, mail: u32, effects: &mut Effects<u32>) {

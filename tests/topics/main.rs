@@ -4,6 +4,7 @@
 
 mod access;
 mod order;
+mod presence;
 mod slow;
 mod transcript;
 mod upkeep;

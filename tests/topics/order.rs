@@ -1,7 +1,10 @@
 //! Order, and one encoding for all.
 
 use corewire::protocol::native::Dialect;
-use corewire_testkit::{NativeClient, eventually};
+use std::net::SocketAddr;
+
+use corewire_testkit::peer::upgrade_request;
+use corewire_testkit::{NativeClient, Peer, eventually};
 use serde_json::Value;
 
 use crate::{cores, unlimited};
@@ -55,31 +58,65 @@ fn what_one_publisher_sends_arrives_in_its_order_everywhere() {
     }
 }
 
-/// Complaint 45: one buffer for each message and encoding, whoever gets it.
+/// Complaint 45: one buffer for each message and encoding, whoever gets it, compressed once.
 #[test]
-fn a_message_is_written_once_in_each_dialect() {
+fn a_message_is_written_and_compressed_once_in_each_dialect() {
+    const SUBSCRIBERS: usize = 1000;
+    const MESSAGES: u64 = 20;
     let server = cores(2, unlimited());
-    let mut subscribers: Vec<NativeClient> = Dialect::ALL
+    let mut subscribers: Vec<Peer> = Dialect::ALL
         .into_iter()
         .cycle()
-        .take(200)
-        .map(|dialect| NativeClient::connect(server.address(), dialect))
+        .take(SUBSCRIBERS)
+        .map(|dialect| compressed_subscriber(server.address(), dialect))
         .collect();
-    for subscriber in &mut subscribers {
-        subscriber.ask(r#"{"sub":{"s":1,"topic":"news"}}"#);
-    }
     let mut publisher = NativeClient::connect(server.address(), Dialect::Binary);
-    for _ in 0..10 {
-        publisher.ask(r#"{"pub":{"topic":"news","data":"hello"}}"#);
+    let mut publish = |n: u64| {
+        let data = "the same words again, ".repeat(10);
+        publisher.ask(&format!(
+            r#"{{"pub":{{"topic":"news","data":"{data}{n}"}}}}"#
+        ));
+    };
+    // With the first message comes the topic's alias, for each connection itself.
+    publish(0);
+    for subscriber in &mut subscribers {
+        subscriber.expect_frame();
+        assert!(subscriber.expect_frame().header.compressed);
+    }
+    let total = SUBSCRIBERS as u64 * (MESSAGES + 1);
+    let counted = || ["messages_encoded", "messages_deflated"].map(|name| server.count(name));
+    eventually("all of the first are counted", || {
+        server.count("delivered") == SUBSCRIBERS as u64
+    });
+    let [encoded, deflated] = counted();
+    for n in 1..=MESSAGES {
+        publish(n);
     }
     for subscriber in &mut subscribers {
-        for offset in 1..=10 {
-            assert_eq!(subscriber.expect_push("msg")["o"], offset);
+        for _ in 0..MESSAGES {
+            assert!(subscriber.expect_frame().header.compressed);
         }
     }
-    assert_eq!(server.count("published"), 10);
-    assert_eq!(server.count("delivered"), 2000);
-    assert_eq!(server.count("messages_encoded"), 20);
+    eventually("all are counted", || server.count("delivered") == total);
+    let forms = MESSAGES * Dialect::ALL.len() as u64;
+    eventually("once in each dialect", || {
+        counted() == [encoded + forms, deflated + forms]
+    });
+    assert_eq!(server.count("published"), MESSAGES + 1);
+}
+
+/// A connection with permessage-deflate that is sent the topic `news`.
+fn compressed_subscriber(to: SocketAddr, dialect: Dialect) -> Peer {
+    let subprotocol = format!("Sec-WebSocket-Protocol: {}", dialect.subprotocol());
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate";
+    let mut peer = Peer::connect(to);
+    peer.send(upgrade_request("/ws", &[&subprotocol, offer]));
+    let reply = peer.expect_upgrade();
+    assert!(reply.header("sec-websocket-extensions").is_some());
+    let hello = r#"{"id":1,"hello":{"v":1,"subs":[{"s":1,"topic":"news"}]}}"#;
+    peer.send(NativeClient::frame_in(dialect, hello));
+    peer.expect_frame();
+    peer
 }
 
 /// Whoever leaves is forgotten: with its last subscriber a topic costs nothing.

@@ -173,6 +173,10 @@ impl Handler for Faulty {
         self.inner.mail(from, mail, effects);
     }
 
+    fn alarm(&mut self, effects: &mut Effects<Mail>) {
+        self.inner.alarm(effects);
+    }
+
     fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
         self.inner.undelivered(to, mail, effects);
     }

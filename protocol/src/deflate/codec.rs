@@ -29,6 +29,7 @@ pub struct Codec {
     inflater: Decompress,
     spare: Vec<Decompress>,
     compressor: Compressor,
+    deflated: usize,
     budget: Arc<InflateBudget>,
     _scratch: Reservation,
 }
@@ -41,6 +42,7 @@ impl Codec {
             inflater: new_inflater(),
             spare: Vec::with_capacity(SPARE_INFLATERS),
             compressor: Compressor::new(level),
+            deflated: 0,
             _scratch: budget.charge(SCRATCH_BYTES),
             budget,
         }
@@ -135,6 +137,7 @@ impl Codec {
         input: &[u8],
         out: &mut Vec<u8>,
     ) {
+        self.deflated = self.deflated.wrapping_add(1);
         self.compressor
             .append(window_bits, history.as_deref(), input, out);
         if let Some(history) = history {
@@ -155,6 +158,7 @@ impl Codec {
         out: &mut Vec<u8>,
     ) -> Deflated {
         let start = out.len();
+        self.deflated = self.deflated.wrapping_add(1);
         self.compressor
             .append(window_bits, history.as_deref(), input, out);
         if out.len().saturating_sub(start) >= input.len() {
@@ -165,6 +169,11 @@ impl Codec {
             history.push(input);
         }
         Deflated::Smaller
+    }
+
+    /// How many messages were compressed since this was last asked.
+    pub const fn take_deflated(&mut self) -> usize {
+        std::mem::replace(&mut self.deflated, 0)
     }
 
     /// The budget that this codec shares with those of other cores.

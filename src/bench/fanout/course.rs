@@ -6,7 +6,6 @@ use super::ledger::{Ledger, Totals};
 use super::peer::{Peer, Readiness, Seat};
 use super::scan::Needles;
 use super::sequence::Sequence;
-use super::template::{Template, Values};
 use super::{Options, Pace};
 use crate::bench::clock::nanoseconds;
 use crate::bench::error::{Error, Fault};
@@ -15,6 +14,7 @@ use crate::bench::opening::{Asked, Opened};
 use crate::bench::pace::{Kept, Schedule};
 use crate::bench::swarm::{Swarm, Wait, Work};
 use crate::bench::target::Target;
+use crate::bench::template::{Template, Values};
 use crate::bench::workers::{TICK, Window, Worker};
 
 /// How long to wait for that, or for what says that they are.

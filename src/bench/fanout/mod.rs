@@ -12,7 +12,6 @@ mod marker;
 mod peer;
 mod scan;
 mod sequence;
-mod template;
 
 use std::fmt;
 use std::time::Duration;
@@ -33,8 +32,8 @@ use super::swarm;
 use super::target::{Scheme, Target};
 use super::workers::{self, Plan, Watch, Window};
 
-pub use self::template::{Answer, Literal, Template, TemplateError};
 pub use super::pace::Kept;
+use super::template::{Answer, Literal, Template};
 
 /// Subscribers times publishers; each pair has a sequence of 32 bytes.
 const PAIRS_MAX: usize = 4 << 20;

@@ -8,11 +8,11 @@ use mio::net::TcpStream;
 
 use super::scan::{Found, Needles, Rest, Scan};
 use super::sequence::Sequence;
-use super::template::{Template, Values};
 use crate::bench::error::Fault;
 use crate::bench::frames::{Frames, Payloads};
 use crate::bench::messages::{control_frame, frame};
 use crate::bench::opening::Opened;
+use crate::bench::template::{Template, Values};
 
 /// Bytes that may wait for a server that does not read.
 const UNSENT_MAX: usize = 64 << 20;

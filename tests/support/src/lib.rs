@@ -2,9 +2,10 @@
 //!
 //! [`Peer`] is the other end of a connection, scripted: it sends what a test says, cut where it
 //! says, and expects answers before a deadline. [`Served`] is a server in this process, with any
-//! application and options; [`Process`] is the real binary. Nothing here waits for luck: whatever
-//! is waited for is an event, and what does not come in time fails the test with what came
-//! instead. Benches have [`Bare`], a core without sockets, and [`Receiver`], one connection of it.
+//! application and options; [`Process`] is the real binary, and a [`Proxy`] the bad network before
+//! it. Nothing here waits for luck: whatever is waited for is an event, and what does not come in
+//! time fails the test with what came instead. Benches have [`Bare`], a core without sockets, and
+//! [`Receiver`], one connection of it.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -19,6 +20,7 @@ pub mod material;
 pub mod native;
 pub mod peer;
 pub mod process;
+pub mod proxy;
 pub mod random;
 pub mod receiver;
 pub mod served;
@@ -31,6 +33,7 @@ pub use bare::Bare;
 pub use native::NativeClient;
 pub use peer::{Ended, Frame, Peer, Reply};
 pub use process::{Process, Serve};
+pub use proxy::{Proxy, Weather};
 pub use random::Random;
 pub use receiver::Receiver;
 pub use served::Served;

@@ -83,7 +83,17 @@ impl NativeClient {
     }
 
     fn frame(&self, json: &str) -> Vec<u8> {
-        match self.dialect {
+        Self::frame_in(self.dialect, json)
+    }
+
+    /// A frame with these commands, given as JSON.
+    ///
+    /// # Panics
+    ///
+    /// If they are no commands.
+    #[must_use]
+    pub fn frame_in(dialect: Dialect, json: &str) -> Vec<u8> {
+        match dialect {
             Dialect::Json => frames::text(json),
             Dialect::Binary => {
                 let mut bytes = Vec::new();

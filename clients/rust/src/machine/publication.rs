@@ -89,6 +89,22 @@ pub enum PublishError {
     Stopped,
 }
 
+impl PublishError {
+    /// One word for people and logs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Topic(_) => "topic",
+            Self::TooLarge { .. } => "too_large",
+            Self::Full => "full",
+            Self::Refused { .. } => "refused",
+            Self::Uncertain => "uncertain",
+            Self::TimedOut => "timed_out",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -48,6 +48,8 @@ pub enum What {
     Gap,
     /// A `conflated`.
     Conflated,
+    /// A `reset`: whether there are any is not known.
+    Unproven,
     /// Nothing was said of them.
     Skipped,
 }
@@ -58,6 +60,8 @@ pub(super) enum State {
     Open,
     /// A `reset` has excused what is missing at its end.
     Reset,
+    /// A `reset` of all topics has excused what is missing before its next word.
+    Unproven,
     /// Nobody is subscribed any more.
     Ended,
 }
@@ -77,19 +81,23 @@ impl Delivery {
         }
     }
 
-    /// A message has come.
-    pub(super) fn message(&mut self, offset: u64, identity: &str) -> Result<(), Anomaly> {
+    /// A message has come. What was left out before it means `holes`.
+    pub(super) fn message(
+        &mut self,
+        offset: u64,
+        identity: &str,
+        holes: What,
+    ) -> Result<(), Anomaly> {
         if offset <= self.cursor {
             let before = self.span_of(offset).map(|span| &span.what);
             let kind = match before {
                 Some(What::Message(_)) => Kind::Duplicate,
-                Some(What::Own | What::Gap | What::Conflated | What::Skipped) | None => {
-                    Kind::InternalNonmonotonic
-                }
+                Some(What::Own | What::Gap | What::Conflated | What::Unproven | What::Skipped)
+                | None => Kind::InternalNonmonotonic,
             };
             return Err(self.anomaly(kind, &format!("{identity} at {offset}")));
         }
-        self.skip_to(offset - 1);
+        self.skip_to(offset - 1, holes);
         self.advance(offset, What::Message(identity.into()));
         Ok(())
     }
@@ -109,14 +117,23 @@ impl Delivery {
             let text = format!("a gap from {from} to {to}");
             return Err(self.anomaly(Kind::FalseAccount, &text));
         }
-        self.skip_to(from - 1);
+        self.skip_to(from - 1, What::Skipped);
         self.account(to, What::Gap)
     }
 
-    /// What lies before this offset was passed without a word.
-    pub(super) fn skip_to(&mut self, offset: u64) {
+    /// What lies up to this offset was passed.
+    pub(super) fn skip_to(&mut self, offset: u64, what: What) {
         if offset > self.cursor {
-            self.advance(offset, What::Skipped);
+            self.advance(offset, what);
+        }
+    }
+
+    /// Its next word is about what follows this offset: what a `reset` of all topics has excused ends
+    /// here.
+    pub(super) fn prove(&mut self, offset: u64) {
+        if self.state == State::Unproven {
+            self.skip_to(offset, What::Unproven);
+            self.state = State::Open;
         }
     }
 

@@ -20,6 +20,11 @@ pub type Moment = u64;
 pub struct Witness {
     /// For people.
     pub name: Box<str>,
+    /// Whom it belongs to: the messages of a party are its own on all its connections.
+    pub party: Box<str>,
+    pub(super) ear: Ear,
+    /// Which of its publications stand in the order in which they were sent.
+    pub ordered: Ordered,
     /// The publications, in the order in which they were sent.
     pub published: Vec<Published>,
     pub(super) commands: BTreeMap<u64, Asked>,
@@ -98,6 +103,26 @@ pub(super) struct Granted {
     pub(super) from: Option<(Box<str>, u64)>,
 }
 
+/// Which publications stand in the order in which they were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ordered {
+    /// All.
+    All,
+    /// Those that were answered. What was on its way when a connection ended may be read after what
+    /// its publisher has sent by the next one, as long as the server does not know that they are the
+    /// same publisher.
+    Answered,
+}
+
+/// What a witness listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ear {
+    /// A connection, which is told of every offset.
+    Connection,
+    /// A client library, which passes the own messages that were not to come back.
+    Application,
+}
+
 /// What became of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -128,6 +153,9 @@ impl Witness {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.into(),
+            party: name.into(),
+            ear: Ear::Connection,
+            ordered: Ordered::All,
             published: Vec::new(),
             commands: BTreeMap::new(),
             subscriptions: Vec::new(),
@@ -329,7 +357,7 @@ impl Witness {
             let text = format!("now it is {topic} ({epoch}) at {offset}");
             return Err(delivery.anomaly(Kind::Misplaced, &text));
         }
-        delivery.skip_to(offset);
+        delivery.skip_to(offset, What::Skipped);
         Ok(delivery)
     }
 
@@ -364,7 +392,8 @@ impl Witness {
             }
             Push::Message(message) => {
                 let delivery = self.announced(message.t)?;
-                delivery.message(message.offset, &identity(&message.data))
+                let identity = identity(&message.data);
+                delivery.message(message.offset, &identity, What::Skipped)
             }
             Push::Untopic(untopic) => {
                 // It may be on its way when the last subscription ends.

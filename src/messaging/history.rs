@@ -1,0 +1,321 @@
+//! What topics have kept, for clients that ask (`hist`): a page at a time.
+//!
+//! A page is read at the topic's home core, and crosses to the client's as references to the
+//! messages in the log. It is written when the client can take it; how many a client may wait for is
+//! bounded, so what it pins is, too.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use corewire_protocol::native::{self, ErrorCode, ErrorReply, HistoryFrom, Reply, TopicName};
+
+use crate::engine::{Context, Effects};
+use crate::ids::CoreId;
+
+use super::catch_up::{Page, PageKey};
+use super::client::ClientKey;
+use super::dispatch::Refused;
+use super::handler::MessagingHandler;
+use super::home::{HistoryPage, NoPage, PageFrom, PageWanted, Paged};
+use super::mail::{Letter, Mail, PageReply};
+use super::publication::TopicId;
+use super::refusal::{gone, refused, too_many_topics};
+use super::store::{Direction, Range, ReadNumber};
+
+/// See [`Letter::History`].
+#[derive(Debug)]
+pub(super) struct HistoryRequest {
+    /// Which life of the asking core it is from.
+    pub(super) life: u32,
+    pub(super) client: ClientKey,
+    /// The request's number, among those of its core.
+    pub(super) number: u64,
+    pub(super) topic: Box<str>,
+    pub(super) wanted: PageWanted,
+}
+
+/// See [`Letter::HistoryPage`].
+#[derive(Debug)]
+pub(super) struct HistoryReply {
+    pub(super) life: u32,
+    pub(super) client: ClientKey,
+    pub(super) number: u64,
+    pub(super) outcome: Result<HistoryPage, NoPage>,
+}
+
+/// Who waits for messages that are still being read.
+#[derive(Debug)]
+pub(super) enum Unfinished {
+    /// A client that has asked.
+    History(UnfinishedPage),
+    /// Deliveries that are behind.
+    CatchUp { to: CoreId, life: u32, key: PageKey },
+}
+
+/// A page whose messages are still being read.
+#[derive(Debug)]
+pub(super) struct UnfinishedPage {
+    to: CoreId,
+    life: u32,
+    client: ClientKey,
+    number: u64,
+    topic: Arc<TopicId>,
+    direction: Direction,
+}
+
+/// The pages that a client waits for.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    asked: Vec<Asked>,
+    come: VecDeque<(u64, HistoryPage)>,
+}
+
+/// A request to another core.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    home: CoreId,
+    number: u64,
+    id: u64,
+}
+
+impl Pages {
+    /// How many are on their way, or wait to be sent.
+    fn len(&self) -> usize {
+        self.asked.len() + self.come.len()
+    }
+
+    /// A home core has answered. Returns the `id` of the command, if the answer was waited for.
+    fn answered(&mut self, home: CoreId, number: u64) -> Option<u64> {
+        let is_it = |asked: &Asked| asked.home == home && asked.number == number;
+        let place = self.asked.iter().position(is_it)?;
+        Some(self.asked.remove(place).id)
+    }
+
+    /// No answer will come from this core. Returns the `id` of one command after the other.
+    pub(super) fn given_up(&mut self, home: CoreId) -> Option<u64> {
+        let place = self.asked.iter().position(|asked| asked.home == home)?;
+        Some(self.asked.remove(place).id)
+    }
+
+    /// The page to be sent next.
+    pub(super) fn first(&self) -> Option<&(u64, HistoryPage)> {
+        self.come.front()
+    }
+
+    /// It was sent.
+    pub(super) fn sent(&mut self) {
+        self.come.pop_front();
+    }
+}
+
+impl HistoryPage {
+    /// The reply to `hist`.
+    pub(super) fn reply(&self) -> Reply<'_> {
+        let items = self.range.entries.iter();
+        Reply::Page(native::Page {
+            t: self.id.alias,
+            epoch: Cow::Borrowed(&self.id.epoch),
+            start: self.range.from,
+            end: self.range.to,
+            complete: self.complete,
+            items: items.map(|publication| publication.words()).collect(),
+        })
+    }
+}
+
+impl MessagingHandler {
+    /// `None`: the client is answered with a page.
+    pub(super) fn history(
+        &mut self,
+        key: ClientKey,
+        id: Option<u64>,
+        history: &native::History<'_>,
+        context: &mut Context<'_, Mail>,
+    ) -> Option<Refused> {
+        self.try_history(key, id, history, context).err()
+    }
+
+    fn try_history(
+        &mut self,
+        key: ClientKey,
+        id: Option<u64>,
+        history: &native::History<'_>,
+        context: &mut Context<'_, Mail>,
+    ) -> Result<(), Refused> {
+        let id = id.ok_or_else(|| {
+            let text = "hist: without an id there is no answer; give it one";
+            refused(ErrorCode::BadRequest, text)
+        })?;
+        let topic: Box<str> = TopicName::parse(&history.topic)
+            .map_err(|error| refused(ErrorCode::BadRequest, format!("hist.topic: {error}")))?
+            .as_str()
+            .into();
+        let options = &self.shared.options;
+        let wanted = PageWanted {
+            from: match &history.from {
+                None => PageFrom::End,
+                Some(HistoryFrom::Place(place)) => PageFrom::Place {
+                    epoch: (&*place.epoch).into(),
+                    offset: place.offset,
+                },
+                Some(HistoryFrom::Since(time_ms)) => PageFrom::Since(*time_ms),
+            },
+            direction: match history.direction {
+                native::Direction::Forward => Direction::Forward,
+                native::Direction::Backward => Direction::Backward,
+            },
+            messages: history
+                .limit
+                .and_then(|limit| usize::try_from(limit).ok())
+                .map_or(options.history_items, |limit| {
+                    limit.clamp(1, options.history_items)
+                }),
+            bytes: options.history_page_bytes,
+        };
+        let client = self.clients.get_mut(key).ok_or_else(gone)?;
+        if client.pages.len() >= options.history_unanswered_max {
+            return Err(ErrorReply {
+                code: ErrorCode::RateLimited,
+                text: format!(
+                    "hist: a connection waits for at most {} pages at once",
+                    options.history_unanswered_max
+                )
+                .into(),
+                retry_ms: Some(0),
+            });
+        }
+        let home = self.home_of(&topic);
+        self.requests += 1;
+        let number = self.requests;
+        let client = self.clients.get_mut(key).ok_or_else(gone)?;
+        client.pages.asked.push(Asked { home, number, id });
+        let request = HistoryRequest {
+            life: self.life,
+            client: key,
+            number,
+            topic,
+            wanted,
+        };
+        if home == self.core {
+            self.answer_history(home, request, context.effects());
+        } else {
+            let letter = Letter::History(Box::new(request));
+            context.effects().mail(home, letter.into());
+        }
+        Ok(())
+    }
+
+    /// A client of a core wants a page.
+    pub(super) fn answer_history(
+        &mut self,
+        from: CoreId,
+        request: HistoryRequest,
+        effects: &mut Effects<Mail>,
+    ) {
+        self.reads += 1;
+        let number = ReadNumber(self.reads);
+        let wanted = (number, &request.wanted);
+        let outcome = match self.home.page(effects.now(), &request.topic, wanted) {
+            Ok(Paged::Now(page)) => Ok(page),
+            Ok(Paged::Later(topic)) => {
+                let unfinished = UnfinishedPage {
+                    to: from,
+                    life: request.life,
+                    client: request.client,
+                    number: request.number,
+                    topic,
+                    direction: request.wanted.direction,
+                };
+                let unfinished = Unfinished::History(unfinished);
+                self.unfinished.insert(number, unfinished);
+                return;
+            }
+            Err(error) => Err(error),
+        };
+        let reply = HistoryReply {
+            life: request.life,
+            client: request.client,
+            number: request.number,
+            outcome,
+        };
+        self.send_history(from, reply, effects);
+    }
+
+    /// Sends on what the store has read meanwhile.
+    pub(super) fn finish_reads(&mut self, effects: &mut Effects<Mail>) {
+        while let Some((number, range)) = self.home.finished() {
+            self.finish_read(number, range, effects);
+        }
+    }
+
+    fn finish_read(&mut self, number: ReadNumber, range: Range, effects: &mut Effects<Mail>) {
+        let unfinished = match self.unfinished.remove(&number) {
+            None => return,
+            Some(Unfinished::History(unfinished)) => unfinished,
+            Some(Unfinished::CatchUp { to, life, key }) => {
+                let page = Some(Page::of(range));
+                return self.send_page(to, PageReply { life, key, page }, effects);
+            }
+        };
+        let page = HistoryPage::new(unfinished.topic, range, unfinished.direction);
+        let reply = HistoryReply {
+            life: unfinished.life,
+            client: unfinished.client,
+            number: unfinished.number,
+            outcome: Ok(page),
+        };
+        self.send_history(unfinished.to, reply, effects);
+    }
+
+    fn send_history(&mut self, to: CoreId, reply: HistoryReply, effects: &mut Effects<Mail>) {
+        if to == self.core {
+            self.history_came(to, reply, effects);
+        } else {
+            let letter = Letter::HistoryPage(Box::new(reply));
+            effects.mail(to, letter.into());
+        }
+    }
+
+    /// A home core has read a page, or not.
+    pub(super) fn history_came(
+        &mut self,
+        by: CoreId,
+        reply: HistoryReply,
+        effects: &mut Effects<Mail>,
+    ) {
+        if reply.life != self.life {
+            return;
+        }
+        let Some(client) = self.clients.get_mut(reply.client) else {
+            return;
+        };
+        let Some(id) = client.pages.answered(by, reply.number) else {
+            return;
+        };
+        match reply.outcome {
+            Ok(page) => client.pages.come.push_back((id, page)),
+            Err(error) => {
+                self.pen.counters.commands_refused.add(1);
+                client.replies.push_back((id, Reply::Error(no_page(error))));
+            }
+        }
+        if let Some(conn) = client.conn {
+            effects.ready(conn);
+        }
+    }
+}
+
+fn no_page(error: NoPage) -> Refused {
+    match error {
+        NoPage::TooManyTopics => too_many_topics(),
+        NoPage::OtherEpoch(epoch) => refused(
+            ErrorCode::BadPosition,
+            format!("hist.from.epoch: the topic goes by another one now, {epoch:?}"),
+        ),
+        NoPage::Ahead { end } => refused(
+            ErrorCode::BadPosition,
+            format!("hist.from.offset: the topic has come to {end} only"),
+        ),
+    }
+}

@@ -1,0 +1,336 @@
+//! What the cores say to each other about topics: what this core wants of home cores, and what it
+//! answers as one.
+
+use corewire_protocol::native::Cause;
+
+use crate::engine::Effects;
+use crate::ids::CoreId;
+
+use super::catch_up::{PAGE_BYTES, PAGE_MESSAGES, Page};
+use super::handler::MessagingHandler;
+use super::history::Unfinished;
+use super::home::{Changed, Cursor, Reading, Where};
+use super::hub::Outgoing;
+use super::mail::{
+    Granted, InterestRequest, Letter, Listed, Mail, PageReply, PatternGranted, PatternInterest,
+    ReadRequest, WalkRequest,
+};
+use super::place::{Begin, HomeMark};
+use super::store::{Ask, Direction, Point, ReadNumber};
+use super::walk::{Vouched, WalkNumber};
+
+impl MessagingHandler {
+    /// Tells home cores what the hub wants them to know, until it wants no more.
+    pub(super) fn tell_homes(&mut self, effects: &mut Effects<Mail>) {
+        self.hub.fetch_waiting(&mut self.clients, effects);
+        let now = effects.now().tick;
+        while let Some(outgoing) = self.hub.outgoing.pop_front() {
+            match outgoing {
+                Outgoing::Interest(topic, seek) => self.ask_topic(topic, seek, effects),
+                Outgoing::NoInterest(id) => {
+                    if id.home == self.core {
+                        self.home.withdraw(now, &id, self.core);
+                    } else {
+                        effects.mail(id.home, Letter::NoInterest(id).into());
+                    }
+                }
+                Outgoing::PatternInterest(pattern, walk) => {
+                    for home in self.cores() {
+                        self.ask_pattern(home, pattern.clone(), walk, effects);
+                    }
+                }
+                Outgoing::NoPatternInterest(pattern) => {
+                    for home in self.cores() {
+                        if home == self.core {
+                            self.home.withdraw_pattern(&pattern, self.core);
+                        } else {
+                            effects.mail(home, Letter::NoPatternInterest(pattern.clone()).into());
+                        }
+                    }
+                }
+                Outgoing::Read { page, id, after } => {
+                    let request = ReadRequest {
+                        life: self.life,
+                        page,
+                        after,
+                        topic: id,
+                    };
+                    let home = request.topic.home;
+                    if home == self.core {
+                        self.answer_read(home, &request, effects);
+                    } else {
+                        effects.mail(home, Letter::Read(Box::new(request)).into());
+                    }
+                }
+                Outgoing::Walk { number, home, from } => {
+                    self.ask_topics(number, (home, from), effects);
+                }
+                Outgoing::AskMarks => {
+                    let own = self.home_mark();
+                    self.hub.patterns.heard(self.core, own);
+                    for home in self.cores().filter(|home| *home != self.core) {
+                        effects.mail(home, Letter::AskMark(self.life).into());
+                    }
+                }
+            }
+        }
+        self.state_settles(effects);
+    }
+
+    // ── What this core wants ──
+
+    fn ask_topic(
+        &mut self,
+        topic: Box<str>,
+        seek: Option<(u64, Where)>,
+        effects: &mut Effects<Mail>,
+    ) {
+        let request = InterestRequest {
+            life: self.life,
+            subject: topic,
+            seek,
+        };
+        let home = self.home_of(&request.subject);
+        if home == self.core {
+            let granted = self.grant(home, request, effects);
+            let outcomes = self.hub.granted(&mut self.clients, &granted, effects);
+            self.tell_clients(outcomes, effects);
+        } else {
+            effects.mail(home, Letter::Interest(Box::new(request)).into());
+        }
+    }
+
+    /// Asks a home core for a pattern.
+    pub(super) fn ask_pattern(
+        &mut self,
+        home: CoreId,
+        pattern: Box<str>,
+        walk: Option<WalkNumber>,
+        effects: &mut Effects<Mail>,
+    ) {
+        let patterns = &self.hub.patterns;
+        let request = PatternInterest {
+            life: self.life,
+            pattern,
+            walk: walk.map(|walk| (walk, patterns.mark_of(walk, home))),
+        };
+        if home == self.core {
+            let granted = self.grant_pattern(home, request);
+            self.pattern_granted(home, &granted, effects);
+        } else {
+            effects.mail(home, Letter::PatternInterest(Box::new(request)).into());
+        }
+    }
+
+    fn ask_topics(
+        &mut self,
+        number: WalkNumber,
+        (home, from): (CoreId, Option<Cursor>),
+        effects: &mut Effects<Mail>,
+    ) {
+        let Some((pattern, point)) = self.hub.patterns.walk_request(number, home) else {
+            return;
+        };
+        if home == self.core {
+            let answer = self.list(&pattern, (point, from), effects);
+            let walk = (number, home);
+            self.hub.listed(&mut self.clients, walk, answer, effects);
+        } else {
+            let request = WalkRequest {
+                life: self.life,
+                number,
+                pattern,
+                point,
+                from,
+            };
+            effects.mail(home, Letter::Walk(Box::new(request)).into());
+        }
+    }
+
+    /// A home core has granted a pattern.
+    pub(super) fn pattern_granted(
+        &mut self,
+        home: CoreId,
+        granted: &PatternGranted,
+        effects: &mut Effects<Mail>,
+    ) {
+        let pattern = &*granted.pattern;
+        let patterns = &mut self.hub.patterns;
+        let grants = patterns.granted(&self.clients, pattern, (home, granted.mark));
+        for subscriber in grants.reset {
+            let clients = &mut self.clients;
+            self.hub
+                .reset_pattern(clients, subscriber, Cause::Node, effects);
+        }
+        self.tell_clients(grants.outcomes, effects);
+        let asked = (pattern, home);
+        let outcomes = self.hub.vouched(&mut self.clients, asked, granted.vouched);
+        self.tell_clients(outcomes, effects);
+        if let Some(pattern) = grants.deserted {
+            self.hub
+                .outgoing
+                .push_back(Outgoing::NoPatternInterest(pattern));
+        }
+    }
+
+    // ── What this core answers ──
+
+    /// How far this core is as a home core.
+    pub(super) const fn home_mark(&self) -> HomeMark {
+        HomeMark {
+            life: self.life,
+            mark: self.home.mark(),
+        }
+    }
+
+    /// A core wants a topic.
+    pub(super) fn answer_interest(
+        &mut self,
+        from: CoreId,
+        request: InterestRequest,
+        effects: &mut Effects<Mail>,
+    ) {
+        let granted = self.grant(from, request, effects);
+        // A mark that lies in the line already does not stand for what comes behind the answer.
+        if let Ok((id, _)) = &granted.outcome {
+            self.losses.remove(&(id.alias, from));
+        }
+        effects.mail(from, Letter::Granted(Box::new(granted)).into());
+    }
+
+    fn grant(&mut self, to: CoreId, request: InterestRequest, effects: &Effects<Mail>) -> Granted {
+        let InterestRequest {
+            life,
+            subject,
+            seek,
+        } = request;
+        let now = effects.now();
+        let outcome = self.home.grant(now.tick, &subject, to);
+        let begin = seek.map(|(number, from)| {
+            let located = self.home.locate(now, &subject, &from);
+            let begin = located.map_or(Begin::LIVE, |located| Begin {
+                after: located.after,
+                proof: located.proof,
+            });
+            (number, begin)
+        });
+        Granted {
+            life,
+            subject,
+            outcome,
+            begin,
+        }
+    }
+
+    /// A core wants a pattern.
+    pub(super) fn answer_pattern_interest(
+        &mut self,
+        from: CoreId,
+        request: PatternInterest,
+        effects: &mut Effects<Mail>,
+    ) {
+        let granted = self.grant_pattern(from, request);
+        self.losses.retain(|(_, core), _| *core != from);
+        effects.mail(from, Letter::PatternGranted(Box::new(granted)).into());
+    }
+
+    fn grant_pattern(&mut self, to: CoreId, request: PatternInterest) -> PatternGranted {
+        let PatternInterest {
+            life,
+            pattern,
+            walk,
+        } = request;
+        self.home.grant_pattern(&pattern, to);
+        let vouched = walk.map(|(number, mark)| {
+            let vouched = match mark {
+                Some(mark) if mark.life != self.life || !self.home.vouches(mark.mark) => {
+                    Vouched::No
+                }
+                Some(_) | None => Vouched::Yes,
+            };
+            (number, vouched)
+        });
+        PatternGranted {
+            life,
+            pattern,
+            mark: self.home_mark(),
+            vouched,
+        }
+    }
+
+    /// A core wants a page of a topic's log.
+    pub(super) fn answer_read(
+        &mut self,
+        from: CoreId,
+        request: &ReadRequest,
+        effects: &mut Effects<Mail>,
+    ) {
+        let ReadRequest {
+            life, page: key, ..
+        } = *request;
+        self.reads += 1;
+        let number = ReadNumber(self.reads);
+        let ask = Ask {
+            number,
+            after: request.after,
+            up_to: u64::MAX,
+            messages: PAGE_MESSAGES,
+            bytes: PAGE_BYTES,
+            direction: Direction::Forward,
+        };
+        let page = match self.home.read(effects.now(), &request.topic, &ask) {
+            Reading::Now(range) => Some(Page::of(range)),
+            Reading::Later => {
+                let to = from;
+                let unfinished = Unfinished::CatchUp { to, life, key };
+                self.unfinished.insert(number, unfinished);
+                return;
+            }
+            Reading::Gone => None,
+        };
+        self.send_page(from, PageReply { life, key, page }, effects);
+    }
+
+    /// A page of a log for the core that wants it.
+    pub(super) fn send_page(&mut self, to: CoreId, reply: PageReply, effects: &mut Effects<Mail>) {
+        if to == self.core {
+            let page = (reply.key, reply.page);
+            self.hub.page_came(&mut self.clients, page, effects);
+        } else {
+            effects.mail(to, Letter::Page(Box::new(reply)).into());
+        }
+    }
+
+    /// A core wants topics that somebody may have missed messages of.
+    pub(super) fn answer_walk(
+        &mut self,
+        from: CoreId,
+        request: &WalkRequest,
+        effects: &mut Effects<Mail>,
+    ) {
+        let place = (request.point, request.from);
+        let (changed, vouched) = self.list(&request.pattern, place, effects);
+        let listed = Listed {
+            life: request.life,
+            number: request.number,
+            changed,
+            vouched,
+        };
+        effects.mail(from, Letter::Listed(Box::new(listed)).into());
+    }
+
+    fn list(
+        &mut self,
+        pattern: &str,
+        (point, from): (Point, Option<Cursor>),
+        effects: &Effects<Mail>,
+    ) -> (Changed, Vouched) {
+        let vouched = match point {
+            Point::Mark(mark) if !self.home.vouches(mark) => Vouched::No,
+            Point::Mark(_) | Point::Last(_) | Point::Since(_) => Vouched::Yes,
+        };
+        let now = effects.now().tick;
+        let changed = self.home.topics_since(now, pattern, point, from);
+        (changed, vouched)
+    }
+}
