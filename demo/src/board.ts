@@ -165,19 +165,23 @@ export class Board {
     const { width, height } = this.#canvas.getBoundingClientRect();
     const layer = byId("cursors");
     const known = new Map<string, HTMLElement>();
-    for (const tag of layer.children as Iterable<Element> as Iterable<HTMLElement>) {
-      known.set(tag.dataset["key"] ?? "", tag);
+    for (const tag of layer.querySelectorAll("span")) {
+      known.set(tag.dataset.key ?? "", tag);
     }
     for (const { key, value } of this.#cursors.entries.values()) {
       const person = personFrom(value);
       const { x, y } = (value ?? {}) as { x?: unknown; y?: unknown };
-      if (key === me || person === undefined || typeof x !== "number" || typeof y !== "number") continue;
+      if (key === me || person === undefined || typeof x !== "number" || typeof y !== "number")
+        continue;
       const tag = known.get(key) ?? layer.appendChild(made("span"));
       known.delete(key);
-      tag.dataset["key"] = key;
+      tag.dataset.key = key;
       tag.textContent = person.name;
       tag.style.setProperty("--hue", String(person.hue));
-      tag.style.transform = `translate(${clamped(x) * width}px, ${clamped(y) * height}px)`;
+      // A tag points at its place from the side where there is room.
+      const aside = x > 0.7 ? " translateX(-100%)" : "";
+      tag.classList.toggle("left", x > 0.7);
+      tag.style.transform = `translate(${clamped(x) * width}px, ${clamped(y) * height}px)${aside}`;
     }
     for (const gone of known.values()) gone.remove();
   }

@@ -79,7 +79,7 @@ export class Chat {
   #show(message: Message<unknown>): void {
     const line = lineFrom(message.data);
     const item = itemOf(line, `${timeOf(message.timeMs)} · ${message.offset}`);
-    item.dataset["offset"] = String(message.offset);
+    item.dataset.offset = String(message.offset);
     if (message.replayed && this.#caughtUp !== undefined) {
       item.classList.add("again");
       this.#caughtUp.push(message.offset);

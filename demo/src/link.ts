@@ -42,7 +42,7 @@ export function showLink(client: Client): void {
   const link = byId("link");
   const text = byId("link-text");
   const show = (status: Status): void => {
-    link.dataset["is"] = status.type;
+    link.dataset.is = status.type;
     text.textContent = described(status);
   };
   client.on("status", show);
@@ -72,7 +72,7 @@ function described(status: Status): string {
     case "connecting":
       return "Connecting";
     case "connected":
-      return `Connected as ${status.session.user}`;
+      return status.session.resumed ? "Connected again, where it was" : "Connected";
     case "waiting":
       return performance.now() < cutUntil ? "Cut for three seconds" : "No connection, trying again";
     case "closing":

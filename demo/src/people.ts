@@ -43,7 +43,7 @@ export class People {
     }
     const items = [...byUser.values()].slice(0, SHOWN_MAX).map(({ person, windows }) => {
       const item = made("li", person.name);
-      item.dataset["letter"] = person.name.slice(0, 1).toUpperCase();
+      item.dataset.letter = person.name.slice(0, 1).toUpperCase();
       item.style.setProperty("--hue", String(person.hue));
       if (windows > 1) item.append(made("small", `${windows} windows`));
       return item;

@@ -2,8 +2,30 @@
 
 const KEY = "corewire-demo-person";
 const NAME_MAX = 24;
-const FIRST = ["Quiet", "Copper", "Early", "Bright", "Swift", "Calm", "Brave", "Silver", "Merry", "Keen"];
-const SECOND = ["Heron", "Fox", "Otter", "Lynx", "Wren", "Badger", "Hare", "Finch", "Marten", "Owl"];
+const FIRST = [
+  "Quiet",
+  "Copper",
+  "Early",
+  "Bright",
+  "Swift",
+  "Calm",
+  "Brave",
+  "Silver",
+  "Merry",
+  "Keen",
+];
+const SECOND = [
+  "Heron",
+  "Fox",
+  "Otter",
+  "Lynx",
+  "Wren",
+  "Badger",
+  "Hare",
+  "Finch",
+  "Marten",
+  "Owl",
+];
 
 /** A person as the others see them. */
 export interface Person {
@@ -28,7 +50,8 @@ export function renamed(person: Person, name: string): Person {
 export function personFrom(value: unknown): Person | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { name, hue } = value as { name?: unknown; hue?: unknown };
-  if (typeof name !== "string" || typeof hue !== "number" || !Number.isFinite(hue)) return undefined;
+  if (typeof name !== "string" || typeof hue !== "number" || !Number.isFinite(hue))
+    return undefined;
   return { name: name.slice(0, NAME_MAX), hue };
 }
 

@@ -9,7 +9,7 @@ import { byId } from "./element.js";
 import type { Room } from "./room.js";
 
 const PER_SECOND = 100;
-const EVERY_MS = 50;
+const EVERY_MS = 1000 / PER_SECOND;
 const SHOWN = 300;
 
 /** The chart of a room. */
