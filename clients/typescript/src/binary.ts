@@ -15,7 +15,7 @@
  */
 
 import { errorName } from "./errors.js";
-import { type Kind, SERVER, type Shape } from "./shape.js";
+import { type Field, fieldsOf, names, opOf, parse } from "./shape.js";
 import {
   type Dialect,
   MalformedError,
@@ -38,100 +38,64 @@ export const binary: Dialect = {
   },
 
   decode(message: string | ArrayBuffer | Uint8Array): ServerWord[] {
-    if (typeof message === "string")
+    if (typeof message === "string") {
       throw new MalformedError("a text message; this dialect is binary");
+    }
     const reader = new Reader(message instanceof Uint8Array ? message : new Uint8Array(message));
     const words: ServerWord[] = [];
     while (!reader.isEmpty()) {
-      const is = WORDS.get(reader.byte("op"));
+      const op = reader.byte("op");
+      const is = WORDS.get(op);
       const body = reader.sub("len");
-      if (is !== undefined) words.push(decodeWord(is, body));
+      if (is !== undefined) words.push(decodeWord(op, is, body));
     }
     return words;
   },
 };
 
+/** Words from this number on answer no command. */
 const PUSHES = 0x80;
 
-const POLICY: Shape = {
-  need: { mode: ["all", "latest", "drop_oldest", "close"] },
-  may: { max_bytes: "int", max_msgs: "int" },
+/** Parts of commands. */
+const PARTS: Readonly<Record<string, readonly Field[]>> = {
+  sub: parse(
+    "#s $topic | .policy:policy #credit .from:from -filter -durable -ack =presence:presence -token -delta *watch:$",
+  ),
+  from: parse("| $epoch #offset #last #since_ms $pos *seen:seen"),
+  seen: parse("$topic $epoch #offset"),
 };
 
-const PLACES = { epoch: "text", offset: "int", last: "int", since_ms: "int", pos: "text" } as const;
-
-const SUB: Shape = {
-  need: { s: "int", topic: "text" },
-  may: {
-    policy: POLICY,
-    credit: "int",
-    from: {
-      need: {},
-      may: {
-        ...PLACES,
-        seen: { list: { need: { topic: "text", epoch: "text", offset: "int" }, may: {} } },
-      },
-    },
-    filter: "unused",
-    durable: "unused",
-    ack: "unused",
-    presence: ["announce", "watch", "both"],
-    token: "unused",
-    delta: "unused",
-    watch: { list: "text" },
-  },
+/** The words of the client; `-` is a field that this one does not use, `^` one that is only `false`. */
+const CLIENT: { readonly [W in Request["is"]]: readonly [op: number, fields: readonly Field[]] } = {
+  hello: [0x01, parse("#v | $token $user *subs:sub $resume")],
+  auth: [0x02, parse("$token")],
+  sub: [0x03, PARTS.sub ?? []],
+  unsub: [0x04, parse("#s")],
+  pub: [0x05, parse("!data | $topic #t #pseq $key =level:level ^echo $idem #ttl_ms %tags")],
+  credit: [0x06, parse("| #t #s #msgs #bytes")],
+  pong: [0x07, parse("| #t")],
+  bye: [0x08, parse("| $reason")],
+  hist: [0x0a, parse("$topic | .from:from =dir:dir #limit")],
+  state: [0x0b, parse("$topic =op:op $ns | $k ~v #ttl_ms $after #limit")],
 };
 
-/** The words of the client. */
-const CLIENT: { readonly [W in Request["is"]]: readonly [op: number, shape: Shape] } = {
-  hello: [
-    0x01,
-    {
-      need: { v: "int" },
-      may: { token: "text", user: "text", subs: { list: SUB }, resume: "text" },
-    },
-  ],
-  auth: [0x02, { need: { token: "text" }, may: {} }],
-  sub: [0x03, SUB],
-  unsub: [0x04, { need: { s: "int" }, may: {} }],
-  pub: [
-    0x05,
-    {
-      need: { data: "data" },
-      may: {
-        topic: "text",
-        t: "int",
-        pseq: "int",
-        key: "text",
-        level: ["none", "mem"],
-        echo: "no",
-        idem: "text",
-        ttl_ms: "int",
-        tags: "tags",
-      },
-    },
-  ],
-  credit: [0x06, { need: {}, may: { t: "int", s: "int", msgs: "int", bytes: "int" } }],
-  pong: [0x07, { need: {}, may: { t: "int" } }],
-  bye: [0x08, { need: {}, may: { reason: "text" } }],
-  hist: [
-    0x0a,
-    {
-      need: { topic: "text" },
-      may: { from: { need: {}, may: PLACES }, dir: ["forward", "backward"], limit: "int" },
-    },
-  ],
-  state: [
-    0x0b,
-    {
-      need: { topic: "text", op: ["set", "del", "page"], ns: "text" },
-      may: { k: "text", v: "json", ttl_ms: "int", after: "text", limit: "int" },
-    },
-  ],
+/** Values by their numbers. */
+const NAMES: Readonly<Record<string, readonly (string | boolean)[]>> = {
+  mode: ["all", "latest", "drop_oldest", "close"],
+  level: ["none", "mem"],
+  cause: ["slow", "retention", "broker", "node"],
+  repair: ["none", "hist"],
+  recovered: [false, true],
+  presence: ["announce", "watch", "both"],
+  dir: ["forward", "backward"],
+  op: ["set", "del", "page"],
 };
 
 const WORDS: ReadonlyMap<number, string> = new Map(
-  Object.entries(SERVER).map(([is, [op]]) => [op, is]),
+  names().flatMap((is) => {
+    const op = opOf(is);
+    return op === undefined ? [] : [[op, is] as const];
+  }),
 );
 
 const DATA_JSON = 0;
@@ -142,48 +106,57 @@ const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function encodeRequest({ is, id, body }: Request): Uint8Array {
-  const [op, shape] = CLIENT[is];
-  return encodeRecord(op, shape, body, id ?? 0);
+  const [op, fields] = CLIENT[is];
+  return encodeRecord(op, fields, body, id ?? 0);
 }
 
 /** A word of the server's, as tests need it. */
 export function encodeServerWord({ is, id, body }: ServerWord): Uint8Array {
-  const [op, shape] = SERVER[is] as readonly [number, Shape];
-  return encodeRecord(op, shape, body, id);
+  return encodeRecord(opOf(is) ?? 0, fieldsOf(is), body, id);
 }
 
-function encodeRecord(op: number, shape: Shape, body: object, id: number | undefined): Uint8Array {
-  const fields = new Writer();
-  if (id !== undefined) fields.integer(id);
-  fields.shape(shape, body as Json);
+function encodeRecord(
+  op: number,
+  fields: readonly Field[],
+  body: object,
+  id: number | undefined,
+): Uint8Array {
+  const content = new Writer();
+  if (id !== undefined) content.integer(id);
+  content.fields(fields, body as Json);
   const record = new Writer();
   record.byte(op);
-  record.sized(fields.bytes());
+  record.sized(content.bytes());
   return record.bytes();
 }
 
-function decodeWord(is: string, body: Reader): ServerWord {
-  const [op, shape] = SERVER[is] as readonly [number, Shape];
-  if (op >= PUSHES) return { is, body: body.shape(shape, is) } as unknown as ServerWord;
+function decodeWord(op: number, is: string, body: Reader): ServerWord {
+  if (op >= PUSHES) return { is, body: body.fields(is, is) } as unknown as ServerWord;
   const id = body.integer(`${is}: id`);
   if (id === 0) throw new MalformedError(`${is}: id: found 0; numbers of commands begin at 1`);
-  return { is, id, body: body.shape(shape, is) } as ServerWord;
+  return { is, id, body: body.fields(is, is) } as ServerWord;
 }
 
-/** The value at a path of at most two names. */
-function pick(object: Json, name: string): unknown {
-  const dot = name.indexOf(".");
-  return dot < 0 ? object[name] : (object[name.slice(0, dot)] as Json)[name.slice(dot + 1)];
+/** The fields of a part. */
+function partOf(name: string): readonly Field[] {
+  return PARTS[name] ?? fieldsOf(name);
 }
 
-function put(object: Json, name: string, value: unknown): void {
-  const dot = name.indexOf(".");
-  if (dot < 0) {
-    object[name] = value;
-  } else {
-    const holder = name.slice(0, dot);
-    object[holder] = { ...(object[holder] as Json), [name.slice(dot + 1)]: value };
-  }
+/** The value of a field. */
+function pick(object: Json, { holder, name }: Field): unknown {
+  return holder === undefined ? object[name] : (object[holder] as Json)[name];
+}
+
+function put(object: Json, { holder, name }: Field, value: unknown): void {
+  if (holder === undefined) object[name] = value;
+  else object[holder] = { ...(object[holder] as Json), [name]: value };
+}
+
+/** Whether the bit of an optional field is set. */
+function isThere({ kind }: Field, value: unknown): boolean {
+  if (kind === "-") return false;
+  if (kind === "?") return value === true;
+  return kind === "^" ? value === false : value !== undefined;
 }
 
 class Writer {
@@ -224,52 +197,52 @@ class Writer {
     this.sized(utf8.encode(text));
   }
 
-  shape({ need, may }: Shape, object: Json): void {
-    const there = Object.entries(may).map(([name, kind]) => {
-      const value = kind === "unused" ? undefined : pick(object, name);
-      return kind === "flag"
-        ? value === true
-        : kind === "no"
-          ? value === false
-          : value !== undefined;
-    });
-    this.integer(there.reduceRight((bits, bit) => bits * 2 + Number(bit), 0));
-    for (const name in need) this.value(need[name] as Kind, pick(object, name));
-    for (const [place, [name, kind]] of Object.entries(may).entries()) {
-      if (there[place]) this.value(kind, pick(object, name));
+  fields(fields: readonly Field[], object: Json): void {
+    const optional = fields.filter(({ isOptional }) => isOptional);
+    const there = optional.filter((field) => isThere(field, pick(object, field)));
+    const bit = (bits: number, field: Field): number => bits * 2 + Number(there.includes(field));
+    this.integer(optional.reduceRight(bit, 0));
+    for (const field of fields) {
+      if (!field.isOptional || there.includes(field)) this.#value(field, pick(object, field));
     }
   }
 
-  value(kind: Kind, value: unknown): void {
-    if (kind === "int") {
-      this.integer(value as number);
-    } else if (kind === "text") {
-      this.text(value as string);
-    } else if (kind === "json") {
-      this.text(JSON.stringify(value));
-    } else if (kind === "data") {
-      this.#payload(value as Payload);
-    } else if (kind === "tags") {
-      const tags = Object.entries(value as Record<string, string>);
-      this.integer(tags.length);
-      for (const text of tags.flat()) this.text(text);
-    } else if (typeof kind === "object") {
-      this.#structure(kind, value);
+  #value({ kind, of }: Field, value: unknown): void {
+    switch (kind) {
+      case "#":
+        return this.integer(value as number);
+      case "$":
+        return this.text(value as string);
+      case "~":
+        return this.text(JSON.stringify(value));
+      case "!":
+        return this.#payload(value as Payload);
+      case "=":
+        return this.integer(NAMES[of]?.indexOf(value as string) ?? 0);
+      case ".":
+        return this.#part(of, value as Json);
+      case "%": {
+        const tags = Object.entries(value as Record<string, string>);
+        this.integer(tags.length);
+        for (const text of tags.flat()) this.text(text);
+        return;
+      }
+      case "*": {
+        const items = value as readonly unknown[];
+        this.integer(items.length);
+        for (const item of items) {
+          if (of === "#") this.integer(item as number);
+          else if (of === "$") this.text(item as string);
+          else this.#part(of, item as Json);
+        }
+      }
     }
   }
 
-  #structure(kind: Exclude<Kind, string>, value: unknown): void {
-    if ("list" in kind) {
-      const items = value as readonly unknown[];
-      this.integer(items.length);
-      for (const item of items) this.value(kind.list, item);
-    } else if ("need" in kind) {
-      const part = new Writer();
-      part.shape(kind, value as Json);
-      this.sized(part.bytes());
-    } else {
-      this.integer(kind.indexOf(value as string));
-    }
+  #part(name: string, object: Json): void {
+    const part = new Writer();
+    part.fields(partOf(name), object);
+    this.sized(part.bytes());
   }
 
   #payload(payload: Payload): void {
@@ -323,41 +296,53 @@ class Reader {
     return new Reader(this.#sized(path));
   }
 
-  shape({ need, may }: Shape, path: string): Json {
+  fields(name: string, path: string): Json {
     const object: Json = {};
     let bits = this.integer(`${path}: the optional fields`);
-    for (const name in need) put(object, name, this.value(need[name] as Kind, `${path}.${name}`));
-    for (const name in may) {
-      const kind = may[name] as Kind;
-      const there = bits % 2 === 1;
-      bits = Math.floor(bits / 2);
-      if (kind === "flag") object[name] = there;
-      else if (there) put(object, name, this.value(kind, `${path}.${name}`));
+    for (const field of fieldsOf(name)) {
+      const { kind, isOptional } = field;
+      const there = !isOptional || bits % 2 === 1;
+      if (isOptional) bits = Math.floor(bits / 2);
+      if (kind === "?") {
+        if (there || field.name === "complete") put(object, field, there);
+      } else if (there) put(object, field, this.#value(field, `${path}.${field.name}`));
     }
-    if (path.endsWith("err")) object.name = errorName(object.code as number);
+    // Only JSON has the name of an error beside its number.
+    if (name === "err") object.name = errorName(object.code as number);
     return object;
   }
 
-  value(kind: Kind, path: string): unknown {
-    if (kind === "int") return this.integer(path);
-    if (kind === "text") return text(this.#sized(path), path);
-    if (kind === "json") return parse(this.#sized(path), path);
-    if (kind === "data") return this.#payload(path);
-    if (kind === "tags") return this.#tags(path);
-    if (typeof kind === "string") return undefined;
-    if ("list" in kind) return this.#list(kind.list, path);
-    if ("need" in kind) return this.sub(path).shape(kind, path);
-    const place = this.integer(path);
-    const named = kind[place];
-    if (named === undefined)
-      throw new MalformedError(`${path}: found ${place}; less than ${kind.length} is needed`);
-    return named;
+  #value({ kind, of }: Field, path: string): unknown {
+    switch (kind) {
+      case "#":
+        return this.integer(path);
+      case "$":
+        return text(this.#sized(path), path);
+      case "~":
+        return parseJson(this.#sized(path), path);
+      case "!":
+        return this.#payload(path);
+      case "%":
+        return this.#tags(path);
+      case ".":
+        return this.sub(path).fields(of, path);
+      case "*":
+        return this.#list(of, path);
+    }
+    const number = this.integer(path);
+    const value = NAMES[of]?.[number];
+    if (value !== undefined) return value;
+    throw new MalformedError(`${path}: found ${number}; less is needed`);
   }
 
-  #list(kind: Kind, path: string): unknown[] {
+  #list(of: string, path: string): unknown[] {
     const items: unknown[] = [];
     // Nothing is set aside for what is only said to follow: every item takes bytes.
-    for (let left = this.integer(path); left > 0; left -= 1) items.push(this.value(kind, path));
+    for (let left = this.integer(path); left > 0; left -= 1) {
+      if (of === "#") items.push(this.integer(path));
+      else if (of === "$") items.push(text(this.#sized(path), path));
+      else items.push(this.sub(path).fields(of, path));
+    }
     return items;
   }
 
@@ -372,7 +357,7 @@ class Reader {
   #payload(path: string): unknown {
     const kind = this.byte(path);
     const bytes = this.#sized(path);
-    if (kind === DATA_JSON) return parse(bytes, path);
+    if (kind === DATA_JSON) return parseJson(bytes, path);
     if (kind === DATA_TEXT) return text(bytes, path);
     // A copy: what is kept of a message does not keep all of it.
     if (kind === DATA_BYTES) return bytes.slice();
@@ -399,7 +384,7 @@ function text(bytes: Uint8Array, path: string): string {
   }
 }
 
-function parse(bytes: Uint8Array, path: string): unknown {
+function parseJson(bytes: Uint8Array, path: string): unknown {
   try {
     return JSON.parse(text(bytes, path));
   } catch (error) {

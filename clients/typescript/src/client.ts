@@ -6,11 +6,12 @@
 
 import type { Backoff, Random } from "./backoff.js";
 import { type Clock, systemClock } from "./clock.js";
+import type { Bounds, Effect, Identity } from "./effect.js";
 import { CorewireError } from "./errors.js";
 import type { Message, Session, Status } from "./events.js";
 import type { Feed, SubscribeOptions } from "./feed.js";
 import { json } from "./json.js";
-import { type Effect, type Identity, Machine } from "./machine.js";
+import { Machine } from "./machine.js";
 import type { Published } from "./outbox.js";
 import { type Handlers, Subscription, type SubscriptionHost } from "./subscription.js";
 import {
@@ -22,10 +23,10 @@ import {
 import { watchWake } from "./wake.js";
 import {
   type Dialect,
+  type HistoryCommand,
   MalformedError,
   type PageBody,
   type Payload,
-  type Place,
   type Request,
 } from "./words.js";
 
@@ -37,7 +38,7 @@ const BATCH_MAX = 512;
 const JUMP_MS = 10_000;
 
 /** How a client is made. */
-export interface ClientOptions {
+export interface ClientOptions extends Partial<Bounds> {
   /** A JSON Web Token, or what fetches one: called whenever a new one is needed. */
   readonly token?: string | (() => string | Promise<string>) | undefined;
   /** A name, where the server lets clients choose one. */
@@ -48,28 +49,6 @@ export interface ClientOptions {
   readonly WebSocket?: WebSocketClass | undefined;
   /** How long to wait before coming back. */
   readonly backoff?: Partial<Backoff> | undefined;
-  /** Messages of one topic that may wait here to be taken; 256. More wait at the server. */
-  readonly topicWindow?: number | undefined;
-  /** The same of all topics together; 4,096. */
-  readonly window?: number | undefined;
-  /** Subscriptions at a time; 10,000. */
-  readonly subscriptionsMax?: number | undefined;
-  /** Publications that wait to be sent or answered; 10,000. */
-  readonly publicationsMax?: number | undefined;
-  /** The same in bytes; 16 MiB. */
-  readonly publicationBytesMax?: number | undefined;
-  /** Publications that are sent before the reply to the first of them; 256. */
-  readonly inFlightMax?: number | undefined;
-  /** From `publish` to the reply, time without a connection included; 60 s. */
-  readonly publishTimeoutMs?: number | undefined;
-  /** Until a connection is open; 10 s. */
-  readonly connectTimeoutMs?: number | undefined;
-  /** Until a command that is no publication is answered; 10 s. */
-  readonly replyTimeoutMs?: number | undefined;
-  /** Until a token is there; 30 s. */
-  readonly tokenTimeoutMs?: number | undefined;
-  /** Until a client that is closed has its publications answered; 3 s. */
-  readonly closeTimeoutMs?: number | undefined;
   /** In place of {@link ClientOptions.WebSocket}. */
   readonly transport?: Transport | undefined;
   /** The platform's clock if there is none. */
@@ -92,32 +71,6 @@ export interface PublishOptions {
   readonly idem?: string | undefined;
 }
 
-/** Which page of history. */
-export interface HistoryOptions {
-  /** The newest messages before this one. Without any of these three, the newest that there are. */
-  readonly before?: Place | undefined;
-  /** The oldest messages behind this one. */
-  readonly after?: Place | "start" | undefined;
-  /** The oldest messages that the server took at this time or later, in milliseconds since 1970. */
-  readonly sinceMs?: number | undefined;
-  /** How many at most; the server has a bound of its own. */
-  readonly limit?: number | undefined;
-}
-
-/** A page of history. */
-export interface Page<T = unknown> {
-  readonly topic: string;
-  readonly epoch: string;
-  /** It accounts for all offsets behind this one … */
-  readonly start: number;
-  /** … up to this one. What is not listed has expired. */
-  readonly end: number;
-  /** Whether there is nothing more in that direction. */
-  readonly complete: boolean;
-  /** In the order of their offsets. */
-  readonly messages: readonly Message<T>[];
-}
-
 /** What {@link Client.on} tells. */
 export interface ClientEvents {
   /** How the client is, when that changes. */
@@ -125,6 +78,20 @@ export interface ClientEvents {
   /** Something went wrong that is nobody's answer. Without a listener it goes to the console. */
   readonly warning: CorewireError;
 }
+
+const DEFAULTS: Bounds = {
+  topicWindow: 256,
+  window: 4096,
+  subscriptionsMax: 10_000,
+  publicationsMax: 10_000,
+  publicationBytesMax: 16 << 20,
+  inFlightMax: 256,
+  publishTimeoutMs: 60_000,
+  connectTimeoutMs: 10_000,
+  replyTimeoutMs: 10_000,
+  tokenTimeoutMs: 30_000,
+  closeTimeoutMs: 3000,
+};
 
 interface Settle<T> {
   readonly resolve: (value: T) => void;
@@ -168,23 +135,11 @@ export class Client {
     this.#transport = options.transport ?? webSocketTransport(options.WebSocket);
     this.#machine = new Machine(
       {
+        ...DEFAULTS,
+        ...options,
+        backoff: { firstMs: 500, maxMs: 20_000, ...options.backoff },
         url: webSocketUrl(url),
         identity: identity(options),
-        backoff: {
-          firstMs: options.backoff?.firstMs ?? 500,
-          maxMs: options.backoff?.maxMs ?? 20_000,
-        },
-        topicWindow: options.topicWindow ?? 256,
-        window: options.window ?? 4096,
-        subscriptionsMax: options.subscriptionsMax ?? 10_000,
-        publicationsMax: options.publicationsMax ?? 10_000,
-        publicationBytesMax: options.publicationBytesMax ?? 16 << 20,
-        inFlightMax: options.inFlightMax ?? 256,
-        publishTimeoutMs: options.publishTimeoutMs ?? 60_000,
-        connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-        replyTimeoutMs: options.replyTimeoutMs ?? 10_000,
-        tokenTimeoutMs: options.tokenTimeoutMs ?? 30_000,
-        closeTimeoutMs: options.closeTimeoutMs ?? 3000,
       },
       random,
     );
@@ -242,7 +197,7 @@ export class Client {
     return this.#do((now) => {
       const feed = this.#machine.subscribe(subject, options, now);
       // Twice what the server was given credit for: a connection before this one had some, too.
-      const messagesMax = 2 * (this.#options.window ?? 4096);
+      const messagesMax = 2 * (this.#options.window ?? DEFAULTS.window);
       const subscription = new Subscription<T>(feed, this.#host, handlers, messagesMax);
       this.#subscriptions.set(feed.s, subscription as unknown as Subscription);
       return subscription;
@@ -282,23 +237,14 @@ export class Client {
     this.publish(topic, data, options).catch((error: CorewireError) => this.#warn(error));
   }
 
-  /** Reads what a topic still has: the newest messages, or those before or behind a place. */
-  history<T = unknown>(topic: string, options: HistoryOptions = {}): Promise<Page<T>> {
-    const { before, after, sinceMs, limit } = options;
-    const place = before ?? (after === "start" ? undefined : after);
-    const isForward = after !== undefined || sinceMs !== undefined;
-    const position = place === undefined ? undefined : { epoch: place.epoch, offset: place.offset };
-    const from = sinceMs === undefined ? position : { since_ms: sinceMs };
-    return new Promise<PageBody>((resolve, reject) => {
+  /** @internal For `corewire/history`: a page, when there is a connection. */
+  page(body: HistoryCommand): Promise<PageBody> {
+    return new Promise((resolve, reject) => {
       this.#do(
-        (now) =>
-          this.#machine.history(
-            { topic, from, dir: isForward ? undefined : "backward", limit },
-            now,
-          ),
+        (now) => this.#machine.history(body, now),
         (id) => this.#asking.set(id, { resolve, reject }),
       );
-    }).then((body) => page<T>(topic, body));
+    });
   }
 
   /** Calls with each event of this type. Returns what ends that. */
@@ -508,22 +454,6 @@ function written(data: unknown): Payload {
 function sizeOf(payload: Payload): number {
   if (typeof payload !== "string") return Math.ceil(payload.length / 3) * 4;
   return new TextEncoder().encode(payload).length;
-}
-
-function page<T>(topic: string, { epoch, start, end, complete, items }: PageBody): Page<T> {
-  const messages = items.map(({ o, ts, pub, key, tags, data }) => ({
-    type: "message" as const,
-    topic,
-    offset: o,
-    epoch,
-    data: data as T,
-    key,
-    tags,
-    publisher: pub,
-    timeMs: ts,
-    replayed: true,
-  }));
-  return { topic, epoch, start, end, complete, messages };
 }
 
 function settle<T>(waiting: Map<number, Settle<T>>, id: number, outcome: T | CorewireError): void {

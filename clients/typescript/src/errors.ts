@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { ErrorBody } from "./words.js";
+
 /** The server's errors, from 100 on. */
 const NAMES = [
   "internal",
@@ -88,14 +90,17 @@ export function errorName(code: number): ServerErrorCode {
   return NAMES[code - 100] ?? "internal";
 }
 
-/** Whether the same command may succeed later, by itself. */
-export function isTemporary(name: ServerErrorCode): boolean {
-  return (
-    name === "internal" ||
-    name === "rate_limited" ||
-    name === "token_expired" ||
-    name === "unavailable" ||
-    name === "not_durable" ||
-    name === "overloaded"
-  );
+/** Those that may not last. */
+const TEMPORARY = [100, 108, 109, 111, 112, 115];
+/** How long to wait before asking again, if the server does not say. */
+const AGAIN_MS = 1000;
+
+/** When the same command may succeed by itself, if it may: after so many milliseconds. */
+export function againMs(code: number, retryMs: number | undefined): number | undefined {
+  return retryMs ?? (TEMPORARY.includes(code) ? AGAIN_MS : undefined);
+}
+
+/** What the server has refused, and why. */
+export function refusal(what: string, { code, text, retry_ms }: ErrorBody): CorewireError {
+  return new CorewireError(errorName(code), `${what}: ${text}`, { retryMs: retry_ms });
 }

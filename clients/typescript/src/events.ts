@@ -5,7 +5,7 @@
  */
 
 import type { CorewireError } from "./errors.js";
-import type { Cause, Place, PublisherBody } from "./words.js";
+import type { Cause, ItemBody, Place, PublisherBody } from "./words.js";
 
 /** A message. */
 export interface Message<T = unknown> {
@@ -119,3 +119,24 @@ export type Status =
   | { readonly type: "closing" }
   /** It has ended, and why. */
   | { readonly type: "stopped"; readonly error: CorewireError };
+
+/** A message as the application gets it. */
+export function messageOf<T>(
+  topic: string,
+  epoch: string,
+  { o, data, key, tags, pub, ts }: ItemBody,
+  replayed: boolean,
+): Message<T> {
+  return {
+    type: "message",
+    topic,
+    offset: o,
+    epoch,
+    data: data as T,
+    key,
+    tags,
+    publisher: pub,
+    timeMs: ts,
+    replayed,
+  };
+}

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { StreamEvent } from "./events.js";
+import { messageOf, type StreamEvent } from "./events.js";
 import type { From, MembersBody, Place, Policy, Pushes, StateBody, SubbedBody } from "./words.js";
 
 /** Topics of a pattern whose positions are remembered. */
@@ -115,7 +115,7 @@ export function from(feed: Feed): From | undefined {
   const place = feed.isPattern ? undefined : feed.places.get(feed.subject);
   if (place !== undefined) return place;
   const start = feed.options.from;
-  if (start === undefined || start === "now") return undefined;
+  if (start === undefined || start === "now" || feed.life !== "new") return undefined;
   if ("sinceMs" in start) return { since_ms: start.sinceMs };
   return "last" in start ? { last: start.last } : { epoch: start.epoch, offset: start.offset };
 }
@@ -125,10 +125,10 @@ export function begin(feed: Feed, { t, epoch, offset, pos, replay_to }: SubbedBo
   const isNew = feed.life === "new";
   feed.life = "begun";
   feed.replayTo = replay_to ?? 0;
-  if (isNew && pos !== undefined) {
-    // Later ones may be ahead of what is still to be replayed; `pos` says when it is heard.
-    feed.mark = pos;
-    return [{ type: "subscribed" }];
+  if (pos !== undefined) {
+    // A later one may be ahead of what is still to be replayed; `pos` says when it is heard.
+    feed.mark ??= pos;
+    return isNew ? [{ type: "subscribed" }] : [];
   }
   if (t === undefined || epoch === undefined || offset === undefined) return [];
   announce(feed, feed.subject, { epoch, offset });
@@ -176,6 +176,8 @@ export function absorb(
   let known = feed.places.get(topic);
   if (word.is === "reset") {
     const position = { epoch, offset: word.body.offset ?? 0 };
+    // Over another connection more of this epoch may have been heard: nothing of it was missed.
+    if (known?.epoch === epoch && known.offset >= position.offset) return [];
     move(feed, topic, position);
     return [{ type: "reset", topic, position, cause: word.body.cause }];
   }
@@ -199,7 +201,8 @@ export function absorb(
     });
   }
   if (word.is === "msg") {
-    events.push(message(feed, topic, epoch, word.body));
+    const replayed = !feed.isPattern && last <= feed.replayTo;
+    events.push(messageOf(topic, epoch, word.body, replayed));
   } else if (word.is === "gap") {
     const { to, cause, repair } = word.body;
     events.push({
@@ -214,22 +217,6 @@ export function absorb(
     events.push({ type: "conflated", topic, count: word.body.n, upTo: last });
   }
   return events;
-}
-
-function message(feed: Feed, topic: string, epoch: string, body: Pushes["msg"]): StreamEvent {
-  const { o, data, key, tags, pub, ts } = body;
-  return {
-    type: "message",
-    topic,
-    offset: o,
-    epoch,
-    data,
-    key,
-    tags,
-    publisher: pub,
-    timeMs: ts,
-    replayed: !feed.isPattern && o <= feed.replayTo,
-  };
 }
 
 /** The first offset that a word is about. */

@@ -9,8 +9,6 @@ export {
   Client,
   type ClientEvents,
   type ClientOptions,
-  type HistoryOptions,
-  type Page,
   type PublishOptions,
 } from "./client.js";
 export type { Clock } from "./clock.js";
@@ -34,6 +32,6 @@ export type {
 export type { News, Start, SubscribeOptions, Watcher } from "./feed.js";
 export { json } from "./json.js";
 export type { Published } from "./outbox.js";
-export type { Handlers, StateLink, Subscription } from "./subscription.js";
+export type { Handlers, StateLink, Subscription, Watchable } from "./subscription.js";
 export type { Connection, Listener, Transport, WebSocketClass } from "./transport.js";
 export type { Cause, Dialect, Place, Policy, PublisherBody } from "./words.js";

@@ -1,14 +1,55 @@
 /**
  * The JSON dialect: a command is an object `{"id":1,"pub":{…}}`, several are a list.
  *
+ * What is read is checked by two small tables: what must be there, and what a field's name says of its
+ * type, which is the same in all words.
+ *
  * @module
  */
 
 import { fromBase64, toBase64 } from "./base64.js";
-import { type Fields, type Kind, SERVER, type Shape } from "./shape.js";
 import { type Dialect, MalformedError, type Request, type ServerWord } from "./words.js";
 
 type Json = Record<string, unknown>;
+
+/** What a word must have. Those of the first table are replies: they have an `id`. */
+const REPLIES: Readonly<Record<string, string>> = {
+  welcome: "conn node user ping_ms slack_ms limits subs",
+  ok: "",
+  subbed: "s policy",
+  pubbed: "epoch offset",
+  err: "code text",
+  page: "epoch start end items",
+  members: "ns ver n digest items",
+};
+const PUSHES: Readonly<Record<string, string>> = {
+  topic: "t topic s epoch offset",
+  msg: "t o ts pub data",
+  untopic: "t",
+  pos: "",
+  gap: "t from to cause repair",
+  conflated: "t n upto",
+  reset: "cause",
+  unsubbed: "s code",
+  token_expiring: "in_ms",
+  goaway: "spread_ms",
+  ping: "t",
+  warn: "code text",
+  closing: "code reason",
+  state: "t ns ver n digest set del",
+};
+
+const set = (names: string): ReadonlySet<string> => new Set(names.split(" "));
+/** Whole numbers from 0, below 2^53; so is whatever ends with `_ms`. */
+const INTEGERS = set(
+  "id t o s n ts ver to from upto code offset pseq start end digest users replay_to",
+);
+const TEXTS = set(
+  "conn node user ticket epoch pos topic text cause repair ns k next key reason url mode level cmd",
+);
+const LISTS = set("items set subs del s");
+const OBJECTS = set("pub policy limits subbed err tags");
+const FLAGS = set("recovered resumed dup complete");
 
 /** The words as JSON, in text messages. */
 export const json: Dialect = {
@@ -27,107 +68,82 @@ export const json: Dialect = {
   },
 
   decode(message: string | ArrayBuffer | Uint8Array): ServerWord[] {
-    if (typeof message !== "string")
-      throw new MalformedError("a binary message; this dialect has text");
     let parsed: unknown;
     try {
-      parsed = JSON.parse(message);
+      parsed = JSON.parse(message as string);
     } catch (error) {
-      throw new MalformedError(`not JSON: ${error instanceof Error ? error.message : ""}`);
+      throw new MalformedError(`not JSON: ${error}`);
     }
     return (Array.isArray(parsed) ? parsed : [parsed]).flatMap(word);
   },
 };
 
-function word(object: unknown): ServerWord[] {
-  const fields = asObject(object, "a word");
-  const is = Object.keys(fields).find((name) => Object.hasOwn(SERVER, name));
-  const known = is === undefined ? undefined : SERVER[is];
-  if (is === undefined || known === undefined) return [];
-  const [op, shape] = known;
-  const body = asObject(fields[is], is);
-  checkShape(shape, body, is);
-  if (op >= 0x80) return [{ is, body } as unknown as ServerWord];
-  check("int", fields.id, `${is}: id`);
-  return [{ is, id: fields.id, body } as ServerWord];
-}
-
-function checkShape(shape: Shape, object: Json, path: string): void {
-  checkFields(shape.need, object, path, (name, kind, value) => {
-    if (value === undefined)
-      throw new MalformedError(`${path}.${name}: missing; ${needed(kind)} is needed`);
-  });
-  checkFields(shape.may, object, path);
-}
-
-function checkFields(
-  fields: Fields,
-  object: Json,
-  path: string,
-  absent?: (name: string, kind: Kind, value: unknown) => void,
-): void {
-  for (const name in fields) {
-    const kind = fields[name] as Kind;
-    if (kind === "data") {
-      if (typeof object.b64 === "string") {
-        object.data = bytes(object.b64, path);
-        delete object.b64;
-      }
-      absent?.(name, kind, object.data);
-      continue;
+function word(value: unknown): ServerWord[] {
+  const object = asObject(value, "a word");
+  for (const is in object) {
+    const isReply = Object.hasOwn(REPLIES, is);
+    if (!isReply && !Object.hasOwn(PUSHES, is)) continue;
+    const body = fields(object[is], is);
+    const needed = isReply ? `${REPLIES[is]}` : `${PUSHES[is]}`;
+    for (const name of needed.split(" ")) {
+      if (name !== "" && body[name] === undefined) throw wrong(`${is}.${name}`);
     }
-    const dot = name.indexOf(".");
-    const holder = dot < 0 ? object : asObject(object[name.slice(0, dot)], path);
-    const key = name.slice(dot + 1);
-    // What is null counts as not there.
-    if (holder[key] === null && kind !== "json") delete holder[key];
-    if (kind === "flag") holder[key] ??= false;
-    const value = holder[key];
-    absent?.(name, kind, value);
-    if (value !== undefined) check(kind, value, `${path}.${name}`);
+    if (!isReply) return [{ is, body } as unknown as ServerWord];
+    if (!isInteger(object.id) || object.id === 0) throw wrong(`${is}.id`);
+    return [{ is, id: object.id, body } as ServerWord];
   }
+  return [];
 }
 
-function check(kind: Kind, value: unknown, path: string): void {
-  if (kind === "json") return;
-  if (typeof kind === "object" && "list" in kind) {
-    if (!Array.isArray(value)) throw wrong(kind, path);
-    for (const item of value) check(kind.list, item, path);
-  } else if (typeof kind === "object" && "need" in kind) {
-    checkShape(kind, asObject(value, path), path);
-  } else if (kind === "tags") {
-    for (const tag of Object.values(asObject(value, path))) check("text", tag, path);
-  } else if (!fits(kind, value)) {
-    throw wrong(kind, path);
+/** The fields of an object, each of which is what its name says; bytes are read. */
+function fields(value: unknown, path: string): Json {
+  const object = asObject(value, path);
+  for (const name in object) {
+    const inner = `${path}.${name}`;
+    const field = object[name];
+    if (name === "b64") {
+      object.data = bytes(field, inner);
+      delete object.b64;
+    } else if (field === null && name !== "data" && name !== "v") {
+      // It counts as not there.
+      delete object[name];
+    } else if (!fits(name, field, inner)) {
+      throw wrong(inner);
+    }
   }
+  return object;
 }
 
-function fits(kind: Exclude<Kind, Shape | { list: Kind }>, value: unknown): boolean {
-  if (kind === "int") return Number.isSafeInteger(value) && (value as number) >= 0;
-  if (kind === "text") return typeof value === "string";
-  if (kind === "flag") return typeof value === "boolean";
-  return typeof kind === "object" && kind.includes(value as string);
+function fits(name: string, value: unknown, path: string): boolean {
+  if (LISTS.has(name) && Array.isArray(value)) {
+    if (name === "s") return value.every(isInteger);
+    if (name === "del") return value.every((item) => typeof item === "string");
+    return value.every((item) => fields(item, path));
+  }
+  if (INTEGERS.has(name) || name.endsWith("_ms")) return isInteger(value);
+  if (TEXTS.has(name)) return typeof value === "string";
+  if (FLAGS.has(name)) return typeof value === "boolean";
+  if (OBJECTS.has(name)) fields(value, path);
+  return !LISTS.has(name);
 }
 
 function asObject(value: unknown, path: string): Json {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Json;
-  throw new MalformedError(`${path}: an object is needed`);
+  if (typeof value === "object" && value && !Array.isArray(value)) return value as Json;
+  throw wrong(path);
 }
 
-function bytes(text: string, path: string): Uint8Array {
+function isInteger(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function bytes(text: unknown, path: string): Uint8Array {
   try {
-    return fromBase64(text);
+    return fromBase64(text as string);
   } catch {
-    throw new MalformedError(`${path}.b64: base64 is needed`);
+    throw wrong(path);
   }
 }
 
-function wrong(kind: Kind, path: string): MalformedError {
-  return new MalformedError(`${path}: ${needed(kind)} is needed`);
-}
-
-function needed(kind: Kind): string {
-  if (kind === "int") return "a whole number from 0, below 2^53,";
-  if (typeof kind === "string") return kind;
-  return "list" in kind ? "a list" : "need" in kind ? "an object" : kind.join(" or ");
+function wrong(path: string): MalformedError {
+  return new MalformedError(`${path} is missing or of another type`);
 }

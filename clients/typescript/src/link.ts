@@ -10,7 +10,7 @@ import { newPace, type Pace } from "./pace.js";
 import type { Limits, Place, Request } from "./words.js";
 
 /** Milliseconds that a server has to answer whether it is there. */
-export const PROBE_MS = 3000;
+const PROBE_MS = 3000;
 /** A timer that comes so late says that the process slept: what was sent meanwhile was not looked at. */
 const LATE_MS = 1000;
 
@@ -23,17 +23,13 @@ const LATE_MS = 1000;
  */
 export type Stage =
   | { readonly at: "opening"; readonly until: number }
-  | {
-      readonly at: "greeting";
-      readonly until: number;
-      readonly hello: number;
-      readonly feeds: readonly Feed[];
-    }
+  | { readonly at: "greeting"; readonly until: number }
   | { readonly at: "ready" }
   | { readonly at: "leaving"; readonly until: number };
 
 /** What a reply is waited for. */
 export type Awaited =
+  | { readonly is: "hello"; readonly feeds: readonly Feed[] }
   | { readonly is: "sub"; readonly feed: Feed }
   | { readonly is: "state"; readonly watcher: Watcher }
   | { readonly is: "call"; readonly call: number }
@@ -67,6 +63,8 @@ export interface Ticket {
 /** One connection. */
 export interface Link {
   readonly id: number;
+  /** The number of the last command, shared by all connections of a client. */
+  readonly commands: { last: number };
   stage: Stage;
   heardAt: number;
   /** What is never exceeded by the server's silence, as far as it has said so. */
@@ -78,11 +76,11 @@ export interface Link {
   limits: Limits | undefined;
   pace: Pace;
   hints: {
-    code?: number;
-    reason?: string;
-    retryMs?: number | undefined;
-    spreadMs?: number | undefined;
-    url?: string;
+    readonly code?: number;
+    readonly reason?: string;
+    readonly retryMs?: number | undefined;
+    readonly spreadMs?: number | undefined;
+    readonly url?: string | undefined;
   };
   /** Credit of all topics together. */
   readonly account: Account;
@@ -96,9 +94,16 @@ export interface Link {
 }
 
 /** A connection that is being opened. */
-export function newLink(id: number, until: number, now: number, carried: number): Link {
+export function newLink(
+  commands: { last: number },
+  id: number,
+  until: number,
+  now: number,
+  carried: number,
+): Link {
   return {
     id,
+    commands,
     stage: { at: "opening", until },
     heardAt: now,
     silenceMs: Number.POSITIVE_INFINITY,
@@ -127,6 +132,27 @@ export function isSettled(link: Link): boolean {
     ({ what }) => what.is === "sub" || what.is === "state",
   );
   return link.stage.at === "ready" && !waits && link.out.length === 0;
+}
+
+/** Has a command sent whose reply is waited for. */
+export function ask<W extends Request["is"]>(
+  link: Link,
+  what: Awaited,
+  now: number,
+  is: W,
+  body: Extract<Request, { is: W }>["body"],
+): void {
+  link.commands.last += 1;
+  const id = link.commands.last;
+  link.awaiting.set(id, { what, sentAt: now });
+  link.out.push({ is, id, body } as Request);
+}
+
+/** Asks whether the server is there, unless that was asked already. */
+export function probe(link: Link, now: number): void {
+  if (link.stage.at !== "ready" || link.probeUntil !== undefined) return;
+  link.probeUntil = now + PROBE_MS;
+  ask(link, { is: "probe" }, now, "pong", {});
 }
 
 /** A topic comes by this alias. */

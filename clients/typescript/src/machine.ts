@@ -20,59 +20,36 @@
  * @module
  */
 
-import {
-  type Backoff,
-  comeback,
-  type Hints,
-  type Random,
-  RETRY_MS_MAX,
-  waitMs,
-} from "./backoff.js";
-import { CorewireError, errorName, isTemporary } from "./errors.js";
-import type { Session, Status, StreamEvent } from "./events.js";
-import {
-  absorb,
-  announce,
-  begin,
-  type Feed,
-  from,
-  markHeard,
-  type News,
-  newFeed,
-  resetPattern,
-  type StreamWord,
-  type SubscribeOptions,
-  type Watcher,
-} from "./feed.js";
+import { comeback, type Hints, type Random, RETRY_MS_MAX, waitMs } from "./backoff.js";
+import type { Effect, MachineOptions } from "./effect.js";
+import { CorewireError, errorName, refusal } from "./errors.js";
+import type { Session, Status } from "./events.js";
+import type { Feed, SubscribeOptions, Watcher } from "./feed.js";
 import {
   type Awaited,
-  deliver,
+  ask,
   dueAt,
   grant,
   isSettled,
   type Link,
   newLink,
   overdue,
-  PROBE_MS,
+  probe,
   type Ticket,
   takesCommands,
 } from "./link.js";
-import { Outbox, type Outcome, OVERHEAD_BYTES } from "./outbox.js";
+import { Outbox, OVERHEAD_BYTES } from "./outbox.js";
 import { newPace, nextAt, take } from "./pace.js";
+import { Streams } from "./streams.js";
 import { checkSubject, checkTopic } from "./subject.js";
 import {
-  type ErrorBody,
   type HistoryCommand,
   type PageBody,
   type PublishCommand,
   type Push,
   type Reply,
-  type Request,
   type ServerWord,
-  type StateBody,
   type StateCommand,
-  type SubbedBody,
-  type SubscribeCommand,
   VERSION,
   type WelcomeBody,
 } from "./words.js";
@@ -81,65 +58,12 @@ import {
 const HELLO_CHARS = 56 << 10;
 /** A connection that lasted so long ends a series of failures. */
 const STABLE_MS = 10_000;
-/** How long to wait before asking again for a subscription, if the server does not say. */
-const AGAIN_MS = 1000;
 /** A client that hears that there is a network comes back within this time. */
 const ONLINE_MS = 500;
 /** Bytes of publications that are sent before the first of them is answered. */
 const IN_FLIGHT_BYTES = 1 << 20;
 /** An elder connection is left so long after the next one has taken over: presence is said there first. */
 const SETTLE_MS = 200;
-
-/** Who a client says it is. */
-export type Identity =
-  | { readonly is: "anonymous" }
-  | { readonly is: "user"; readonly user: string }
-  | { readonly is: "token"; readonly token: string }
-  /** Tokens come by an effect, anew before the last one expires. */
-  | { readonly is: "renewable" };
-
-/** Every bound and every choice of the machine. */
-export interface MachineOptions {
-  readonly url: string;
-  readonly identity: Identity;
-  readonly backoff: Backoff;
-  /** Messages of one topic that may have been sent and not been taken. */
-  readonly topicWindow: number;
-  /** The same of all topics together. */
-  readonly window: number;
-  readonly subscriptionsMax: number;
-  readonly publicationsMax: number;
-  readonly publicationBytesMax: number;
-  readonly inFlightMax: number;
-  readonly publishTimeoutMs: number;
-  readonly connectTimeoutMs: number;
-  readonly replyTimeoutMs: number;
-  readonly tokenTimeoutMs: number;
-  readonly closeTimeoutMs: number;
-}
-
-/** What the driver is to do. */
-export type Effect =
-  /** Connect, then call `opened` or `lost`. */
-  | { readonly do: "open"; readonly link: number; readonly url: string }
-  | { readonly do: "send"; readonly link: number; readonly requests: readonly Request[] }
-  /** Give the connection up. Nothing more is expected of it. */
-  | { readonly do: "abort"; readonly link: number }
-  /** Fetch a token, then call `token`. */
-  | { readonly do: "token" }
-  /** Hand an event on. A message comes with a ticket, for `taken`. */
-  | {
-      readonly do: "event";
-      readonly s: number;
-      readonly event: StreamEvent;
-      readonly ticket?: Ticket;
-    }
-  | { readonly do: "published"; readonly id: number; readonly outcome: Outcome }
-  | { readonly do: "answer"; readonly call: number; readonly answer: PageBody | CorewireError }
-  /** Let a watcher of state hear it. */
-  | { readonly do: "news"; readonly watcher: Watcher; readonly news: News }
-  | { readonly do: "status"; readonly status: Status }
-  | { readonly do: "warning"; readonly error: CorewireError };
 
 type State =
   | { readonly at: "idle" }
@@ -153,7 +77,7 @@ type Token =
   /** None is needed, or the source was not asked yet. */
   | { readonly is: "none" }
   | { readonly is: "asked" }
-  | { readonly is: "held"; readonly text: string; expiresAt: number; tried: boolean };
+  | { readonly is: "held"; readonly text: string; expiresAt: number };
 
 interface Call {
   readonly body: HistoryCommand;
@@ -180,25 +104,22 @@ export class Machine {
   /** What the server said last: its name, and what a connection is resumed with. */
   #node: string | undefined;
   #ticket: string | undefined;
-  readonly #feeds = new Map<number, Feed>();
-  /** Subscriptions that the server is to be asked for again. */
-  readonly #again = new Set<Feed>();
+  readonly #streams: Streams;
   readonly #outbox = new Outbox();
   readonly #calls = new Map<number, Call>();
-  /** Messages that the application has not taken. */
-  #outstanding = 0;
   #nextLink = 0;
-  #nextFeed = 0;
-  #nextCommand = 0;
+  /** The number of the last command, on whatever connection. */
+  readonly #commands = { last: 0 };
   #nextCall = 0;
 
   constructor(options: MachineOptions, random: Random) {
     this.#options = options;
     this.#random = random;
+    this.#streams = new Streams(this.effects, options.topicWindow, random);
     const { identity } = options;
     this.#token =
       identity.is === "token"
-        ? { is: "held", text: identity.token, expiresAt: Number.POSITIVE_INFINITY, tried: false }
+        ? { is: "held", text: identity.token, expiresAt: Number.POSITIVE_INFINITY }
         : { is: "none" };
   }
 
@@ -214,17 +135,15 @@ export class Machine {
     const isPattern = checkSubject(subject);
     this.#refuseIfStopped();
     const max = this.#options.subscriptionsMax;
-    if (this.#feeds.size >= max) {
+    if (this.#streams.feeds.size >= max) {
       throw new CorewireError(
         "full",
         `there are ${max} subscriptions already; end some, or use a pattern`,
       );
     }
-    this.#nextFeed += 1;
-    const feed = newFeed(this.#nextFeed, subject, isPattern, options);
-    this.#feeds.set(feed.s, feed);
+    const feed = this.#streams.begin(subject, isPattern, options);
     const link = this.#link();
-    if (link !== undefined && takesCommands(link)) this.#say(link, feed, now);
+    if (link !== undefined && takesCommands(link)) this.#streams.say(link, feed, now);
     this.start(now);
     this.#proceed(now);
     return feed;
@@ -232,32 +151,19 @@ export class Machine {
 
   /** Ends a subscription. It has no further events. */
   unsubscribe(feed: Feed, now: number): void {
-    if (!this.#feeds.delete(feed.s)) return;
-    this.#forget(feed);
+    if (!this.#streams.forget(feed)) return;
     for (const link of this.#links()) {
       if (link.said.delete(feed) && takesCommands(link))
-        this.#ask(link, { is: "unsub" }, now, "unsub", { s: feed.s });
+        ask(link, { is: "unsub" }, now, "unsub", { s: feed.s });
     }
     this.#proceed(now);
   }
 
   /** The application has taken a message: the server may send more. */
   taken(ticket: Ticket, now: number): void {
-    ticket.left -= 1;
-    if (ticket.left > 0) return;
-    this.#outstanding -= 1;
-    const { link, delivery } = ticket;
-    delivery.taken += 1;
-    link.account.taken += 1;
+    if (!this.#streams.taken(ticket)) return;
     const main = this.#link();
-    if (main !== undefined && main !== link && main.carried > 0) main.carried -= 1;
-    if (takesCommands(link) && link.deliveries.get(delivery.t) === delivery) {
-      const msgs = grant(delivery, this.#options.topicWindow);
-      if (msgs !== undefined) link.out.push({ is: "credit", body: { t: delivery.t, msgs } });
-    }
-    for (const one of this.#links()) {
-      if (takesCommands(one)) this.#grant(one);
-    }
+    if (main !== undefined && main !== ticket.link && main.carried > 0) main.carried -= 1;
     this.#flush(now);
   }
 
@@ -295,7 +201,7 @@ export class Machine {
   /** The watcher hears of its state, beginning now if the subscription stands. */
   watch(feed: Feed, watcher: Watcher, now: number): void {
     feed.watchers.add(watcher);
-    if (this.#stands(feed) !== undefined) this.#tell(watcher, { is: "subscribed" });
+    if (this.#stands(feed) !== undefined) this.#streams.tell(watcher, { is: "subscribed" });
     this.#flush(now);
   }
 
@@ -305,7 +211,7 @@ export class Machine {
     const link = this.#stands(feed);
     if (link === undefined) return false;
     if (watcher === undefined) link.out.push({ is: "state", body });
-    else this.#ask(link, { is: "state", watcher }, now, "state", body);
+    else ask(link, { is: "state", watcher }, now, "state", body);
     this.#flush(now);
     return true;
   }
@@ -318,7 +224,7 @@ export class Machine {
       this.#state.at === "linked" &&
       (this.#state.link.stage.at === "ready" || this.#outbox.size > 0)
     ) {
-      this.#end(closed);
+      this.#streams.endAll(closed);
       this.#state = {
         at: "closing",
         link: this.#state.link,
@@ -339,46 +245,18 @@ export class Machine {
     if (link?.stage.at !== "opening") return;
     link.heardAt = now;
     const { identity, replyTimeoutMs } = this.#options;
-    const subs: SubscribeCommand[] = [];
-    const said: Feed[] = [];
-    const later: Feed[] = [];
-    let chars =
-      (this.#token.is === "held" ? this.#token.text.length : 0) + (this.#ticket?.length ?? 0);
-    for (const feed of this.#feeds.values()) {
-      if (feed.life === "ended" || this.#again.has(feed)) continue;
-      const command = this.#subscribeCommand(feed);
-      chars += JSON.stringify(command).length;
-      if (chars > HELLO_CHARS) {
-        later.push(feed);
-        continue;
-      }
-      subs.push(command);
-      said.push(feed);
-      link.said.add(feed);
-    }
+    const token = this.#token.is === "held" ? this.#token.text : undefined;
     if (this.#outbox.hasHole) this.#ticket = undefined;
-    this.#nextCommand += 1;
-    const body = {
-      v: VERSION,
-      token: this.#token.is === "held" ? this.#token.text : undefined,
-      user: identity.is === "user" ? identity.user : undefined,
-      resume: this.#ticket,
-      subs: subs.length > 0 ? subs : undefined,
-    };
-    if (this.#token.is === "held") this.#token.tried = true;
-    this.effects.push({
-      do: "send",
-      link: id,
-      requests: [{ is: "hello", id: this.#nextCommand, body }],
-    });
-    link.stage = {
-      at: "greeting",
-      until: now + replyTimeoutMs,
-      hello: this.#nextCommand,
-      feeds: said,
-    };
-    this.#grant(link);
-    for (const feed of later) this.#say(link, feed, now);
+    const resume = this.#ticket;
+    const chars = HELLO_CHARS - (token?.length ?? 0) - (resume?.length ?? 0);
+    const { feeds, subs, later } = this.#streams.hello(link, chars);
+    const user = identity.is === "user" ? identity.user : undefined;
+    const body = { v: VERSION, token, user, resume, subs: subs.length > 0 ? subs : undefined };
+    ask(link, { is: "hello", feeds }, now, "hello", body);
+    link.stage = { at: "greeting", until: now + replyTimeoutMs };
+    // It is a message of its own.
+    this.#send(link);
+    for (const feed of later) this.#streams.say(link, feed, now);
     this.#flush(now);
   }
 
@@ -432,20 +310,19 @@ export class Machine {
       else this.#warn(answer);
       return;
     }
-    this.#token = { is: "held", text: answer, expiresAt: Number.POSITIVE_INFINITY, tried: false };
+    this.#token = { is: "held", text: answer, expiresAt: Number.POSITIVE_INFINITY };
     if (this.#state.at === "token") {
       this.#open(now);
     } else if (this.#state.at === "linked" && takesCommands(this.#state.link)) {
       // Before its hello a connection takes the new one anyway.
-      this.#token.tried = true;
-      this.#ask(this.#state.link, { is: "auth" }, now, "auth", { token: answer });
+      ask(this.#state.link, { is: "auth" }, now, "auth", { token: answer });
       this.#flush(now);
     }
   }
 
   /** The process may have slept: each connection is asked whether it is there. */
   woke(now: number): void {
-    for (const link of this.#links()) this.#probe(link, now);
+    for (const link of this.#links()) probe(link, now);
     this.#flush(now);
   }
 
@@ -478,7 +355,7 @@ export class Machine {
     ) {
       moments.push(Math.max(nextAt(link.pace), this.#outbox.heldUntil));
     }
-    for (const { againAt } of this.#again) moments.push(againAt ?? 0);
+    for (const feed of this.#streams.again) moments.push(feed.againAt ?? 0);
     if (this.#leavesAt !== undefined) moments.push(this.#leavesAt);
     const [call] = this.#calls.values();
     if (call !== undefined) moments.push(call.askedAt + publishTimeoutMs);
@@ -504,7 +381,7 @@ export class Machine {
     }
     for (const link of this.#links()) {
       const due = overdue(link, replyTimeoutMs, now);
-      if (due === "ask") this.#probe(link, now);
+      if (due === "ask") probe(link, now);
       if (due === "lost") this.#giveUp(link, silent(link), now);
     }
     this.#outbox.expire(now - publishTimeoutMs);
@@ -512,12 +389,7 @@ export class Machine {
       if (askedAt + publishTimeoutMs > now) break;
       this.#answer(id, new CorewireError("timed_out", "there was no answer in time; ask again"));
     }
-    for (const feed of [...this.#again].filter(({ againAt }) => (againAt ?? 0) <= now)) {
-      this.#again.delete(feed);
-      feed.againAt = undefined;
-      const link = this.#link();
-      if (link !== undefined && takesCommands(link)) this.#say(link, feed, now);
-    }
+    this.#streams.sayAgain(this.#link(), now);
     this.#proceed(now);
   }
 
@@ -538,10 +410,11 @@ export class Machine {
   #open(now: number): void {
     this.#nextLink += 1;
     const link = newLink(
+      this.#commands,
       this.#nextLink,
       now + this.#options.connectTimeoutMs,
       now,
-      this.#outstanding,
+      this.#streams.outstanding,
     );
     this.#state = { at: "linked", link };
     this.effects.push({ do: "open", link: link.id, url: this.#hintedUrl ?? this.#options.url });
@@ -556,7 +429,7 @@ export class Machine {
     if (this.#publisher() === link) this.#outbox.cut();
     if (link === this.#elder) {
       this.#elder = undefined;
-      if (this.#link()?.stage.at !== "ready") this.#away();
+      if (this.#link()?.stage.at !== "ready") this.#streams.away();
       if (this.status.type === "connected" && this.#link()?.stage.at !== "ready")
         this.#setStatus({ type: "connecting" });
     } else if (this.#state.at === "closing") {
@@ -572,7 +445,7 @@ export class Machine {
     if (wasReady && this.#readyAt !== undefined && now - this.#readyAt >= STABLE_MS)
       this.#failures = 0;
     this.#departsAt = undefined;
-    if (this.#elder?.stage.at !== "ready") this.#away();
+    if (this.#elder?.stage.at !== "ready") this.#streams.away();
     // An elder connection takes over what it was not asked to answer any more.
     this.#outbox.cut();
     this.#followHint(link.hints.url, wasReady);
@@ -641,38 +514,15 @@ export class Machine {
     }
   }
 
-  /** Nothing is heard for a while. */
-  #away(): void {
-    for (const { watchers } of this.#feeds.values()) {
-      for (const watcher of watchers) this.#tell(watcher, { is: "away" });
-    }
-  }
-
   #stop(error: CorewireError): void {
     for (const link of this.#links()) this.effects.push({ do: "abort", link: link.id });
     this.#state = { at: "stopped" };
     this.#elder = undefined;
     this.#outbox.stop();
-    this.#end(error);
+    this.#streams.endAll(error);
     for (const id of [...this.#calls.keys()]) this.#answer(id, error);
     this.#setStatus({ type: "stopped", error });
     this.#outcomes();
-  }
-
-  #end(error: CorewireError): void {
-    for (const feed of this.#feeds.values()) this.#ended(feed, error);
-  }
-
-  #ended(feed: Feed, error: CorewireError): void {
-    if (feed.life === "ended") return;
-    feed.life = "ended";
-    this.#forget(feed);
-    this.effects.push({ do: "event", s: feed.s, event: { type: "unsubscribed", error } });
-  }
-
-  #forget(feed: Feed): void {
-    this.#again.delete(feed);
-    for (const watcher of feed.watchers) this.#tell(watcher, { is: "ended" });
   }
 
   /** Goes on where something has become possible. */
@@ -712,46 +562,8 @@ export class Machine {
 
   // What is said.
 
-  #say(link: Link, feed: Feed, now: number): void {
-    if (link.said.has(feed) || feed.life === "ended" || this.#again.has(feed)) return;
-    link.said.add(feed);
-    this.#ask(link, { is: "sub", feed }, now, "sub", this.#subscribeCommand(feed));
-  }
-
-  #subscribeCommand(feed: Feed): SubscribeCommand {
-    const { policy, presence, watch } = feed.options;
-    const { s, subject: topic } = feed;
-    return {
-      s,
-      topic,
-      from: from(feed),
-      policy,
-      credit: this.#options.topicWindow,
-      presence,
-      watch,
-    };
-  }
-
-  #ask<W extends Request["is"]>(
-    link: Link,
-    what: Awaited,
-    now: number,
-    is: W,
-    body: Extract<Request, { is: W }>["body"],
-  ): void {
-    this.#nextCommand += 1;
-    link.awaiting.set(this.#nextCommand, { what, sentAt: now });
-    link.out.push({ is, id: this.#nextCommand, body } as Request);
-  }
-
   #call(link: Link, call: number, body: HistoryCommand, now: number): void {
-    this.#ask(link, { is: "call", call }, now, "hist", body);
-  }
-
-  #probe(link: Link, now: number): void {
-    if (link.stage.at !== "ready" || link.probeUntil !== undefined) return;
-    link.probeUntil = now + PROBE_MS;
-    this.#ask(link, { is: "probe" }, now, "pong", {});
+    ask(link, { is: "call", call }, now, "hist", body);
   }
 
   #grant(link: Link): void {
@@ -775,7 +587,10 @@ export class Machine {
   #flush(now: number): void {
     const link = this.#publisher();
     if (link !== undefined) this.#publish(link, now);
-    for (const one of this.#links()) this.#send(one);
+    for (const one of this.#links()) {
+      if (takesCommands(one)) this.#grant(one);
+      this.#send(one);
+    }
     this.#outcomes();
   }
 
@@ -793,9 +608,10 @@ export class Machine {
       }
       if (outbox.inFlight.size > 0 && outbox.bytesInFlight + bytes > IN_FLIGHT_BYTES) return;
       if (!take(link.pace, now)) return;
-      this.#nextCommand += 1;
-      const body = outbox.send(this.#nextCommand);
-      if (body !== undefined) link.out.push({ is: "pub", id: this.#nextCommand, body });
+      link.commands.last += 1;
+      const id = link.commands.last;
+      const body = outbox.send(id);
+      if (body !== undefined) link.out.push({ is: "pub", id, body });
     }
   }
 
@@ -813,19 +629,6 @@ export class Machine {
   // What the server says.
 
   #reply(link: Link, reply: Reply, now: number): void {
-    const { stage } = link;
-    if (stage.at === "greeting" && reply.id === stage.hello) {
-      if (reply.is === "welcome") {
-        this.#welcome(link, stage.feeds, reply.body, now);
-      } else if (reply.is === "err") {
-        // The server closes behind it.
-        link.hints.reason = reply.body.text;
-        link.hints.retryMs = reply.body.retry_ms;
-      } else {
-        throw broken("the answer to hello is no welcome");
-      }
-      return;
-    }
     const awaited = link.awaiting.get(reply.id)?.what;
     if (awaited !== undefined) {
       link.awaiting.delete(reply.id);
@@ -842,7 +645,7 @@ export class Machine {
   }
 
   #welcome(link: Link, feeds: readonly Feed[], body: WelcomeBody, now: number): void {
-    const { conn, node, user, ticket, limits, ping_ms, slack_ms, resumed, subs } = body;
+    const { conn, node, user, ticket, limits, ping_ms, slack_ms, resumed = false, subs } = body;
     if (subs.length !== feeds.length) throw broken("the welcome does not answer each subscription");
     link.stage = { at: "ready" };
     link.silenceMs = ping_ms === 0 ? Number.POSITIVE_INFINITY : ping_ms + slack_ms;
@@ -859,8 +662,8 @@ export class Machine {
     this.#setStatus({ type: "connected", session });
     for (const [place, feed] of feeds.entries()) {
       const answer = subs[place];
-      if (answer?.subbed !== undefined) this.#subbed(link, feed, answer.subbed);
-      else if (answer?.err !== undefined) this.#notSubbed(link, feed, answer.err, now);
+      if (answer?.subbed !== undefined) this.#streams.subbed(link, feed, answer.subbed);
+      else if (answer?.err !== undefined) this.#streams.notSubbed(link, feed, answer.err, now);
     }
     for (const [id, call] of this.#calls) this.#call(link, id, call.body, now);
   }
@@ -872,16 +675,22 @@ export class Machine {
 
   #answered(link: Link, awaited: Awaited, reply: Reply, now: number): void {
     const { is, body } = reply;
-    if (awaited.is === "sub" && is === "subbed") this.#subbed(link, awaited.feed, body);
-    else if (awaited.is === "sub" && is === "err") this.#notSubbed(link, awaited.feed, body, now);
+    if (awaited.is === "hello" && is === "welcome") this.#welcome(link, awaited.feeds, body, now);
+    else if (awaited.is === "hello" && is === "err") {
+      // The server closes behind it.
+      link.hints = { reason: body.text, retryMs: body.retry_ms };
+    } else if (awaited.is === "sub" && is === "subbed")
+      this.#streams.subbed(link, awaited.feed, body);
+    else if (awaited.is === "sub" && is === "err")
+      this.#streams.notSubbed(link, awaited.feed, body, now);
     else if (awaited.is === "state" && is === "members")
-      this.#tell(awaited.watcher, { is: "page", body });
+      this.#streams.tell(awaited.watcher, { is: "page", body });
     else if (awaited.is === "call" && is === "page") this.#answer(awaited.call, body);
     else if (awaited.is === "call" && is === "err")
-      this.#answer(awaited.call, serverError("history", body));
+      this.#answer(awaited.call, refusal("history", body));
     else if (awaited.is === "auth" && is === "ok") this.#tokenTaken(body.expires_ms, now);
     else if (awaited.is === "probe") this.#awake(link, now);
-    else if (is === "err" && awaited.is !== "unsub") this.#warn(serverError(awaited.is, body));
+    else if (is === "err" && awaited.is !== "unsub") this.#warn(refusal(awaited.is, body));
     else if (is !== "ok" && is !== "err") throw broken("a reply that does not fit its command");
   }
 
@@ -891,71 +700,10 @@ export class Machine {
     for (const waiting of link.awaiting.values()) waiting.sentAt = now;
   }
 
-  #subbed(link: Link, feed: Feed, body: SubbedBody): void {
-    if (this.#feeds.get(feed.s) !== feed || feed.life === "ended") return; // ended meanwhile
-    for (const event of begin(feed, body)) this.effects.push({ do: "event", s: feed.s, event });
-    const { t, epoch, offset, policy } = body;
-    if (t !== undefined && epoch !== undefined && offset !== undefined) {
-      const delivery = deliver(link, t, feed.subject, { epoch, offset }, this.#options.topicWindow);
-      if (!delivery.routes.includes(feed.s)) delivery.routes.push(feed.s);
-      if (policy.mode === "latest") delivery.counted = true;
-    }
-    for (const watcher of feed.watchers) this.#tell(watcher, { is: "subscribed" });
-  }
-
-  #notSubbed(link: Link, feed: Feed, error: ErrorBody, now: number): void {
-    link.said.delete(feed);
-    const name = errorName(error.code);
-    if (
-      feed.life === "begun" &&
-      (name === "bad_position" || name === "unsupported") &&
-      from(feed) !== undefined
-    ) {
-      // It cannot go on where it was: it begins anew.
-      feed.places.clear();
-      feed.mark = undefined;
-      feed.life = "new";
-      this.effects.push({ do: "event", s: feed.s, event: { type: "reset", cause: "node" } });
-      this.#say(link, feed, now);
-    } else {
-      this.#refused(feed, serverError(feed.subject, error), isTemporary(name), now);
-    }
-  }
-
-  /** The server does not serve a subscription, at least for now. */
-  #refused(feed: Feed, error: CorewireError, isLater: boolean, now: number): void {
-    if (!isLater && error.retryMs === undefined) {
-      this.#ended(feed, error);
-      return;
-    }
-    const retryMs = error.retryMs ?? AGAIN_MS;
-    feed.againAt = now + Math.round(retryMs * (1 + this.#random() / 2));
-    this.#again.add(feed);
-    this.#warn(
-      new CorewireError(error.code, `${feed.subject}: not yet: ${error.message}`, { retryMs }),
-    );
-  }
-
   #push(link: Link, push: Push, now: number): void {
     const { is, body } = push;
-    if (is === "msg" || is === "gap" || is === "conflated") return this.#stream(link, push);
-    if (is === "pos" || is === "reset") return this.#moved(link, push);
-    if (is === "topic") {
-      const { t, topic, s, epoch, offset } = body;
-      const routes = s.filter((one) => this.#feeds.has(one));
-      const delivery = deliver(link, t, topic, { epoch, offset }, this.#options.topicWindow);
-      delivery.routes = routes;
-      for (const one of routes) {
-        const feed = this.#feeds.get(one);
-        if (feed?.options.policy?.mode === "latest") delivery.counted = true;
-        if (feed !== undefined) announce(feed, topic, { epoch, offset });
-      }
-    } else if (is === "untopic") {
-      link.deliveries.delete(body.t);
-    } else if (is === "state") {
-      this.#stateChanged(link, body);
-    } else if (is === "unsubbed") {
-      this.#unsubbed(link, body.s, body.code, body.retry_ms, now);
+    if (is === "unsubbed") {
+      this.#streams.unsubbed(link, body, now);
     } else if (is === "ping") {
       link.out.push({ is: "pong", body: { t: body.t } });
     } else if (is === "warn") {
@@ -963,88 +711,18 @@ export class Machine {
       this.#warn(new CorewireError(errorName(body.code), text));
     } else if (is === "closing") {
       const { code, reason, retry_ms, spread_ms, url } = body;
-      link.hints = {
-        code,
-        reason,
-        retryMs: retry_ms,
-        spreadMs: spread_ms,
-        ...(url === undefined ? {} : { url }),
-      };
-    } else if (link === this.#link()) {
+      link.hints = { code, reason, retryMs: retry_ms, spreadMs: spread_ms, url };
+    } else if (is === "token_expiring") {
       // An elder connection does not live as long.
-      if (is === "token_expiring") {
-        this.#renewToken();
-      } else if (this.#departsAt === undefined) {
-        this.#departsAt = now + Math.round(this.#random() * Math.min(body.spread_ms, RETRY_MS_MAX));
-        this.#followHint(body.url, true);
-      }
+      if (link === this.#link()) this.#renewToken();
+    } else if (is === "goaway") {
+      if (link !== this.#link() || this.#departsAt !== undefined) return;
+      const wait = this.#random() * Math.min(body.spread_ms, RETRY_MS_MAX);
+      this.#departsAt = now + Math.round(wait);
+      this.#followHint(body.url, true);
+    } else {
+      this.#streams.push(link, push, link === this.#elder && this.#link()?.stage.at === "ready");
     }
-  }
-
-  #moved(link: Link, push: Extract<Push, { is: "pos" | "reset" }>): void {
-    const { s, pos } = push.body;
-    if (s === undefined || pos === undefined) return this.#stream(link, push);
-    const feed = this.#feeds.get(s);
-    if (feed === undefined) return;
-    if (push.is === "pos") return markHeard(feed, pos);
-    for (const event of resetPattern(feed, pos, push.body.cause))
-      this.effects.push({ do: "event", s, event });
-  }
-
-  #stream(link: Link, word: StreamWord): void {
-    const { t = -1 } = word.body;
-    const delivery = link.deliveries.get(t);
-    if (delivery === undefined) throw broken("it uses an alias that it did not announce");
-    if (word.is === "reset" && word.body.epoch !== undefined) delivery.epoch = word.body.epoch;
-    if (word.is === "conflated") delivery.counted = true;
-    const { topic, epoch } = delivery;
-    const isElder = link === this.#elder && this.#link()?.stage.at === "ready";
-    const ticket: Ticket = { link, delivery, left: 0 };
-    for (const s of delivery.routes) {
-      const feed = this.#feeds.get(s);
-      if (feed === undefined || feed.life === "ended") continue;
-      // The next connection knows better which epoch it is.
-      if (isElder && feed.places.get(topic)?.epoch !== epoch) continue;
-      for (const event of absorb(feed, topic, epoch, word, delivery.counted)) {
-        if (event.type === "message") {
-          ticket.left += 1;
-          this.effects.push({ do: "event", s, event, ticket });
-        } else {
-          this.effects.push({ do: "event", s, event });
-        }
-      }
-    }
-    if (word.is !== "msg") return;
-    delivery.received += 1;
-    this.#outstanding += 1;
-    if (ticket.left === 0) {
-      ticket.left = 1;
-      this.taken(ticket, link.heardAt);
-    }
-  }
-
-  #stateChanged(link: Link, body: StateBody): void {
-    const delivery = link.deliveries.get(body.t);
-    if (delivery === undefined || (link === this.#elder && this.#link()?.stage.at === "ready"))
-      return;
-    for (const s of delivery.routes) {
-      for (const watcher of this.#feeds.get(s)?.watchers ?? []) {
-        const isIts = watcher.ns === body.ns && watcher.topic === delivery.topic;
-        if (isIts) this.#tell(watcher, { is: "diff", body });
-      }
-    }
-  }
-
-  #unsubbed(link: Link, s: number, code: number, retryMs: number | undefined, now: number): void {
-    const feed = this.#feeds.get(s);
-    if (feed === undefined || !link.said.delete(feed)) return;
-    const name = errorName(code);
-    const error = new CorewireError(
-      name,
-      `the server ended the subscription to ${feed.subject}: ${name}`,
-      { retryMs },
-    );
-    this.#refused(feed, error, isTemporary(name), now);
   }
 
   #answer(call: number, answer: PageBody | CorewireError): void {
@@ -1063,10 +741,6 @@ export class Machine {
     return link?.stage.at === "ready" && link.said.has(feed) && feed.life === "begun"
       ? link
       : undefined;
-  }
-
-  #tell(watcher: Watcher, news: News): void {
-    this.effects.push({ do: "news", watcher, news });
   }
 
   *#links(): Generator<Link> {
@@ -1111,8 +785,4 @@ function silent({ stage }: Link): CorewireError {
     leaving: "the end of the connection took too long",
   };
   return new CorewireError("timed_out", texts[stage.at]);
-}
-
-function serverError(what: string, { code, text, retry_ms }: ErrorBody): CorewireError {
-  return new CorewireError(errorName(code), `${what}: ${text}`, { retryMs: retry_ms });
 }

@@ -17,15 +17,16 @@
  * @module
  */
 
-import { CorewireError, type ErrorCode, errorName, isTemporary } from "./errors.js";
+import { againMs, CorewireError, type ErrorCode, refusal } from "./errors.js";
 import type { ErrorBody, PublishCommand, Replies } from "./words.js";
 
 /** What a publication costs beside its bytes. */
 export const OVERHEAD_BYTES = 128;
 /** Topics whose publications are numbered. Those of further topics carry no `pseq`. */
 const NUMBERED_TOPICS_MAX = 65_536;
-/** How long to wait after a temporary refusal, if the server does not say. */
-const AGAIN_MS = 1000;
+
+/** The code for a number that is not the next one. */
+const BAD_REQUEST = 104;
 
 /** Where a message now stands. */
 export interface Published {
@@ -125,7 +126,7 @@ export class Outbox {
     if (publication === undefined) return false;
     if ("offset" in reply) {
       const { epoch, offset, dup } = reply;
-      this.#end(publication, { epoch, offset, duplicate: dup });
+      this.#end(publication, { epoch, offset, duplicate: dup === true });
     } else {
       this.#refused(publication, reply, now);
     }
@@ -139,7 +140,7 @@ export class Outbox {
       const publication = this.#landed(id);
       if (publication !== undefined) this.queued.push(publication);
     }
-    this.queued.sort((one, other) => one.id - other.id);
+    this.#sort();
     this.#broken.clear();
   }
 
@@ -209,28 +210,29 @@ export class Outbox {
     return publication;
   }
 
-  #refused(publication: Publication, { code, text, retry_ms }: ErrorBody, now: number): void {
-    const { topic } = publication.body;
-    const name = errorName(code);
-    const free = this.#broken.get(topic);
-    const followed = free !== undefined && (publication.pseq ?? 0) > free && name === "bad_request";
-    const again = followed || retry_ms !== undefined || isTemporary(name);
-    if (publication.pseq !== undefined) {
-      const number = Math.min(free ?? publication.pseq, publication.pseq);
-      this.#broken.set(topic, number);
-      this.#numbers.set(topic, number - 1);
+  #refused(publication: Publication, error: ErrorBody, now: number): void {
+    const { pseq, body } = publication;
+    const free = this.#broken.get(body.topic);
+    const isBehind = free !== undefined && pseq !== undefined && pseq > free;
+    // Those behind a number that is free again are refused for that alone.
+    const waitMs = isBehind && error.code === BAD_REQUEST ? 0 : againMs(error.code, error.retry_ms);
+    if (pseq !== undefined) {
+      const number = Math.min(free ?? pseq, pseq);
+      this.#broken.set(body.topic, number);
+      this.#numbers.set(body.topic, number - 1);
       publication.pseq = undefined;
     }
-    if (!again) {
-      const details = { retryMs: retry_ms };
-      this.#end(
-        publication,
-        new CorewireError(name, `the server refused the publication: ${text}`, details),
-      );
+    if (waitMs === undefined) {
+      this.#end(publication, refusal("the server refused the publication", error));
       return;
     }
-    if (!followed) this.heldUntil = Math.max(this.heldUntil, now + (retry_ms ?? AGAIN_MS));
+    this.heldUntil = Math.max(this.heldUntil, now + waitMs);
     this.queued.push(publication);
+    this.#sort();
+  }
+
+  /** In the order in which they were asked for. */
+  #sort(): void {
     this.queued.sort((one, other) => one.id - other.id);
   }
 

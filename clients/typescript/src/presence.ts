@@ -18,7 +18,7 @@ import {
   stale,
   startPaging,
 } from "./state.js";
-import type { StateLink, Subscription } from "./subscription.js";
+import type { StateLink, Watchable } from "./subscription.js";
 
 export type { Change, Entry } from "./state.js";
 
@@ -37,10 +37,7 @@ export interface EntryOptions {
  * Who is there. The subscription asks for it by its option `presence`: `announce` to be there, `watch`
  * to see the others. Of a pattern, say which topic.
  */
-export function presence<V = unknown>(
-  subscription: Subscription<never>,
-  topic?: string,
-): LiveState<V> {
+export function presence<V = unknown>(subscription: Watchable, topic?: string): LiveState<V> {
   return new LiveState<V>(subscription, PRESENCE, topic);
 }
 
@@ -49,7 +46,7 @@ export function presence<V = unknown>(
  * `watch`. Of a pattern, say which topic.
  */
 export function state<V = unknown>(
-  subscription: Subscription<never>,
+  subscription: Watchable,
   ns: string,
   topic?: string,
 ): LiveState<V> {
@@ -74,7 +71,7 @@ export class LiveState<V = unknown> {
   #endFading: (() => void) | undefined;
 
   /** @internal */
-  constructor(subscription: Subscription<never>, ns: string, topic: string = subscription.subject) {
+  constructor(subscription: Watchable, ns: string, topic: string = subscription.subject) {
     this.topic = topic;
     this.ns = ns;
     this.#link = subscription.watch({ topic, ns, hear: (news) => this.#hear(news) });

@@ -1,129 +1,98 @@
 /**
- * The fields of every word in one table, in the order of the binary dialect: the JSON dialect checks
- * what it has read against it, and the binary dialect reads and writes by it.
+ * The fields of every word of the server's, in the order of the binary dialect, which reads and writes
+ * by this table.
+ *
+ * A field is a sign for its kind, its name, and what it refers to. Those behind the bar are optional.
+ * A dot in a name is an object that only JSON has.
+ *
+ * ```text
+ *   # integer   $ text   ? true or false, in binary a bit alone   ! payload: data or b64
+ *   % names and values   ~ JSON   = one of these names   . a part   * a list: of a part, # or $
+ * ```
  *
  * @module
  */
 
-/** What a field holds. A list of values stands for one of them, which binary sends as its place. */
-export type Kind =
-  | "int"
-  | "text"
-  /** `true` or `false`; in binary a bit without bytes. */
-  | "flag"
-  /** The field `echo`: only `false` is written, and in binary it is a bit without bytes. */
-  | "no"
-  /** A payload: `data` or `b64`. */
-  | "data"
-  /** One JSON value. */
-  | "json"
-  /** Names and values. */
-  | "tags"
-  /** A field that this client does not use; its bit is never set. */
-  | "unused"
-  | readonly (string | boolean)[]
-  | { readonly list: Kind }
-  | Shape;
-
-/** The fields of a word or of a part of one: those that must be there, then the optional ones. */
-export interface Shape {
-  readonly need: Fields;
-  readonly may: Fields;
+/** One field. */
+export interface Field {
+  readonly kind: string;
+  readonly name: string;
+  /** The object that holds it in JSON, if it is not the word itself. */
+  readonly holder: string | undefined;
+  /** What a part or a list consists of, or which names there are. */
+  readonly of: string;
+  readonly isOptional: boolean;
 }
 
-/** Fields by their names. A dot is a path into an object that only JSON has. */
-export type Fields = Readonly<Record<string, Kind>>;
+const ITEM = "#o #ts $pub.user $pub.conn !data | $key #pub.pseq %tags";
+const SET = "#t $ns #ver #n #digest";
 
-const shape = (need: Fields, may: Fields = {}): Shape => ({ need, may });
-
-const MODES = ["all", "latest", "drop_oldest", "close"] as const;
-const LEVELS = ["none", "mem"] as const;
-const CAUSES = ["slow", "retention", "broker", "node"] as const;
-
-const policy = shape({ mode: MODES }, { max_bytes: "int", max_msgs: "int" });
-
-const subbed = shape(
-  { s: "int", policy },
-  {
-    t: "int",
-    epoch: "text",
-    offset: "int",
-    pos: "text",
-    recovered: [false, true],
-    replay_to: "int",
-  },
-);
-
-const err = shape({ code: "int", text: "text" }, { retry_ms: "int" });
-
-const entry = shape({ k: "text", user: "text", ver: "int" }, { v: "json" });
-
-const item = { o: "int", ts: "int", "pub.user": "text", "pub.conn": "text", data: "data" } as const;
-const itemMay = { key: "text", "pub.pseq": "int", tags: "tags" } as const;
-
-const set = { t: "int", ns: "text", ver: "int", n: "int", digest: "int" } as const;
-
-/** The words of the server. */
-export const SERVER: Readonly<Record<string, readonly [op: number, shape: Shape]>> = {
-  welcome: [
-    0x41,
-    shape(
-      {
-        conn: "text",
-        node: "text",
-        user: "text",
-        ping_ms: "int",
-        slack_ms: "int",
-        time_ms: "int",
-        limits: shape({
-          message_bytes: "int",
-          topic_bytes: "int",
-          topic_levels: "int",
-          subscriptions: "int",
-          backlog_bytes: "int",
-          publish_per_s: "int",
-          publish_burst: "int",
-          unanswered: "int",
-          history_items: "int",
-        }),
-        subs: { list: shape({}, { subbed, err }) },
-      },
-      { expires_ms: "int", ticket: "text", resumed: "flag" },
-    ),
-  ],
-  ok: [0x42, shape({}, { expires_ms: "int" })],
-  subbed: [0x43, subbed],
-  pubbed: [0x44, shape({ epoch: "text", offset: "int", level: LEVELS }, { dup: "flag" })],
-  err: [0x45, err],
-  page: [
-    0x46,
-    shape(
-      { t: "int", epoch: "text", start: "int", end: "int", items: { list: shape(item, itemMay) } },
-      { complete: "flag" },
-    ),
-  ],
-  members: [0x47, shape({ ...set, items: { list: entry } }, { users: "int", next: "text" })],
-  topic: [
-    0x81,
-    shape({ t: "int", topic: "text", s: { list: "int" }, epoch: "text", offset: "int" }),
-  ],
-  msg: [0x82, shape({ t: "int", ...item }, itemMay)],
-  untopic: [0x83, shape({ t: "int" })],
-  pos: [0x84, shape({}, { t: "int", o: "int", s: "int", pos: "text" })],
-  gap: [0x85, shape({ t: "int", from: "int", to: "int", cause: CAUSES, repair: ["none", "hist"] })],
-  conflated: [0x86, shape({ t: "int", n: "int", upto: "int" })],
-  reset: [
-    0x87,
-    shape({ cause: CAUSES }, { t: "int", epoch: "text", offset: "int", s: "int", pos: "text" }),
-  ],
-  unsubbed: [0x88, shape({ s: "int", code: "int" }, { retry_ms: "int" })],
-  token_expiring: [0x89, shape({ in_ms: "int" })],
-  goaway: [0x8a, shape({ deadline_ms: "int", spread_ms: "int" }, { url: "text" })],
-  ping: [0x8b, shape({ t: "int" })],
-  warn: [0x8c, shape({ code: "int", text: "text" }, { cmd: "text" })],
-  closing: [
-    0x8d,
-    shape({ code: "int", reason: "text" }, { retry_ms: "int", spread_ms: "int", url: "text" }),
-  ],
-  state: [0x8e, shape({ ...set, set: { list: entry }, del: { list: "text" } }, { users: "int" })],
+/** Words and parts by their names. A word begins with its number in binary. */
+const SHAPES: Readonly<Record<string, string>> = {
+  welcome:
+    "41 $conn $node $user #ping_ms #slack_ms #time_ms .limits:limits *subs:answer | #expires_ms $ticket ?resumed",
+  ok: "42 | #expires_ms",
+  subbed: "43 #s .policy:policy | #t $epoch #offset $pos =recovered:recovered #replay_to",
+  pubbed: "44 $epoch #offset =level:level | ?dup",
+  err: "45 #code $text | #retry_ms",
+  page: "46 #t $epoch #start #end *items:item | ?complete",
+  members: `47 ${SET} *items:entry | #users $next`,
+  topic: "81 #t $topic *s:# $epoch #offset",
+  msg: `82 #t ${ITEM}`,
+  untopic: "83 #t",
+  pos: "84 | #t #o #s $pos",
+  gap: "85 #t #from #to =cause:cause =repair:repair",
+  conflated: "86 #t #n #upto",
+  reset: "87 =cause:cause | #t $epoch #offset #s $pos",
+  unsubbed: "88 #s #code | #retry_ms",
+  token_expiring: "89 #in_ms",
+  goaway: "8a #deadline_ms #spread_ms | $url",
+  ping: "8b #t",
+  warn: "8c #code $text | $cmd",
+  closing: "8d #code $reason | #retry_ms #spread_ms $url",
+  state: `8e ${SET} *set:entry *del:$ | #users`,
+  answer: "| .subbed:subbed .err:err",
+  entry: "$k $user #ver | ~v",
+  item: ITEM,
+  limits:
+    "#message_bytes #topic_bytes #topic_levels #subscriptions #backlog_bytes #publish_per_s #publish_burst #unanswered #history_items",
+  policy: "=mode:mode | #max_bytes #max_msgs",
 };
+
+const parsed = new Map<string, readonly Field[]>();
+
+/** The fields of a word or part of the server's. */
+export function fieldsOf(name: string): readonly Field[] {
+  let fields = parsed.get(name);
+  if (fields === undefined) {
+    fields = parse(SHAPES[name] ?? "");
+    parsed.set(name, fields);
+  }
+  return fields;
+}
+
+/** The number of a word in binary, or `undefined` if there is no such word. */
+export function opOf(name: string): number | undefined {
+  if (!Object.hasOwn(SHAPES, name)) return undefined;
+  const op = Number.parseInt(SHAPES[name] ?? "", 16);
+  return op > 0 ? op : undefined;
+}
+
+/** The names of all words and parts. */
+export function names(): readonly string[] {
+  return Object.keys(SHAPES);
+}
+
+/** Reads what the table says of a word. */
+export function parse(shape: string): readonly Field[] {
+  let isOptional = false;
+  return shape.split(" ").flatMap((field) => {
+    isOptional ||= field === "|";
+    const [, kind, path, of = ""] = /^(\W)([\w.]+):?(.*)/.exec(field) ?? [];
+    if (kind === undefined || path === undefined) return [];
+    const [holder, name] = path.split(".");
+    return name === undefined
+      ? [{ kind, name: path, holder: undefined, of, isOptional }]
+      : [{ kind, name, holder, of, isOptional }];
+  });
+}

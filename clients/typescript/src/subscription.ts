@@ -58,6 +58,13 @@ export interface StateLink {
   failed(error: unknown): void;
 }
 
+/** What has state beside its messages: a {@link Subscription}. */
+export interface Watchable {
+  readonly subject: string;
+  /** @internal */
+  watch(watcher: Watcher): StateLink;
+}
+
 interface Waiting {
   readonly event: StreamEvent;
   readonly ticket: Ticket | undefined;
@@ -67,7 +74,7 @@ interface Waiting {
  * A subscription. It lasts, whatever becomes of connections, until {@link Subscription.unsubscribe},
  * or until its last event, `unsubscribed`, says why it has ended.
  */
-export class Subscription<T = unknown> implements AsyncIterable<StreamEvent<T>> {
+export class Subscription<T = unknown> implements AsyncIterable<StreamEvent<T>>, Watchable {
   /** The topic or pattern. */
   readonly subject: string;
   readonly #feed: Feed;

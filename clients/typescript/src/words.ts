@@ -133,7 +133,7 @@ export interface ErrorBody {
   readonly code: number;
   readonly name: string;
   readonly text: string;
-  readonly retry_ms?: number;
+  readonly retry_ms?: number | undefined;
 }
 
 /** What a client must stay within. */
@@ -168,7 +168,7 @@ export interface WelcomeBody {
   readonly node: string;
   readonly user: string;
   readonly ticket?: string;
-  readonly resumed: boolean;
+  readonly resumed?: boolean;
   readonly ping_ms: number;
   readonly slack_ms: number;
   readonly limits: Limits;
@@ -252,7 +252,7 @@ export interface Replies {
     readonly epoch: string;
     readonly offset: number;
     readonly level: string;
-    readonly dup: boolean;
+    readonly dup?: boolean;
   };
   readonly page: PageBody;
   readonly members: MembersBody;

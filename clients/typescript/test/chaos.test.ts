@@ -28,8 +28,16 @@ function checkCoverage(events: readonly StreamEvent[], where: string): void {
     } else if (event.type === "message") {
       const known = heard.get(event.topic);
       if (known !== undefined) {
-        assert.equal(event.epoch, known.epoch, `${where}: ${event.topic} changed its epoch in silence`);
-        assert.equal(event.offset, known.offset + 1, `${where}: ${event.topic} after ${known.offset}`);
+        assert.equal(
+          event.epoch,
+          known.epoch,
+          `${where}: ${event.topic} changed its epoch in silence`,
+        );
+        assert.equal(
+          event.offset,
+          known.offset + 1,
+          `${where}: ${event.topic} after ${known.offset}`,
+        );
       }
       heard.set(event.topic, { epoch: event.epoch, offset: event.offset });
     } else if (event.type === "gap") {
@@ -68,7 +76,11 @@ async function chaos(seed: number, restarts: boolean): Promise<void> {
     const what = pick(20);
     const who = pick(2);
     if (what < 11) {
-      const one: Sent = { topic: ROOMS[pick(3)] as string, data: `${who}:${step}`, outcome: undefined };
+      const one: Sent = {
+        topic: ROOMS[pick(3)] as string,
+        data: `${who}:${step}`,
+        outcome: undefined,
+      };
       sent[who]?.push(one);
       writers[who]?.publish(one.topic, one.data).then(
         (outcome) => {

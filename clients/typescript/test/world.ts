@@ -4,7 +4,7 @@ import { Client, type ClientOptions } from "../src/client.js";
 import type { Message, StreamEvent } from "../src/events.js";
 import type { Subscription } from "../src/subscription.js";
 import { FakeClock, random } from "./clock.js";
-import { Server } from "./server.js";
+import { Server } from "./model.js";
 
 export class World {
   readonly clock = new FakeClock();
@@ -34,7 +34,10 @@ export class World {
   }
 
   /** A subscription whose events are kept. */
-  record(client: Client, ...[subject, options]: [string, Parameters<Client["subscribe"]>[2]?]): Recorded {
+  record(
+    client: Client,
+    ...[subject, options]: [string, Parameters<Client["subscribe"]>[2]?]
+  ): Recorded {
     const events: StreamEvent[] = [];
     const note = (event: StreamEvent): void => {
       events.push(event);

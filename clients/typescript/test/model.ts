@@ -124,7 +124,9 @@ export class Server {
   pingMs = 25_000;
   welcome: Record<string, unknown> = {};
   /** Answers in place of the model, if it returns something. */
-  answer: ((peer: Peer, is: string, body: Word, id: number | undefined) => Word | undefined) | undefined;
+  answer:
+    | ((peer: Peer, is: string, body: Word, id: number | undefined) => Word | undefined)
+    | undefined;
   latency: () => number = () => 1;
   #mark = 0;
   #aliases = 0;
@@ -172,7 +174,9 @@ export class Server {
 
   /** All that was heard of this word on all connections. */
   heard(is: string): Word[] {
-    return this.opened.flatMap(({ heard }) => heard.filter((word) => is in word).map((word) => word[is]));
+    return this.opened.flatMap(({ heard }) =>
+      heard.filter((word) => is in word).map((word) => word[is]),
+    );
   }
 
   topic(name: string): Topic {
@@ -304,9 +308,11 @@ export class Server {
     let recovered: boolean | undefined;
     if (from?.last !== undefined) after = Math.max(topic.gone, topic.end - from.last);
     if (from?.epoch !== undefined) {
-      recovered = from.epoch === topic.epoch && from.offset >= topic.gone && from.offset <= topic.end;
+      recovered =
+        from.epoch === topic.epoch && from.offset >= topic.gone && from.offset <= topic.end;
       if (recovered) after = from.offset;
-      else peer.say({ reset: { t: topic.t, epoch: topic.epoch, offset: after, cause: "retention" } });
+      else
+        peer.say({ reset: { t: topic.t, epoch: topic.epoch, offset: after, cause: "retention" } });
     }
     const delivery = this.#route(peer, sub, topic, after);
     const { t, epoch } = topic;
@@ -318,7 +324,14 @@ export class Server {
   #route(peer: Peer, sub: Sub, topic: Topic, after: number): Delivery {
     let delivery = peer.deliveries.get(topic.name);
     if (delivery === undefined) {
-      delivery = { topic, routes: [], cursor: after, sent: 0, credit: sub.credit, isAnnounced: false };
+      delivery = {
+        topic,
+        routes: [],
+        cursor: after,
+        sent: 0,
+        credit: sub.credit,
+        isAnnounced: false,
+      };
       peer.deliveries.set(topic.name, delivery);
     }
     if (!delivery.routes.includes(sub.s)) {
@@ -338,7 +351,13 @@ export class Server {
           peer.say({ topic: { t, topic: name, s: routes, epoch, offset: delivery.cursor } });
         }
         if (delivery.cursor < topic.gone) {
-          const gap = { t, from: delivery.cursor + 1, to: topic.gone, cause: "retention", repair: "none" };
+          const gap = {
+            t,
+            from: delivery.cursor + 1,
+            to: topic.gone,
+            cause: "retention",
+            repair: "none",
+          };
           peer.say({ gap });
           delivery.cursor = topic.gone;
           continue;
@@ -355,7 +374,9 @@ export class Server {
   /** Tells each pattern how far it has come, as the server does once a second. */
   tellPositions(): void {
     for (const peer of this.peers) {
-      const isCaughtUp = [...peer.deliveries.values()].every(({ cursor, topic }) => cursor === topic.end);
+      const isCaughtUp = [...peer.deliveries.values()].every(
+        ({ cursor, topic }) => cursor === topic.end,
+      );
       for (const { s, topic } of peer.subs.values()) {
         if (!/[*>]/.test(topic) || !isCaughtUp) continue;
         peer.say({ pos: { s, pos: `${this.node}.${this.#life} ${this.#mark}` } });
@@ -407,8 +428,13 @@ export class Server {
 function covers(subject: string, topic: string): boolean {
   const levels = topic.split(".");
   const wanted = subject.split(".");
-  const fits = wanted.every((level, place) => level === ">" || level === "*" || level === levels[place]);
-  return fits && (wanted.at(-1) === ">" ? levels.length >= wanted.length : levels.length === wanted.length);
+  const fits = wanted.every(
+    (level, place) => level === ">" || level === "*" || level === levels[place],
+  );
+  return (
+    fits &&
+    (wanted.at(-1) === ">" ? levels.length >= wanted.length : levels.length === wanted.length)
+  );
 }
 
 export const LIMITS = {

@@ -1,0 +1,77 @@
+/**
+ * What a machine is made with, and what it asks its driver to do.
+ *
+ * @module
+ */
+
+import type { Backoff } from "./backoff.js";
+import type { CorewireError } from "./errors.js";
+import type { Status, StreamEvent } from "./events.js";
+import type { News, Watcher } from "./feed.js";
+import type { Ticket } from "./link.js";
+import type { Outcome } from "./outbox.js";
+import type { PageBody, Request } from "./words.js";
+
+/** Who a client says it is. */
+export type Identity =
+  | { readonly is: "anonymous" }
+  | { readonly is: "user"; readonly user: string }
+  | { readonly is: "token"; readonly token: string }
+  /** Tokens come by an effect, anew before the last one expires. */
+  | { readonly is: "renewable" };
+
+/** Every bound of a client. */
+export interface Bounds {
+  /** Messages of one topic that may wait here to be taken; 256. More wait at the server. */
+  readonly topicWindow: number;
+  /** The same of all topics together; 4,096. */
+  readonly window: number;
+  /** Subscriptions at a time; 10,000. */
+  readonly subscriptionsMax: number;
+  /** Publications that wait to be sent or answered; 10,000. */
+  readonly publicationsMax: number;
+  /** The same in bytes; 16 MiB. */
+  readonly publicationBytesMax: number;
+  /** Publications that are sent before the reply to the first of them; 256. */
+  readonly inFlightMax: number;
+  /** From `publish` to the reply, time without a connection included; 60 s. */
+  readonly publishTimeoutMs: number;
+  /** Until a connection is open; 10 s. */
+  readonly connectTimeoutMs: number;
+  /** Until a command that is no publication is answered; 10 s. */
+  readonly replyTimeoutMs: number;
+  /** Until a token is there; 30 s. */
+  readonly tokenTimeoutMs: number;
+  /** Until a client that is closed has its publications answered; 3 s. */
+  readonly closeTimeoutMs: number;
+}
+
+/** What a machine is made with. */
+export interface MachineOptions extends Bounds {
+  readonly url: string;
+  readonly identity: Identity;
+  readonly backoff: Backoff;
+}
+
+/** What the driver is to do. */
+export type Effect =
+  /** Connect, then call `opened` or `lost`. */
+  | { readonly do: "open"; readonly link: number; readonly url: string }
+  | { readonly do: "send"; readonly link: number; readonly requests: readonly Request[] }
+  /** Give the connection up. Nothing more is expected of it. */
+  | { readonly do: "abort"; readonly link: number }
+  /** Fetch a token, then call `token`. */
+  | { readonly do: "token" }
+  /** Hand an event on. A message comes with a ticket, for `taken`. */
+  | {
+      readonly do: "event";
+      readonly s: number;
+      readonly event: StreamEvent;
+      readonly ticket: Ticket | undefined;
+    }
+  | { readonly do: "published"; readonly id: number; readonly outcome: Outcome }
+  | { readonly do: "answer"; readonly call: number; readonly answer: PageBody | CorewireError }
+  /** Let a watcher of state hear it. */
+  | { readonly do: "news"; readonly watcher: Watcher; readonly news: News }
+  | { readonly do: "status"; readonly status: Status }
+  | { readonly do: "warning"; readonly error: CorewireError };
