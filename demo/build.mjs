@@ -14,6 +14,7 @@ const result = await build({
   entryPoints: { app: join(here, "src/main.ts"), style: join(here, "style.css") },
   alias: {
     corewire: join(client, "index.ts"),
+    "corewire/history": join(client, "history.ts"),
     "corewire/presence": join(client, "presence.ts"),
   },
   bundle: true,

@@ -6,6 +6,7 @@
 import type { Client, Subscription } from "corewire";
 import { type LiveState, state } from "corewire/presence";
 import { byId, made } from "./element.js";
+import { refill } from "./history.js";
 import { type Person, personFrom } from "./person.js";
 import type { Room } from "./room.js";
 
@@ -42,7 +43,13 @@ export class Board {
     this.#me = me;
     const subscription = client.subscribe<unknown>(
       room.canvas,
-      { message: ({ data }) => this.#take(data), reset: () => this.#wipe() },
+      {
+        message: ({ data }) => this.#take(data),
+        reset: ({ position }) => {
+          this.#wipe();
+          return refill(client, room.canvas, position, ({ data }) => this.#take(data));
+        },
+      },
       { from: { last: STROKES_MAX }, watch: ["cursor"] },
     );
     this.#cursors = state<unknown>(subscription as unknown as Subscription<never>, "cursor");

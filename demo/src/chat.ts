@@ -5,6 +5,7 @@
 
 import type { Client, CorewireError, Message, Subscription } from "corewire";
 import { byId, made } from "./element.js";
+import { refill } from "./history.js";
 import { say } from "./news.js";
 import { type Person, personFrom } from "./person.js";
 import type { Room } from "./room.js";
@@ -38,9 +39,10 @@ export class Chat {
       {
         message: (message) => this.#show(message),
         gap: ({ from, to }) => this.#note(`Messages ${from} to ${to} are not kept any more`),
-        reset: ({ cause }) => {
+        reset: ({ position }) => {
           this.#note("The server has begun anew: what was before is gone, history starts here");
-          say(`History was restarted (${cause}).`);
+          say("History was restarted.");
+          return refill(client, room.chat, position, (message) => this.#show(message));
         },
         unsubscribed: ({ error }) => this.#note(error.message),
       },

@@ -4,6 +4,11 @@ import { once } from "node:events";
 import net from "node:net";
 import { createInterface } from "node:readline";
 
+const running = new Set();
+process.on("exit", () => {
+  for (const server of running) server.kill("SIGKILL");
+});
+
 /** A server process. It can be killed and started again at the same address. */
 export class Server {
   #process;
@@ -20,6 +25,8 @@ export class Server {
     this.#process = spawn(process.env.COREWIRE_BIN, ["serve", "--cores", "2", "--listen", listen], {
       stdio: ["ignore", "pipe", "inherit"],
     });
+    running.add(this.#process);
+    this.#process.on("exit", () => running.delete(this.#process));
     const [line] = await once(createInterface(this.#process.stdout), "line");
     this.port = Number(/127\.0\.0\.1:(\d+)/.exec(line)[1]);
   }
