@@ -5,9 +5,9 @@ export RUSTDOCFLAGS = -Dwarnings
 export UWS_DIR
 
 .PHONY: test tools fmt lint doc unit loom interop release autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
-        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate cuts
+        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate demo demo-check browser cuts
 
-test: tools fmt lint doc unit loom benchmarks planted-apply fuzz-replay fuzz-ci interop icount autobahn-ci
+test: tools fmt lint doc unit loom benchmarks planted-apply demo-check fuzz-replay fuzz-ci interop browser icount autobahn-ci
 	@echo "make test: all steps passed"
 
 # What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
@@ -61,6 +61,21 @@ release:
 autobahn-ci: release
 	autobahn/run server --profile ci
 	autobahn/run client --profile ci
+
+# The page at / from its sources; what comes out is committed, so that `cargo build` needs no Node.
+demo: demo/node_modules
+	cd demo && npm run --silent build
+
+# Whether the committed page is what its sources make, and the sources are sound.
+demo-check: demo/node_modules
+	cd demo && npm run --silent check
+
+demo/node_modules: demo/package-lock.json
+	cd demo && npm ci --silent --prefer-offline --no-audit --no-fund && touch node_modules
+
+# The page in real Chromium; screenshots in target/browser.
+browser: release
+	tests/browser/run
 
 # All 517 cases in both roles, a quarter of an hour; writes docs/autobahn.md.
 autobahn: release

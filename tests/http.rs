@@ -74,7 +74,7 @@ fn what_is_not_there_and_what_is_not_allowed() {
     let mut peer = Peer::connect(server.address());
     peer.send(get("/nothing"));
     let _ = peer.expect_reply(404);
-    for path in ["/", "/healthz", "/stats", "/echo"] {
+    for path in ["/", "/app.js", "/healthz", "/stats", "/echo"] {
         for method in ["POST", "DELETE", "BREW", "OPTIONS"] {
             peer.send(get(path).replace("GET", method));
             let reply = peer.expect_reply(405);
@@ -90,6 +90,27 @@ fn what_is_not_there_and_what_is_not_allowed() {
     peer.send(get("/?and=a#query"));
     peer.expect_reply(400);
     peer.expect_end();
+}
+
+/// What a browser needs to be sure that a page is what this server serves, and nobody else's.
+#[test]
+fn the_files_of_the_page_are_served_with_their_types_and_policy() {
+    let server = site();
+    let mut peer = Peer::connect(server.address());
+    for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/app.js", "text/javascript; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/round-trip", "text/html; charset=utf-8"),
+    ] {
+        peer.send(get(path));
+        let reply = peer.expect_reply(200);
+        assert_eq!(reply.header("content-type"), Some(content_type), "{path}");
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(reply.header("cache-control"), Some("no-cache"));
+        let policy = reply.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+    }
 }
 
 #[test]

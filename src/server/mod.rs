@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod options;
+mod pages;
 mod panics;
 mod site;
 

@@ -1,4 +1,4 @@
-//! What `corewire serve` serves: topics, an echo, a page to try it, health and counters.
+//! What `corewire serve` serves: topics, an echo, pages to try them, health and counters.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -9,12 +9,10 @@ use crate::engine::{
 use crate::ids::CoreId;
 use crate::messaging::{self, ClientKey, Identity, Mail, Messaging, MessagingHandler};
 
-use super::{random_key, random_seed};
+use super::{pages, random_key, random_seed};
 
-const PAGE: &str = include_str!("page.html");
-
-/// The service of `corewire serve`: topics at `/ws`, a WebSocket echo at `/echo`, a page that tries
-/// it at `/`, `/healthz`, and counters at `/stats` for clients on the same machine.
+/// The service of `corewire serve`: topics at `/ws`, a page that shows them at `/`, a WebSocket echo at
+/// `/echo`, a page that measures it at `/round-trip`, `/healthz`, and counters at `/stats` for clients on the same machine.
 #[derive(Debug)]
 pub struct Site {
     messaging: Messaging,
@@ -147,26 +145,12 @@ impl Handler for SiteHandler {
     }
 
     fn request(&mut self, request: &Request<'_>) -> Response {
-        let known = matches!(
-            request.path(),
-            "/" | "/ws" | "/echo" | "/healthz" | "/stats"
-        );
+        let path = request.path();
+        let known = matches!(path, "/ws" | "/echo" | "/healthz" | "/stats") || pages::has(path);
         if known && !matches!(request.method(), "GET" | "HEAD") {
             return Response::method_not_allowed("GET, HEAD");
         }
-        match request.path() {
-            "/" => Response::new(200, "text/html; charset=utf-8", PAGE.as_bytes())
-                .header("Cache-Control", "no-cache")
-                .header("X-Content-Type-Options", "nosniff")
-                // Isolated, a page gets the browser's fine clock: 5 µs a step instead of 100.
-                .header("Cross-Origin-Opener-Policy", "same-origin")
-                .header("Cross-Origin-Embedder-Policy", "require-corp")
-                .header(
-                    "Content-Security-Policy",
-                    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                     worker-src blob:; connect-src 'self'; img-src data:; base-uri 'none'; \
-                     form-action 'none'; frame-ancestors 'none'",
-                ),
+        match path {
             "/ws" | "/echo" => Response::upgrade_required(),
             "/healthz" => Response::text(200, "ok").header("Cache-Control", "no-store"),
             "/stats" if is_loopback(request.peer().ip()) => {
@@ -174,7 +158,7 @@ impl Handler for SiteHandler {
                     .header("Cache-Control", "no-store")
             }
             "/stats" => Response::text(403, "counters are for clients on the same machine"),
-            _ => Response::not_found(),
+            _ => pages::at(path).unwrap_or_else(Response::not_found),
         }
     }
 }

@@ -1,0 +1,83 @@
+/**
+ * The connection: the client, what it says about itself, and the button that breaks it.
+ *
+ * A cut takes the sockets away as a network does that goes: nobody says good-bye. For as long as it
+ * lasts new ones fail, too.
+ */
+
+import { Client, type Status } from "corewire";
+import { byId } from "./element.js";
+
+const CUT_MS = 3000;
+
+let cutUntil = 0;
+const sockets = new Set<CuttableSocket>();
+
+class CuttableSocket extends WebSocket {
+  constructor(url: string, protocols: string[]) {
+    super(url, protocols);
+    sockets.add(this);
+    this.addEventListener("close", () => sockets.delete(this));
+    if (performance.now() < cutUntil) setTimeout(() => this.sever());
+  }
+
+  sever(): void {
+    const lost = this.onclose;
+    this.onopen = this.onmessage = this.onclose = null;
+    this.close();
+    lost?.call(this, new CloseEvent("close", { code: 1006 }));
+  }
+}
+
+/** A client of the server that this page came from. */
+export function makeClient(): Client {
+  return new Client("/ws", {
+    WebSocket: CuttableSocket as unknown as new (url: string, protocols: string[]) => unknown,
+    backoff: { firstMs: 250, maxMs: 3000 },
+  });
+}
+
+/** Shows how the connection is. */
+export function showLink(client: Client): void {
+  const link = byId("link");
+  const text = byId("link-text");
+  const show = (status: Status): void => {
+    link.dataset.is = status.type;
+    text.textContent = described(status);
+  };
+  client.on("status", show);
+  show(client.status);
+}
+
+/** Lets the button break the connection. `cut` is called when it is broken. */
+export function letCut(cut: () => void): void {
+  const button = byId<HTMLButtonElement>("cut");
+  button.addEventListener("click", () => {
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true");
+    cutUntil = performance.now() + CUT_MS;
+    cut();
+    for (const socket of [...sockets]) socket.sever();
+    setTimeout(() => {
+      button.removeAttribute("aria-disabled");
+      // As after a tunnel: the system says that there is a network again.
+      window.dispatchEvent(new Event("online"));
+    }, CUT_MS);
+  });
+}
+
+function described(status: Status): string {
+  switch (status.type) {
+    case "idle":
+    case "connecting":
+      return "Connecting";
+    case "connected":
+      return status.session.resumed ? "Connected again, where it was" : "Connected";
+    case "waiting":
+      return performance.now() < cutUntil ? "Cut for three seconds" : "No connection, trying again";
+    case "closing":
+      return "Leaving";
+    case "stopped":
+      return `Ended: ${status.error.message}`;
+  }
+}

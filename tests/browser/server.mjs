@@ -1,0 +1,82 @@
+// A `corewire serve` of its own for a test, and a way to it that can be cut.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import net from "node:net";
+import { createInterface } from "node:readline";
+
+const running = new Set();
+process.on("exit", () => {
+  for (const server of running) server.kill("SIGKILL");
+});
+
+/** A server process. It can be killed and started again at the same address. */
+export class Server {
+  #process;
+  port = 0;
+
+  static async start() {
+    const server = new Server();
+    await server.start();
+    return server;
+  }
+
+  async start() {
+    const listen = `127.0.0.1:${this.port}`;
+    this.#process = spawn(process.env.COREWIRE_BIN, ["serve", "--cores", "2", "--listen", listen], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    running.add(this.#process);
+    this.#process.on("exit", () => running.delete(this.#process));
+    const [line] = await once(createInterface(this.#process.stdout), "line");
+    this.port = Number(/127\.0\.0\.1:(\d+)/.exec(line)[1]);
+  }
+
+  /** As a crash or a power cut: nobody says anything. */
+  async kill() {
+    this.#process.kill("SIGKILL");
+    await once(this.#process, "exit");
+  }
+
+  async stop() {
+    this.#process.kill("SIGTERM");
+    await once(this.#process, "exit");
+  }
+}
+
+/** Stands between a browser and a server, and breaks connections when it is told to. */
+export class Proxy {
+  #listener;
+  #sockets = new Set();
+
+  static async before(server) {
+    const proxy = new Proxy();
+    proxy.#listener = net.createServer((near) => {
+      const far = net.connect(server.port, "127.0.0.1");
+      for (const socket of [near, far]) {
+        proxy.#sockets.add(socket);
+        socket.on("close", () => proxy.#sockets.delete(socket));
+        socket.on("error", () => {});
+      }
+      near.pipe(far).pipe(near);
+      near.on("close", () => far.destroy());
+      far.on("close", () => near.destroy());
+    });
+    proxy.#listener.listen(0, "127.0.0.1");
+    await once(proxy.#listener, "listening");
+    return proxy;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.#listener.address().port}/`;
+  }
+
+  cut() {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  async stop() {
+    this.cut();
+    this.#listener.close();
+    await once(this.#listener, "close");
+  }
+}
