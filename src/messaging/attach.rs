@@ -303,7 +303,7 @@ impl Hub {
     }
 
     /// Whether another subscription can share a delivery, and what can be said of where it wants
-    /// to begin: a delivery goes on from where it is.
+    /// to begin: a delivery goes on from where it is, unless nothing was sent of it yet.
     fn share(
         &mut self,
         clients: &mut Clients,
@@ -335,10 +335,27 @@ impl Hub {
         {
             of_client.by_pattern -= 1;
         }
+        let Some(delivery) = self.deliveries.get_mut(known) else {
+            return Err(refused(ErrorCode::Internal, "a delivery is missing"));
+        };
+        let covered = begin.after == u64::MAX || delivery.begin_at(begin.after);
         Ok(match begin.proof {
-            Proof::Exact if begin.after < delivery.cursor => Proof::Lost(Cause::Retention),
+            Proof::Exact if !covered => Proof::Lost(Cause::Retention),
             proof @ (Proof::Exact | Proof::NotAsked | Proof::Lost(_)) => proof,
         })
+    }
+
+    /// Says again where a subscription begins: another one may have had it begin earlier since.
+    pub(super) fn begins(&self, client: ClientKey, subbed: &mut Subbed<'_>) {
+        if let SubbedTo::Topic { t, offset, .. } = &mut subbed.to
+            && let Some(topic) = self.topic_of(client, *t)
+            && let Some(delivery) = self.delivery_of(client, topic)
+            && let Some(delivery) = self.deliveries.get(delivery)
+        {
+            *offset = delivery.cursor;
+            let replays = delivery.cursor < delivery.replay_to;
+            subbed.replay_to = replays.then_some(delivery.replay_to);
+        }
     }
 
     /// Makes a delivery of what is behind `cursor`. It is to be [roused](Self::rouse) if that is

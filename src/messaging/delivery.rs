@@ -63,6 +63,8 @@ pub(super) enum Standing {
 /// Whether the client knows the topic's alias, and for which subscriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alias {
+    /// It was sent nothing of the topic.
+    New,
     Unknown,
     /// And it is to be told that messages may be missing before, and why.
     UnknownAfter(Cause),
@@ -73,6 +75,7 @@ impl Alias {
     /// The subscriptions have changed: the client is to be told again.
     pub(super) const fn again(self) -> Self {
         match self {
+            Self::New => Self::New,
             Self::Unknown | Self::Announced => Self::Unknown,
             Self::UnknownAfter(cause) => Self::UnknownAfter(cause),
         }
@@ -205,7 +208,7 @@ impl Delivery {
             policy,
             credit: None,
             standing: Standing::Current,
-            alias: Alias::Unknown,
+            alias: Alias::New,
             line: Links::default(),
             own: Links::default(),
         }
@@ -215,6 +218,15 @@ impl Delivery {
     pub(super) fn credit_mut(&mut self) -> &mut DeliveryCredit {
         self.credit
             .get_or_insert_with(|| Box::new(DeliveryCredit::UNLIMITED))
+    }
+
+    /// Begins earlier, if its client was not sent anything yet. Returns whether everything behind
+    /// the offset comes.
+    pub(super) fn begin_at(&mut self, after: u64) -> bool {
+        if self.alias == Alias::New {
+            self.cursor = self.cursor.min(after);
+        }
+        self.cursor <= after
     }
 
     /// Whether its credit is used up.

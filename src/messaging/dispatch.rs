@@ -354,6 +354,7 @@ impl MessagingHandler {
         if let Some(conn) = self.clients.get(key).and_then(|client| client.conn) {
             effects.ready(conn);
         }
+        self.welcome(key, effects);
         Ok(done())
     }
 

@@ -128,12 +128,18 @@ impl MessagingHandler {
         let Stage::Welcoming(welcoming) = &mut client.stage else {
             return;
         };
-        if welcoming.outcomes.iter().any(Option::is_none) {
+        // What a pattern begins with may have other subscriptions begin earlier.
+        if welcoming.outcomes.iter().any(Option::is_none)
+            || client.walks > 0 && self.hub.patterns.is_listing(key)
+        {
             return;
         }
         let now_ms = effects.now().unix_ms;
         let author = Arc::clone(&welcoming.author);
-        let outcomes = std::mem::take(&mut welcoming.outcomes);
+        let mut outcomes = std::mem::take(&mut welcoming.outcomes);
+        for subbed in outcomes.iter_mut().flatten().flatten() {
+            self.hub.begins(key, subbed);
+        }
         let options = &self.shared.options;
         let ticket = Ticket {
             user: author.user.clone(),

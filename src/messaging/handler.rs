@@ -390,6 +390,11 @@ impl MessagingHandler {
         let (shared, cores) = (Arc::clone(&self.shared), self.cores);
         let lost = (core, |topic: &str| shared.home_of(topic, cores));
         self.hub.home_restarted(&mut self.clients, lost, effects);
+        // No list comes from there that a `welcome` could wait for.
+        let keys: Vec<ClientKey> = self.clients.keys().collect();
+        for key in keys {
+            self.welcome(key, effects);
+        }
         for pattern in self.hub.patterns.texts() {
             self.ask_pattern(core, pattern, None, effects);
         }
@@ -688,9 +693,7 @@ impl Handler for MessagingHandler {
                     vouched,
                     ..
                 } = *listed;
-                let answer = (changed, vouched);
-                self.hub
-                    .listed(&mut self.clients, (number, from), answer, effects);
+                self.listed((number, from), (changed, vouched), effects);
             }
             Letter::Mark(life, mark) if life == self.life => {
                 self.hub.patterns.heard(from, *mark);

@@ -17,7 +17,7 @@ use super::mail::{
 };
 use super::place::{Begin, HomeMark};
 use super::store::{Ask, Direction, ReadNumber};
-use super::walk::{Vouched, WalkNumber};
+use super::walk::{self, Vouched, WalkNumber};
 
 impl MessagingHandler {
     /// Tells home cores what the hub wants them to know, until it wants no more.
@@ -134,7 +134,7 @@ impl MessagingHandler {
         if home == self.core {
             let answer = self.list(&pattern, (missed, from), effects);
             let walk = (number, home);
-            self.hub.listed(&mut self.clients, walk, answer, effects);
+            self.listed(walk, answer, effects);
         } else {
             let request = WalkRequest {
                 life: self.life,
@@ -144,6 +144,19 @@ impl MessagingHandler {
                 from,
             };
             effects.mail(home, Letter::Walk(Box::new(request)).into());
+        }
+    }
+
+    /// A home core has listed topics.
+    pub(super) fn listed(
+        &mut self,
+        walk: (WalkNumber, CoreId),
+        answer: (Changed, Vouched),
+        effects: &mut Effects<Mail>,
+    ) {
+        let client = self.hub.listed(&mut self.clients, walk, answer, effects);
+        if let Some(client) = client {
+            self.welcome(client, effects);
         }
     }
 
@@ -158,9 +171,7 @@ impl MessagingHandler {
         let patterns = &mut self.hub.patterns;
         let grants = patterns.granted(&self.clients, pattern, (home, granted.mark));
         for subscriber in grants.reset {
-            let clients = &mut self.clients;
-            self.hub
-                .reset_pattern(clients, subscriber, Cause::Node, effects);
+            walk::reset(&mut self.clients, subscriber, Cause::Node, effects);
         }
         self.tell_clients(grants.outcomes, effects);
         let asked = (pattern, home);

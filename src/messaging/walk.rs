@@ -180,7 +180,7 @@ impl Patterns {
     }
 
     /// Walks that wait for a home core that has lost its memory: nobody vouches for it.
-    fn walks_without(&mut self, pattern: PatternKey, home: CoreId) -> Vec<WalkNumber> {
+    fn walks_without(&self, pattern: PatternKey, home: CoreId) -> Vec<WalkNumber> {
         self.walks
             .iter()
             .filter(|(_, walk)| walk.pattern == pattern)
@@ -272,9 +272,8 @@ impl Hub {
         let asked = vouched.into_iter();
         let lost = self.patterns.walks_without(key, home);
         let lost = lost.into_iter().map(|number| (number, Vouched::No));
-        let answers: Vec<(WalkNumber, Vouched)> = asked.chain(lost).collect();
-        answers
-            .into_iter()
+        asked
+            .chain(lost)
             .filter_map(|(number, vouched)| self.answer_walk(clients, (number, home), vouched))
             .collect()
     }
@@ -348,25 +347,24 @@ impl Hub {
         })
     }
 
-    /// A home core has listed topics that a walk asked for.
+    /// A home core has listed topics that a walk asked for. Returns the client, whose `welcome` may
+    /// have waited for that.
     pub(super) fn listed(
         &mut self,
         clients: &mut Clients,
         (number, home): (WalkNumber, CoreId),
         (changed, vouched): (Changed, Vouched),
         effects: &mut Effects<Mail>,
-    ) {
-        let Some(walk) = self.patterns.walks.get(&number) else {
-            return;
-        };
+    ) -> Option<ClientKey> {
+        let walk = self.patterns.walks.get(&number)?;
         let (key, wanted) = (walk.waiting.client, walk.waiting.wanted);
         if !walk.is_pending(home) {
-            return;
+            return None;
         }
         if vouched == Vouched::No {
-            self.reset_pattern(clients, (key, wanted.s), Cause::Retention, effects);
+            reset(clients, (key, wanted.s), Cause::Retention, effects);
             self.is_live(clients, (number, home), effects);
-            return;
+            return Some(key);
         }
         for arrears in changed.topics {
             self.arrears(clients, number, &arrears, effects);
@@ -376,9 +374,7 @@ impl Hub {
         {
             silent.remove(home);
         }
-        let Some(client) = clients.get(key) else {
-            return;
-        };
+        let client = clients.get(key)?;
         if let Some(conn) = client.conn {
             effects.ready(conn);
         }
@@ -397,6 +393,7 @@ impl Hub {
                 }
             }
         }
+        Some(key)
     }
 
     /// A client has been sent something: it may be ready for more topics.
@@ -462,22 +459,6 @@ impl Hub {
         }
     }
 
-    /// Nothing can be said of what a client has missed in a pattern.
-    pub(super) fn reset_pattern(
-        &mut self,
-        clients: &mut Clients,
-        (client, s): (ClientKey, u64),
-        cause: Cause,
-        effects: &mut Effects<Mail>,
-    ) {
-        if let Some(client) = clients.get_mut(client) {
-            client.resets.insert(s, cause);
-            if let Some(conn) = client.conn {
-                effects.ready(conn);
-            }
-        }
-    }
-
     /// The subscriber of a walk gets the next messages of all topics of a home core.
     fn is_live(
         &mut self,
@@ -524,7 +505,7 @@ impl Hub {
         let (cursor, lost) = walk.cursor(arrears);
         let Some(topic) = self.topic_with(&arrears.id, arrears.end, clients, effects) else {
             // There is no room for another topic here.
-            self.reset_pattern(clients, (client, wanted.s), Cause::Node, effects);
+            reset(clients, (client, wanted.s), Cause::Node, effects);
             return;
         };
         if let Some(delivery_key) = self.delivery_of(client, topic) {
@@ -536,12 +517,13 @@ impl Hub {
                 return;
             }
             delivery.subscriptions.push(wanted.s);
-            let missed = (cursor < delivery.cursor).then_some(Cause::Retention);
+            let covered = lost.is_some() || delivery.begin_at(cursor);
+            let missed = (!covered).then_some(Cause::Retention);
             delivery.alias = match lost.or(missed) {
                 Some(cause) => Alias::UnknownAfter(cause),
                 None => delivery.alias.again(),
             };
-            if lost.or(missed).is_some() {
+            if lost.or(missed).is_some() || delivery.cursor < arrears.end {
                 self.rouse(clients, delivery_key, effects);
             }
         } else if cursor < arrears.end || lost.is_some() {
@@ -559,6 +541,21 @@ impl Hub {
             self.rouse(clients, delivery_key, effects);
         } else {
             self.tidy_topic(topic);
+        }
+    }
+}
+
+/// Nothing can be said of what a client has missed in a pattern.
+pub(super) fn reset(
+    clients: &mut Clients,
+    (client, s): (ClientKey, u64),
+    cause: Cause,
+    effects: &mut Effects<Mail>,
+) {
+    if let Some(client) = clients.get_mut(client) {
+        client.resets.insert(s, cause);
+        if let Some(conn) = client.conn {
+            effects.ready(conn);
         }
     }
 }

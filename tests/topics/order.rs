@@ -44,7 +44,7 @@ fn what_one_publisher_sends_arrives_in_its_order_everywhere() {
         while heard < total {
             let word = subscriber.expect();
             let Some(message) = word.get("msg") else {
-                let told = word.get("topic").or(word.get("pos"));
+                let told = word.get("topic").or_else(|| word.get("pos"));
                 assert!(told.is_some(), "{word}");
                 continue;
             };

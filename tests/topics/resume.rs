@@ -1,5 +1,8 @@
 //! Coming back: exactly what was missed, or the word that nothing can be said.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
 use corewire::messaging::Options;
 use corewire::protocol::native::Dialect;
 use corewire_testkit::{NativeClient, Served};
@@ -116,14 +119,20 @@ fn whoever_comes_back_gets_exactly_what_was_missed() {
 fn nothing_is_lost_or_told_twice_however_fast_somebody_comes_back() {
     let server = cores(2, unlimited());
     let total = 600;
-    let publishing = {
+    std::thread::scope(|scope| {
         let mut publisher = publisher(&server);
-        std::thread::spawn(move || {
+        scope.spawn(move || {
             for n in 1..=total {
                 publish(&mut publisher, "numbers", n..=n);
             }
-        })
-    };
+        });
+        come_and_go(&server, total);
+    });
+    assert_eq!(server.count("gaps"), 0);
+}
+
+/// Connects again and again, at once, until all numbers have been heard, each once.
+fn come_and_go(server: &Served, total: u64) {
     let mut at: Option<(Value, u64)> = None;
     let mut connections = 0;
     while at.as_ref().is_none_or(|(_, offset)| *offset < total) {
@@ -157,9 +166,7 @@ fn nothing_is_lost_or_told_twice_however_fast_somebody_comes_back() {
         at = Some((epoch, last));
         client.peer().hang_up();
     }
-    publishing.join().unwrap();
     assert!(connections > 20, "{connections} connections");
-    assert_eq!(server.count("gaps"), 0);
 }
 
 #[test]
@@ -276,6 +283,36 @@ fn a_second_subscription_goes_on_from_where_the_delivery_is() {
     assert!(client.expect().get("reset").is_some());
     publish(&mut publisher, "numbers", 11..=11);
     hear(&mut client, 11..=11);
+}
+
+/// As long as nothing was sent, the earliest position counts, whatever comes first.
+#[test]
+fn subscriptions_of_one_hello_begin_at_the_earliest_position() {
+    for dialect in Dialect::ALL {
+        let server = cores(2, unlimited());
+        let mut publisher = publisher(&server);
+        let early = publisher.ask(r#"{"sub":{"s":1,"topic":"a.b"}}"#);
+        let pattern = publisher.ask(r#"{"sub":{"s":2,"topic":"a.>"}}"#);
+        publish(&mut publisher, "a.b", 1..=10);
+        let at = |offset: u64| json!({ "epoch": early["subbed"]["epoch"], "offset": offset });
+        let seen = json!([{ "topic": "a.b", "epoch": early["subbed"]["epoch"], "offset": 2 }]);
+        let mut client = NativeClient::open(server.address(), dialect);
+        let hello = json!({ "hello": { "v": 1, "subs": [
+            { "s": 1, "topic": "a.b", "from": at(8) },
+            { "s": 2, "topic": "a.b", "from": at(5) },
+            { "s": 3, "topic": "a.>", "from": { "pos": pattern["subbed"]["pos"], "seen": seen } },
+            { "s": 4, "topic": "a.b" },
+        ] } });
+        let welcome = client.ask(&hello.to_string());
+        let subs = welcome["welcome"]["subs"].as_array().unwrap();
+        for subbed in &subs[..3] {
+            assert_eq!(subbed["subbed"]["recovered"], true, "{welcome}");
+        }
+        let topic = client.expect();
+        assert_eq!(topic["topic"]["offset"], 2, "{topic}");
+        hear(&mut client, 3..=10);
+        is_quiet(&mut client);
+    }
 }
 
 #[test]
@@ -471,34 +508,30 @@ fn nobody_is_held_up_by_readers_that_catch_up() {
     }
     let end = publisher.ask(r#"{"pub":{"topic":"bulk","data":1}}"#);
     assert_eq!(end["pubbed"]["offset"], 1001);
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let readers: Vec<_> = (0..2)
-        .map(|_| {
-            let (stop, address) = (std::sync::Arc::clone(&stop), server.address());
-            std::thread::spawn(move || {
-                let mut replays = 0;
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    let mut client = NativeClient::connect(address, Dialect::Binary);
+    let (stop, replays) = (AtomicBool::new(false), AtomicU32::new(0));
+    let mut times: Vec<Duration> = Vec::new();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut client = NativeClient::connect(server.address(), Dialect::Binary);
                     client.ask(r#"{"sub":{"s":1,"topic":"bulk","from":{"last":900}}}"#);
                     while client.expect_push("msg")["o"] != 1001 {}
-                    replays += 1;
+                    replays.fetch_add(1, Ordering::Relaxed);
                 }
-                replays
-            })
-        })
-        .collect();
-    let mut other = NativeClient::connect(server.address(), Dialect::Json);
-    other.ask(r#"{"sub":{"s":1,"topic":"live"}}"#);
-    let mut times: Vec<_> = (0..500)
-        .map(|_| {
-            let begin = std::time::Instant::now();
+            });
+        }
+        let mut other = NativeClient::connect(server.address(), Dialect::Json);
+        other.ask(r#"{"sub":{"s":1,"topic":"live"}}"#);
+        for _ in 0..500 {
+            let begin = Instant::now();
             other.say(r#"{"pub":{"topic":"live","data":1}}"#);
             other.expect_push("msg");
-            begin.elapsed()
-        })
-        .collect();
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let replays: u32 = readers.into_iter().map(|one| one.join().unwrap()).sum();
+            times.push(begin.elapsed());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let replays = replays.into_inner();
     times.sort_unstable();
     let p99 = times[times.len() * 99 / 100];
     assert!(replays > 2, "{replays} replays");
