@@ -33,7 +33,7 @@ use super::positions;
 use super::publication::{Draft, Loss, Publication};
 use super::refusal::not_published;
 use super::state::States;
-use super::store::{MemoryStore, ReadNumber};
+use super::store::{MemoryStore, ReadNumber, SlowStore, Store};
 use super::ticket::TicketKey;
 use super::topic::{Answer, Outcome};
 
@@ -56,9 +56,19 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) node: Box<str>,
     pub(super) tickets: TicketKey,
+    history: HistoryLies,
     seed: Seed,
     /// How many handlers each core has had.
     lives: [AtomicU32; 256],
+}
+
+/// How far a core has to go for what its topics keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HistoryLies {
+    /// In its own memory.
+    Here,
+    /// Nowhere near; see [`Messaging::with_history_elsewhere`].
+    Elsewhere,
 }
 
 /// The messaging layer of one core.
@@ -108,6 +118,7 @@ impl Messaging {
                 limits,
                 node: node.into(),
                 tickets: TicketKey::new(&ticket_key(&seed_of_map)),
+                history: HistoryLies::Here,
                 seed: seed_of_map,
                 lives: [const { AtomicU32::new(0) }; 256],
             }),
@@ -122,6 +133,17 @@ impl Messaging {
     pub fn with_ticket_key(mut self, key: &[u8; 32]) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.tickets = TicketKey::new(key);
+        }
+        self
+    }
+
+    /// Reads history as if it lay elsewhere: every read is answered a moment later. For tests of
+    /// whoever waits for it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_history_elsewhere(mut self) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.history = HistoryLies::Elsewhere;
         }
         self
     }
@@ -166,9 +188,13 @@ impl MessagingHandler {
         let seed = &shared.seed;
         let classes = Classes::new(options);
         let bounds = options.store_bounds(cores);
-        let store = MemoryStore::new(classes.histories(), bounds, seed.clone());
+        let memory = MemoryStore::new(classes.histories(), bounds, seed.clone());
+        let store: Box<dyn Store> = match shared.history {
+            HistoryLies::Here => Box::new(memory),
+            HistoryLies::Elsewhere => Box::new(SlowStore::new(memory)),
+        };
         let place = (core.id, cores, life);
-        let home = Home::new(place, node, classes, options, Box::new(store), seed.clone());
+        let home = Home::new(place, node, classes, options, store, seed.clone());
         Self {
             core: core.id,
             cores,
@@ -718,6 +744,7 @@ impl Handler for MessagingHandler {
 
     fn alarm(&mut self, effects: &mut Effects<Mail>) {
         self.state_alarm(effects);
+        self.finish_reads(effects);
         self.tell_homes(effects);
     }
 

@@ -23,6 +23,9 @@ use super::publication::TopicId;
 use super::refusal::{gone, refused, too_many_topics};
 use super::store::{Direction, Range, ReadNumber};
 
+/// Milliseconds after which it is looked whether a read is finished.
+const READ_MS: u32 = 1;
+
 /// See [`Letter::History`].
 #[derive(Debug)]
 pub(super) struct HistoryRequest {
@@ -228,7 +231,7 @@ impl MessagingHandler {
                     direction: request.wanted.direction,
                 };
                 let unfinished = Unfinished::History(unfinished);
-                self.unfinished.insert(number, unfinished);
+                self.await_read(number, unfinished, effects);
                 return;
             }
             Err(error) => Err(error),
@@ -242,10 +245,24 @@ impl MessagingHandler {
         self.send_history(from, reply, effects);
     }
 
+    /// Somebody waits for a read.
+    pub(super) fn await_read(
+        &mut self,
+        number: ReadNumber,
+        unfinished: Unfinished,
+        effects: &mut Effects<Mail>,
+    ) {
+        self.unfinished.insert(number, unfinished);
+        effects.set_alarm(READ_MS);
+    }
+
     /// Sends on what the store has read meanwhile.
     pub(super) fn finish_reads(&mut self, effects: &mut Effects<Mail>) {
         while let Some((number, range)) = self.home.finished() {
             self.finish_read(number, range, effects);
+        }
+        if !self.unfinished.is_empty() {
+            effects.set_alarm(READ_MS);
         }
     }
 

@@ -294,7 +294,7 @@ impl MessagingHandler {
             Reading::Later => {
                 let to = from;
                 let unfinished = Unfinished::CatchUp { to, life, key };
-                self.unfinished.insert(number, unfinished);
+                self.await_read(number, unfinished, effects);
                 return;
             }
             Reading::Gone => None,

@@ -5,8 +5,7 @@ use corewire_protocol::native::{Complete, Data, Echo};
 use super::*;
 use crate::messaging::class::{Class, History, TopicRule};
 use crate::messaging::client::{Author, Producer};
-use crate::messaging::store::slow::SlowStore;
-use crate::messaging::store::{Ask, Direction, MemoryStore, ReadNumber};
+use crate::messaging::store::{Ask, Direction, MemoryStore, ReadNumber, SlowStore};
 use corewire_protocol::native::Cause;
 
 /// Which store is under a home core.

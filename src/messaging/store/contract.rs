@@ -11,7 +11,6 @@ use crate::messaging::class::{Class, ClassId, History};
 use crate::messaging::client::{Author, Producer};
 use crate::messaging::publication::{Draft, Place, Rare, TopicId};
 
-use super::slow::SlowStore;
 use super::*;
 
 /// The classes of the stores under test.

@@ -30,8 +30,10 @@ use super::publication::Publication;
 mod dedup;
 mod log;
 mod memory;
+mod slow;
 
 pub(super) use memory::MemoryStore;
+pub(super) use slow::SlowStore;
 
 new_key_type! {
     /// The name of a log in its store.
@@ -183,13 +185,6 @@ pub(super) enum Read {
     /// Here it is.
     Now(Range),
     /// It comes by [`Store::finished`].
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "logs in memory are read at once; those elsewhere are not"
-        )
-    )]
     Later,
 }
 
@@ -252,5 +247,3 @@ pub(super) struct DedupBounds {
 
 #[cfg(test)]
 mod contract;
-#[cfg(test)]
-pub(super) mod slow;

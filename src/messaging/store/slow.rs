@@ -1,4 +1,5 @@
-//! A store whose messages lie elsewhere, for tests: whatever is read comes later.
+//! A store as if its messages lay elsewhere: whatever is read comes later. It is what those who
+//! wait for reads are tested with.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
