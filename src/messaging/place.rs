@@ -97,8 +97,8 @@ impl Marks {
         }
         let _ = match self.reach {
             Reach::Nothing => Ok(()),
-            Reach::Last(messages) => write!(text, ".l-{}", Base36(messages)),
-            Reach::Since(time_ms) => write!(text, ".s-{}", Base36(time_ms)),
+            Reach::Last(messages) => write!(text, ".l:{}", Base36(messages)),
+            Reach::Since(time_ms) => write!(text, ".s:{}", Base36(time_ms)),
         };
         text
     }
@@ -116,7 +116,8 @@ impl Marks {
                 mark: number(mark)?,
             };
         }
-        marks.reach = match parts.next().map(|part| part.split_once('-')) {
+        // No mark is written like this, so nobody takes it for that of another core.
+        marks.reach = match parts.next().map(|part| part.split_once(':')) {
             None => Reach::Nothing,
             Some(Some(("l", messages))) => Reach::Last(number(messages)?),
             Some(Some(("s", time_ms))) => Reach::Since(number(time_ms)?),

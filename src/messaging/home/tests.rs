@@ -172,9 +172,11 @@ fn a_pattern_learns_what_it_has_missed() {
     let missed = since(&mut home, "volatile.>", behind(mark));
     let lost = Proof::Lost(Cause::Retention);
     assert_eq!(arrears(&missed), [("volatile.one", 1, lost)]);
-    let reach = Reach::Last(1);
-    let mark = home.mark();
-    let all = since(&mut home, "a.*", Missed { mark, reach });
+    let all = Missed {
+        mark: home.mark(),
+        reach: Reach::Last(1),
+    };
+    let all = since(&mut home, "a.*", all);
     let expected = ["a.one", "a.two", "a.three"];
     assert_eq!(
         arrears(&all).iter().map(|one| one.0).collect::<Vec<_>>(),
