@@ -242,10 +242,12 @@ impl Pub {
     }
 
     fn failure(&self, error: &PublishError) -> Failure {
-        match error {
-            PublishError::Topic(error) => Failure::Input(format!("{}: {error}", self.topic)),
-            PublishError::Beside(what) => Failure::Input(what.to_string()),
-            other => Failure::Client(format!("{}: {other}", self.topic)),
+        if let PublishError::Topic(error) = error {
+            Failure::Input(format!("{}: {error}", self.topic))
+        } else if let PublishError::Beside(what) = error {
+            Failure::Input(what.to_string())
+        } else {
+            Failure::Client(format!("{}: {error}", self.topic))
         }
     }
 

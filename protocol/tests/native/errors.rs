@@ -16,43 +16,20 @@ fn refused(dialect: Dialect, message: &[u8]) -> Malformed {
     malformed.clone()
 }
 
+/// The one command of this message is a bad request, with this text.
+fn is_refused(json: &str, id: Option<u64>, text: &str) {
+    let malformed = refused(Dialect::Json, json.as_bytes());
+    assert_eq!(malformed.text, text, "{json}");
+    let rest = (malformed.id, malformed.code, malformed.extent);
+    assert_eq!(rest, (id, ErrorCode::BadRequest, COMMAND), "{json}");
+}
+
 #[test]
-fn a_bad_command_is_told_with_field_and_remedy() {
-    const INTEGER: &str = "a whole number from 0, below 2^53, is needed";
+fn a_bad_question_for_the_past_or_the_state_is_told_with_field_and_remedy() {
     const FROM: &str = "\"now\", or an object with epoch and offset, or last, or since_ms, or pos and seen, is needed";
     const NAMESPACE: &str = "a name of 1 to 32 of the characters a-z, 0-9, - and _, is needed";
-    const B64: &str = "base64 with the alphabet of RFC 4648, 4, and its padding, is needed";
+    const INTEGER: &str = "a whole number from 0, below 2^53, is needed";
     for (json, id, text) in [
-        // The object around it.
-        (r#"{}"#, None, "no command; write one as {\"id\":1,\"pub\":{…}}".to_owned()),
-        (r#"{"id":1}"#, Some(1), "no command; write one as {\"id\":1,\"pub\":{…}}".into()),
-        (r#"{"id":0,"bye":{}}"#, None, "id: found 0; numbers of commands begin at 1".into()),
-        (r#"{"id":-1,"bye":{}}"#, None, format!("id: found -1; {INTEGER}")),
-        (r#"{"id":"1","bye":{}}"#, None, format!("id: found \"1\"; {INTEGER}")),
-        (r#"{"id":1,"bye":{},"id":1}"#, None, "id: there twice; leave one out".into()),
-        (r#"{"id":1,"bye":{},"bye":{}}"#, Some(1), "bye: a second word; send each in an object of its own".into()),
-        (r#"{"pong":{},"bye":{},"id":1}"#, Some(1), "bye: a second word; send each in an object of its own".into()),
-        (r#"{"id":1,"bye":null}"#, Some(1), "bye: found null; an object is needed".into()),
-        (r#"{"id":1,"bye":[1]}"#, Some(1), "bye: found a list; an object is needed".into()),
-        // Numbers.
-        (r#"{"id":1,"unsub":{}}"#, Some(1), "unsub.s: missing; the subscription's number is needed".into()),
-        (r#"{"id":1,"unsub":{"s":null}}"#, Some(1), "unsub.s: missing; the subscription's number is needed".into()),
-        (r#"{"id":1,"unsub":{"s":1.0}}"#, Some(1), format!("unsub.s: found 1.0; {INTEGER}")),
-        (r#"{"id":1,"unsub":{"s":-5}}"#, Some(1), format!("unsub.s: found -5; {INTEGER}")),
-        (r#"{"id":1,"unsub":{"s":9007199254740992}}"#, Some(1), format!("unsub.s: found 9007199254740992; {INTEGER}")),
-        (r#"{"id":1,"unsub":{"s":99999999999999999999}}"#, Some(1), format!("unsub.s: found 1e20; {INTEGER}")),
-        (r#"{"id":1,"unsub":{"s":1e999}}"#, Some(1), "cannot be read: number out of range at line 1 column 26".into()),
-        (r#"{"unsub":{"s":true},"id":3}"#, Some(3), format!("unsub.s: found true; {INTEGER}")),
-        (r#"{"id":1,"unsub":{"s":1,"s":1}}"#, Some(1), "unsub.s: there twice; leave one out".into()),
-        // Texts.
-        (r#"{"id":1,"auth":{"token":5}}"#, Some(1), "auth.token: found 5; a string is needed".into()),
-        (r#"{"id":1,"auth":{"token":{"a":[]}}}"#, Some(1), "auth.token: found an object; a string is needed".into()),
-        (r#"{"id":1,"auth":{"token":"\ud800"}}"#, Some(1), "cannot be read: unexpected end of hex escape at line 1 column 32".into()),
-        // Words.
-        (r#"{"sub":{"s":1,"topic":"a","policy":{"mode":"newest"}}}"#, None,
-            "sub.policy.mode: found \"newest\"; \"all\" or \"latest\" or \"drop_oldest\" or \"close\" is needed".into()),
-        (r#"{"sub":{"s":1,"topic":"a","presence":"x"}}"#, None,
-            "sub.presence: found \"x\"; \"off\" or \"announce\" or \"watch\" or \"both\" is needed".into()),
         // Beginnings.
         (r#"{"sub":{"s":1,"topic":"a","from":"then"}}"#, None, format!("sub.from: found \"then\"; {FROM}")),
         (r#"{"sub":{"s":1,"topic":"a","from":5}}"#, None, format!("sub.from: found 5; {FROM}")),
@@ -113,6 +90,46 @@ fn a_bad_command_is_told_with_field_and_remedy() {
         (r#"{"pub":{"topic":"a","data":1,"tags":{"":"1"}}}"#, None, "pub.tags: a tag without a name; give it one".into()),
         (r#"{"pub":{"topic":"a","data":1,"level":5}}"#, None, "pub.level: found 5; \"none\" or \"mem\" is needed".into()),
         (r#"{"pub":{"topic":"a","data":1,"echo":0}}"#, None, "pub.echo: found 0; true or false is needed".into()),
+    ] {
+        is_refused(json, id, &text);
+    }
+}
+
+#[test]
+fn a_bad_command_is_told_with_field_and_remedy() {
+    const INTEGER: &str = "a whole number from 0, below 2^53, is needed";
+    const B64: &str = "base64 with the alphabet of RFC 4648, 4, and its padding, is needed";
+    for (json, id, text) in [
+        // The object around it.
+        (r#"{}"#, None, "no command; write one as {\"id\":1,\"pub\":{…}}".to_owned()),
+        (r#"{"id":1}"#, Some(1), "no command; write one as {\"id\":1,\"pub\":{…}}".into()),
+        (r#"{"id":0,"bye":{}}"#, None, "id: found 0; numbers of commands begin at 1".into()),
+        (r#"{"id":-1,"bye":{}}"#, None, format!("id: found -1; {INTEGER}")),
+        (r#"{"id":"1","bye":{}}"#, None, format!("id: found \"1\"; {INTEGER}")),
+        (r#"{"id":1,"bye":{},"id":1}"#, None, "id: there twice; leave one out".into()),
+        (r#"{"id":1,"bye":{},"bye":{}}"#, Some(1), "bye: a second word; send each in an object of its own".into()),
+        (r#"{"pong":{},"bye":{},"id":1}"#, Some(1), "bye: a second word; send each in an object of its own".into()),
+        (r#"{"id":1,"bye":null}"#, Some(1), "bye: found null; an object is needed".into()),
+        (r#"{"id":1,"bye":[1]}"#, Some(1), "bye: found a list; an object is needed".into()),
+        // Numbers.
+        (r#"{"id":1,"unsub":{}}"#, Some(1), "unsub.s: missing; the subscription's number is needed".into()),
+        (r#"{"id":1,"unsub":{"s":null}}"#, Some(1), "unsub.s: missing; the subscription's number is needed".into()),
+        (r#"{"id":1,"unsub":{"s":1.0}}"#, Some(1), format!("unsub.s: found 1.0; {INTEGER}")),
+        (r#"{"id":1,"unsub":{"s":-5}}"#, Some(1), format!("unsub.s: found -5; {INTEGER}")),
+        (r#"{"id":1,"unsub":{"s":9007199254740992}}"#, Some(1), format!("unsub.s: found 9007199254740992; {INTEGER}")),
+        (r#"{"id":1,"unsub":{"s":99999999999999999999}}"#, Some(1), format!("unsub.s: found 1e20; {INTEGER}")),
+        (r#"{"id":1,"unsub":{"s":1e999}}"#, Some(1), "cannot be read: number out of range at line 1 column 26".into()),
+        (r#"{"unsub":{"s":true},"id":3}"#, Some(3), format!("unsub.s: found true; {INTEGER}")),
+        (r#"{"id":1,"unsub":{"s":1,"s":1}}"#, Some(1), "unsub.s: there twice; leave one out".into()),
+        // Texts.
+        (r#"{"id":1,"auth":{"token":5}}"#, Some(1), "auth.token: found 5; a string is needed".into()),
+        (r#"{"id":1,"auth":{"token":{"a":[]}}}"#, Some(1), "auth.token: found an object; a string is needed".into()),
+        (r#"{"id":1,"auth":{"token":"\ud800"}}"#, Some(1), "cannot be read: unexpected end of hex escape at line 1 column 32".into()),
+        // Words.
+        (r#"{"sub":{"s":1,"topic":"a","policy":{"mode":"newest"}}}"#, None,
+            "sub.policy.mode: found \"newest\"; \"all\" or \"latest\" or \"drop_oldest\" or \"close\" is needed".into()),
+        (r#"{"sub":{"s":1,"topic":"a","presence":"x"}}"#, None,
+            "sub.presence: found \"x\"; \"off\" or \"announce\" or \"watch\" or \"both\" is needed".into()),
         // Payloads and targets.
         (r#"{"pub":{"topic":"a"}}"#, None, "pub.data: missing; any JSON, or b64 with bytes, is needed".into()),
         (r#"{"pub":{"topic":"a","data":1,"b64":"AA=="}}"#, None, "pub.b64: a message has one payload; leave out data or b64".into()),
@@ -130,10 +147,7 @@ fn a_bad_command_is_told_with_field_and_remedy() {
         (r#"{"id":1,"hello":{"v":1,"subs":{}}}"#, Some(1), "hello.subs: found an object; a list is needed".into()),
         (r#"{"id":1,"hello":{"subs":[]}}"#, Some(1), "hello.v: missing; the version of the protocol, 1, is needed".into()),
     ] {
-        let malformed = refused(Dialect::Json, json.as_bytes());
-        assert_eq!(malformed.text, text, "{json}");
-        let rest = (malformed.id, malformed.code, malformed.extent);
-        assert_eq!(rest, (id, ErrorCode::BadRequest, COMMAND), "{json}");
+        is_refused(json, id, &text);
     }
 }
 

@@ -318,14 +318,7 @@ impl Machine {
                 self.word(id, t, &StreamWord::Position(offset))
             }
             Push::Position(native::Position::Pattern { s, pos }) => {
-                let pos = position_text(&pos)?;
-                // What an elder connection has brought so far is less than what the next one has.
-                let main = self.state.link().filter(|link| link.is_ready());
-                if main.is_none_or(|main| main.id == id)
-                    && let Some(subscription) = self.heard_of(id, SubscriptionId(s))
-                {
-                    subscription.pattern_moved(pos);
-                }
+                self.pattern_moved(id, SubscriptionId(s), position_text(&pos)?);
                 Ok(())
             }
             Push::Gap(gap) => {
@@ -428,6 +421,17 @@ impl Machine {
             return Ok(());
         };
         link.word(t, word, subscriptions)
+    }
+
+    /// All up to this position of a pattern has come over this connection.
+    fn pattern_moved(&mut self, id: LinkId, s: SubscriptionId, pos: &str) {
+        // What an elder connection has brought so far is less than what the next one has.
+        let main = self.state.link().filter(|link| link.is_ready());
+        if main.is_none_or(|main| main.id == id)
+            && let Some(subscription) = self.heard_of(id, s)
+        {
+            subscription.pattern_moved(pos);
+        }
     }
 
     /// A subscription that was said over this connection.

@@ -161,10 +161,10 @@ fn what_was_in_flight_is_published_once_in_the_same_session() {
         assert_eq!(outcomes(&mut world), [Ok(1), Ok(2), Ok(3), Ok(4)]);
         // A repetition has the number of the first time.
         let asked = world.asked.iter();
-        let of_one: Vec<_> = asked
+        let of_one = asked
             .filter(|(_, _, what)| what.contains("Publish") && what.contains("pseq: Some(2)"))
-            .collect();
-        assert_eq!(of_one.len(), 1 + usize::from(served), "{:?}", world.asked);
+            .count();
+        assert_eq!(of_one, 1 + usize::from(served), "{:?}", world.asked);
     }
 }
 

@@ -130,11 +130,15 @@ const PRESENCES: &[(&str, Option<Presence>)] = &[
 fn start_by_name<'a>(found: Found<'a>) -> Result<Option<Start<'a>>, Problem> {
     const NEEDED: &str =
         "\"now\", or an object with epoch and offset, or last, or since_ms, or pos and seen,";
-    match found {
-        Found::Null => Ok(None),
-        Found::Text(text) if text == "now" => Ok(Some(Start::Now)),
-        other => Err(Problem::wrong(other, NEEDED)),
+    if let Found::Null = found {
+        return Ok(None);
     }
+    if let Found::Text(text) = &found
+        && text == "now"
+    {
+        return Ok(Some(Start::Now));
+    }
+    Err(Problem::wrong(found, NEEDED))
 }
 
 #[derive(Debug, Default)]

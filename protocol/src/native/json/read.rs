@@ -59,6 +59,14 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// A string.
+    fn text(self) -> Result<Cow<'a, str>, Problem> {
+        if let Self::Text(text) = self {
+            return Ok(text);
+        }
+        Err(Problem::wrong(self, TEXT))
+    }
+
     /// A number that every JSON reader keeps, or none for `null`.
     pub(super) fn optional_integer(self) -> Result<Option<u64>, Problem> {
         if let Self::Null = self {
@@ -274,10 +282,11 @@ impl<'a> Shape<'a> for Texts<'_> {
             if texts.len() == self.bound.count_max {
                 return Err(left(self.problem, self.bound.exceeded()));
             }
-            match object.next_value_seed(Read(Scalar))? {
-                Found::Text(text) => texts.push((name, text)),
-                other => {
-                    let problem = Problem::wrong(other, TEXT).within(&Quoted(&name).to_string());
+            let found: Found<'a> = object.next_value_seed(Read(Scalar))?;
+            match found.text() {
+                Ok(text) => texts.push((name, text)),
+                Err(problem) => {
+                    let problem = problem.within(&Quoted(&name).to_string());
                     return Err(left(self.problem, problem));
                 }
             }
@@ -362,11 +371,8 @@ impl<'a> Item<'a> for TextItem {
     type Out = Cow<'a, str>;
 
     fn next<A: SeqAccess<'a>>(list: &mut A) -> Result<Option<Self::Out>, Stop<A::Error>> {
-        match list.next_element_seed(Read(Scalar)).map_err(Stop::Json)? {
-            None => Ok(None),
-            Some(Found::Text(text)) => Ok(Some(text)),
-            Some(other) => Err(Problem::wrong(other, TEXT).into()),
-        }
+        let found = list.next_element_seed(Read(Scalar)).map_err(Stop::Json)?;
+        Ok(found.map(Found::text).transpose()?)
     }
 }
 
