@@ -134,7 +134,7 @@ fn what_is_missing_is_printed_among_the_messages_for_programs() {
     let _server = start();
     let reset = sub.line();
     let (epoch, cause) = (&reset["reset"]["epoch"], &reset["reset"]["cause"]);
-    assert_eq!((cause, epoch != &line["epoch"]), (&json!("epoch"), true));
+    assert_eq!((cause, epoch != &line["epoch"]), (&json!("node"), true));
     let output = publish(
         &url,
         &["chat.a", "--lines", "--on-error", "continue"],

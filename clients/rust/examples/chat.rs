@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let topic = format!("chat.{room}");
     let client = Client::connect(url).user(&name).await?;
-    let mut messages = client.subscribe(&topic).await?;
+    let mut messages = client.subscribe(&topic).last(20).await?;
     let mut lines = lines();
     loop {
         tokio::select! {

@@ -19,12 +19,13 @@
 //! - **Nothing twice, nothing out of order, no silent loss.** A [`Subscription`] yields
 //!   [`Event`]s. Messages of a topic come in the order of their offsets, each at most once. What
 //!   does not come is told: a [`Gap`] where it is known what is missing, a [`Reset`] where it is not.
-//! - **It comes back by itself**, with full jitter and when the server says so, and takes its
-//!   subscriptions along. [`Client::status`] tells how it is. It stops only where coming back would
-//!   end the same way, such as with a wrong token.
+//! - **It comes back by itself**, with full jitter and when the server says so, and each
+//!   subscription goes on where it was. [`Client::status`] tells how it is. It stops only where
+//!   coming back would end the same way, such as with a wrong token.
 //! - **Publications keep their order**, also those from the time without a connection. One that was
-//!   sent and not answered before the connection ended is [`Uncertain`](PublishError::Uncertain),
-//!   unless its publisher prefers it [twice](Publishing::at_least_once).
+//!   sent and not answered before the connection ended is sent again and published once, as long as
+//!   the server knows the client again. Where it does not, it is
+//!   [`Uncertain`](PublishError::Uncertain), or sent again [all the same](Publishing::at_least_once).
 //! - **Everything is bounded** by [`Options`]. A subscriber that does not keep up holds the server
 //!   back by credit, and its policy decides what happens there.
 //!
