@@ -99,7 +99,7 @@ fn it_comes_back_when_the_server_does_and_says_so() {
     drop(server);
     sub.says("trying again in");
     let _server = start();
-    sub.says("reset: what chat.a had before is not known (epoch)");
+    sub.says("reset: what chat.a had before is not known (");
     publish(&url, &["chat.a", "2"], b"");
     assert_eq!(sub.line()["data"], json!(2));
 }
@@ -192,6 +192,54 @@ fn a_line_that_cannot_be_published_does_not_end_the_others() {
 }
 
 #[test]
+fn a_reader_begins_in_the_past_where_it_is_told_to() {
+    let server = Serve::new(BINARY).cores(CORES).start();
+    let url = url(&server);
+    let output = publish(&url, &["chat.a", "--lines"], b"1\n2\n3\n4\n");
+    let told = String::from_utf8(output.stdout).unwrap();
+    let second: Value = serde_json::from_str(told.lines().nth(1).unwrap()).unwrap();
+    let position = format!("{}:{}", second["epoch"].as_str().unwrap(), second["offset"]);
+    for (arguments, expected) in [
+        (&["chat.a", "--last", "1"][..], vec![4]),
+        (&["chat.>", "--last", "3"], vec![2, 3, 4]),
+        (&["chat.a", "--from", &position], vec![3, 4]),
+        (&["chat.a", "--since", "1h"], vec![1, 2, 3, 4]),
+        (&["chat.>", "--since", "1h"], vec![1, 2, 3, 4]),
+    ] {
+        let count = expected.len().to_string();
+        let mut sub = Sub::start(&url, &[arguments, &["--count", &count]].concat());
+        for data in expected {
+            assert_eq!(sub.line()["data"], json!(data), "{arguments:?}");
+        }
+        assert_eq!(sub.end(), Some(0));
+    }
+    let sub = Sub::start(&url, &["chat.a", "--from", "nobody:2"]);
+    sub.says("reset: what chat.a had before is not known (node)");
+}
+
+#[test]
+fn what_stands_beside_the_data_arrives_and_a_key_is_published_once() {
+    let server = Serve::new(BINARY).cores(CORES).start();
+    let url = url(&server);
+    let sub = Sub::start(&url, &["chat.a"]);
+    sub.says("subscribed to chat.a");
+    let once = [
+        "chat.a", "1", "--idem", "k", "--tag", "lang=de", "--ttl", "1h",
+    ];
+    let first = publish(&url, &once, b"");
+    let line = sub.line();
+    assert_eq!(
+        (&line["data"], &line["tags"]),
+        (&json!(1), &json!({"lang": "de"}))
+    );
+    let again = publish(&url, &once, b"");
+    assert_eq!(again.stdout, first.stdout);
+    publish(&url, &["chat.a", "2"], b"");
+    let line = sub.line();
+    assert_eq!((&line["data"], &line["tags"]), (&json!(2), &Value::Null));
+}
+
+#[test]
 fn what_cannot_be_is_said_with_a_remedy() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("ws://{}/ws", listener.local_addr().unwrap());
@@ -228,6 +276,15 @@ fn what_cannot_be_is_said_with_a_remedy() {
             2,
             "/nowhere",
         ),
+        (&["sub", "a", "--since", "5"], 2, "90s, 5m or 1h"),
+        (&["sub", "a", "--from", "5"], 2, "k3:41"),
+        (
+            &["sub", "a.*", "--from", "k3:41", "--url", &nobody],
+            2,
+            "a position is of one topic",
+        ),
+        (&["sub", "a", "--last", "1", "--since", "1s"], 2, "--last"),
+        (&["pub", "a", "b", "--tag", "x"], 2, "name=value"),
         (&["sub"], 2, "PATTERN"),
     ];
     for (arguments, code, words) in cases {

@@ -1,6 +1,8 @@
 //! corewire's client protocol: any bytes as a message, to a server and to a client.
 
-use corewire_protocol::native::{Batch, Command, Data, Dialect, Full, Push, Request, ServerWord};
+use corewire_protocol::native::{
+    Batch, Command, Data, Dialect, Full, Push, Reply, Request, ServerWord,
+};
 
 /// A message is read, or refused with a text. What was read is the same after it was written in
 /// either dialect, alone, and in one message with the others.
@@ -72,8 +74,14 @@ fn server(dialect: Dialect, words: &[ServerWord<'_>]) {
         }
         assert_eq!(batch.written(&alone), Ok::<(), Full>(()));
         let mut read = word.clone();
-        if let ServerWord::Push(Push::Message(message)) = &mut read {
-            as_json(dialect, &mut message.data);
+        match &mut read {
+            ServerWord::Push(Push::Message(message)) => as_json(dialect, &mut message.data),
+            ServerWord::Reply(_, Reply::Page(page)) => {
+                for item in &mut page.items {
+                    as_json(dialect, &mut item.data);
+                }
+            }
+            ServerWord::Push(_) | ServerWord::Reply(..) => {}
         }
         assert_eq!(
             dialect.server_words(&alone).collect::<Vec<_>>(),

@@ -10,6 +10,7 @@ mod progress;
 mod publish;
 mod serve;
 mod sub;
+mod time;
 
 use std::ffi::OsString;
 use std::fmt;

@@ -24,6 +24,7 @@ Examples:
   echo hi | corewire pub chat.room1           all of stdin is one message
   tail -f log | corewire pub logs --lines     each line is one
   corewire pub images.logo --file logo.png    what is no UTF-8 is bytes
+  corewire pub orders '{\"total\":5}' --idem order-17 --tag shop=berlin --ttl 1h
 
 Where the server has put each message is printed as a line of JSON. With --on-error continue a
 line that was not published has one, too: {\"topic\":…,\"line\":…,\"error\":…,\"text\":…}.";
@@ -49,7 +50,17 @@ struct Pub {
     /// What the message is the newest value of, for subscribers that only want those.
     #[arg(long)]
     key: Option<String>,
-    /// Publish again what may not have arrived because the connection ended: it may come twice.
+    /// A name with a value that subscribers are told; may be given several times.
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
+    /// For how long it is delivered, such as 500ms, 90s, 5m or 1h.
+    #[arg(long, value_name = "TIME", value_parser = super::time::duration)]
+    ttl: Option<Duration>,
+    /// Publish only if nothing was published in this topic with the same key lately.
+    #[arg(long, value_name = "KEY", conflicts_with = "lines")]
+    idem: Option<String>,
+    /// Publish again what may not have arrived before a connection ended, also where the server
+    /// does not know this client again: after a long time it may come twice.
     #[arg(long)]
     at_least_once: bool,
     /// Seconds to wait for a connection at first.
@@ -169,6 +180,18 @@ impl Pub {
             Some(key) => publishing.key(key),
             None => publishing,
         };
+        let tags = self.tags.iter();
+        let publishing = tags.fold(publishing, |publishing, (name, value)| {
+            publishing.tag(name, value)
+        });
+        let publishing = match self.ttl {
+            Some(ttl) => publishing.ttl(ttl),
+            None => publishing,
+        };
+        let publishing = match &self.idem {
+            Some(key) => publishing.idem(key),
+            None => publishing,
+        };
         let publishing = if self.at_least_once {
             publishing.at_least_once()
         } else {
@@ -219,10 +242,10 @@ impl Pub {
     }
 
     fn failure(&self, error: &PublishError) -> Failure {
-        if let PublishError::Topic(error) = error {
-            Failure::Input(format!("{}: {error}", self.topic))
-        } else {
-            Failure::Client(format!("{}: {error}", self.topic))
+        match error {
+            PublishError::Topic(error) => Failure::Input(format!("{}: {error}", self.topic)),
+            PublishError::Beside(what) => Failure::Input(what.to_string()),
+            other => Failure::Client(format!("{}: {other}", self.topic)),
         }
     }
 
@@ -283,6 +306,14 @@ impl Pub {
     }
 }
 
+/// A tag as an argument.
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err(format!("{text:?} is no tag; write name=value")),
+    }
+}
+
 fn write_line(line: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")?;
@@ -305,6 +336,13 @@ fn read_bytes(bytes: Vec<u8>) -> Data {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_has_a_name() {
+        assert_eq!(tag("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(tag("a="), Ok(("a".to_owned(), String::new())));
+        assert!(tag("=b").is_err() && tag("ab").is_err());
+    }
 
     #[test]
     fn data_is_json_or_text_or_bytes() {

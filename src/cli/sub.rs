@@ -1,19 +1,22 @@
 //! `corewire sub`: what is published, line by line.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use corewire_client::{
-    Client, Data, Event, Message, PolicyMode, Position, ResetScope, Status, Stop, Subscription,
-    Unsubscribed,
+    Client, Data, Event, Message, PolicyMode, Position, ResetScope, Start, Status, Stop,
+    Subscribing, Subscription, Unsubscribed,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Failure;
 use super::link::{self, Link, say};
+use crate::runtime::Clock;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,11 +24,14 @@ Examples:
   corewire sub chat.room1 --raw               only what was published
   corewire sub 'ticker.*' --policy latest --count 10 | jq .data
   corewire sub 'orders.>' --events            for programs that must know what is missing
+  corewire sub 'chat.>' --last 10             first the newest ten of each topic
+  corewire sub chat.room1 --from k3:41        go on behind a line printed before
 
 Each line is written at once, also into a pipe. What is not a message goes to stderr: when the
-connection is lost and found again, and what is missing. With --events what is missing is a line of
-JSON among the messages, at its place: {\"gap\":{\"topic\":…,\"from\":…,\"to\":…,\"cause\":…}}, and in the
-same way \"subscribed\", \"conflated\" and \"reset\". It ends with Ctrl-C.";
+connection is lost and found again, and what is missing. After a loss it goes on where it was.
+With --events what is missing is a line of JSON among the messages, at its place:
+{\"gap\":{\"topic\":…,\"from\":…,\"to\":…,\"cause\":…}}, and in the same way \"subscribed\",
+\"conflated\" and \"reset\". It ends with Ctrl-C.";
 
 /// Print what is published to a topic, or to all topics that a pattern fits
 #[derive(Debug, Args)]
@@ -36,6 +42,15 @@ struct Sub {
     /// End after so many messages.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
+    /// Begin with the newest N messages of each topic that the server still has.
+    #[arg(long, value_name = "N", conflicts_with_all = ["since", "from"])]
+    last: Option<u64>,
+    /// Begin with the messages of this last time that the server still has, such as 90s, 5m or 1h.
+    #[arg(long, value_name = "TIME", value_parser = super::time::duration, conflicts_with = "from")]
+    since: Option<Duration>,
+    /// Begin behind this position of a topic, written epoch:offset.
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    from: Option<Position>,
     /// What the server does if this reader does not keep up.
     #[arg(long)]
     policy: Option<Policy>,
@@ -80,7 +95,7 @@ impl Sub {
             .map_err(|error| Failure::Input(error.to_string()))?;
         let mut subscriptions = Vec::new();
         for pattern in &self.patterns {
-            let subscribing = client.subscribe(pattern);
+            let subscribing = self.begin(client.subscribe(pattern));
             let subscribing = match self.policy {
                 Some(policy) => subscribing.mode(policy.mode()),
                 None => subscribing,
@@ -98,6 +113,19 @@ impl Sub {
         };
         client.close().await;
         printed
+    }
+
+    fn begin(&self, subscribing: Subscribing) -> Subscribing {
+        match (self.last, self.since, &self.from) {
+            (Some(count), _, _) => subscribing.last(count),
+            (None, Some(ago), _) => {
+                let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+                let now_ms = Clock::start().now().unix_ms;
+                subscribing.from(Start::Since(now_ms.saturating_sub(ago_ms)))
+            }
+            (None, None, Some(position)) => subscribing.after(position.clone()),
+            (None, None, None) => subscribing,
+        }
     }
 
     async fn print(
@@ -155,6 +183,16 @@ impl Sub {
     }
 }
 
+/// A position as a line names it.
+fn position(text: &str) -> Result<Position, String> {
+    let wrong = || format!("{text:?} is no position; write epoch:offset, such as k3:41");
+    let (epoch, offset) = text.rsplit_once(':').ok_or_else(wrong)?;
+    Ok(Position {
+        epoch: epoch.into(),
+        offset: offset.parse().map_err(|_| wrong())?,
+    })
+}
+
 impl Policy {
     const fn mode(self) -> PolicyMode {
         match self {
@@ -178,6 +216,8 @@ struct Line<'a> {
     b64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<&'a str, &'a str>,
     user: &'a str,
     time_ms: u64,
 }
@@ -197,6 +237,7 @@ impl<'a> Line<'a> {
             Data::Text(text) => (Some(Value::Text(text)), None),
             Data::Bytes(bytes) => (None, Some(BASE64.encode(bytes))),
         };
+        let tags = message.tags.iter();
         Ok(Self {
             topic: &message.topic,
             epoch: &message.position.epoch,
@@ -204,6 +245,7 @@ impl<'a> Line<'a> {
             data,
             b64,
             key: message.key.as_deref(),
+            tags: tags.map(|(name, value)| (&**name, &**value)).collect(),
             user: &message.publisher.user,
             time_ms: message.time_ms,
         })
@@ -391,5 +433,20 @@ async fn tell_warnings(client: &Client) {
             warning.text,
             warning.code.name()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_or_refused_with_an_example() {
+        let place = position("k:3:41").unwrap();
+        assert_eq!((&*place.epoch, place.offset), ("k:3", 41));
+        for text in ["", "41", "k3:", "k3:x"] {
+            let error = position(text).unwrap_err();
+            assert!(error.contains("k3:41"), "{error}");
+        }
     }
 }

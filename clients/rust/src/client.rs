@@ -18,6 +18,7 @@ use crate::machine::{
 };
 use crate::publishing::Publishing;
 use crate::random::Random;
+use crate::reading::Reading;
 use crate::shared::Shared;
 use crate::socket::Dial;
 use crate::subscribing::Subscribing;
@@ -76,6 +77,20 @@ impl Client {
     /// `chat.>` one or more. Awaited, the server has taken it.
     pub fn subscribe(&self, topic: impl AsRef<str>) -> Subscribing {
         Subscribing::new(self.clone(), topic.as_ref())
+    }
+
+    /// Reads messages that a topic still has, without a subscription: the newest ones, unless
+    /// [`Reading`] is told otherwise.
+    ///
+    /// ```no_run
+    /// # async fn example(client: corewire_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let page = client.history("chat.room1").limit(50).await?;
+    /// let older = client.history("chat.room1").from(page.older()).limit(50).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn history(&self, topic: impl AsRef<str>) -> Reading {
+        Reading::new(self.clone(), topic.as_ref())
     }
 
     /// Publishes. Awaited, the server has put it in order.

@@ -43,6 +43,7 @@ mod driver;
 pub mod machine;
 mod publishing;
 mod random;
+mod reading;
 mod shared;
 mod socket;
 mod subscribing;
@@ -51,14 +52,15 @@ mod url;
 pub mod wire;
 
 pub use client::{Client, Connect, ConnectError};
-pub use corewire_protocol::native::{Dialect, ErrorCode, Policy, PolicyMode};
+pub use corewire_protocol::native::{Complete, Dialect, ErrorCode, Policy, PolicyMode, Resumed};
 pub use data::{Data, DataError};
 pub use machine::{
-    Backoff, Conflated, Event, Gap, GapCause, Guarantee, Identity, Loss, Message, Options,
-    Position, PublishError, Publisher, Reset, ResetCause, ResetScope, Session, Status, Stop,
-    SubscribeError, Subscribed, Unsubscribed, Warning, Window,
+    Backoff, Conflated, Event, Gap, GapCause, Guarantee, HistoryError, Identity, Loss, Message,
+    Options, Page, PageFrom, Position, PublishError, Publisher, Reset, ResetCause, ResetScope,
+    Session, Start, Status, Stop, SubscribeError, Subscribed, Unsubscribed, Warning, Window,
 };
 pub use publishing::{Publishing, Receipt};
+pub use reading::Reading;
 pub use subscribing::{Subscribing, SubscribingError, Subscription};
 pub use url::{ServerUrl, UrlError};
 

@@ -3,6 +3,7 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use corewire_protocol::native::Echo;
 use tokio::sync::oneshot;
@@ -29,13 +30,7 @@ pub struct Receipt(oneshot::Receiver<Outcome>);
 
 impl Publishing {
     pub(crate) fn new(client: Client, topic: &str, data: Data) -> Self {
-        let publish = Publish {
-            topic: topic.into(),
-            data,
-            key: None,
-            echo: Echo::Yes,
-            guarantee: Guarantee::AtMostOnce,
-        };
+        let publish = Publish::new(topic, data);
         Self { client, publish }
     }
 
@@ -46,14 +41,36 @@ impl Publishing {
         self
     }
 
+    /// Gives it a name with a value that subscribers are told. The names are different.
+    pub fn tag(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        let tag = (name.as_ref().into(), value.as_ref().into());
+        self.publish.tags.push(tag);
+        self
+    }
+
+    /// Has it delivered for so long only, in whole milliseconds.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.publish.ttl_ms = Some(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// Has it published once however often this is called with the same key of 1 to 64 bytes, also
+    /// by others, as long as the server remembers it: for the time of its history, and at least two
+    /// minutes. All are told the position of the first one.
+    pub fn idem(mut self, key: impl AsRef<str>) -> Self {
+        self.publish.idem = Some(key.as_ref().into());
+        self
+    }
+
     /// Keeps it from this client's own subscriptions.
     pub const fn no_echo(mut self) -> Self {
         self.publish.echo = Echo::No;
         self
     }
 
-    /// Has it sent again if the connection ends before its reply: then it may be published twice.
-    /// Otherwise it ends as [`PublishError::Uncertain`].
+    /// Has it sent again also where the server may have it and does not know the client again, such
+    /// as after a long time without a connection; see [`Guarantee`]. Otherwise it ends as
+    /// [`PublishError::Uncertain`] there.
     pub const fn at_least_once(mut self) -> Self {
         self.publish.guarantee = Guarantee::AtLeastOnce;
         self

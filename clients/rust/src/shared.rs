@@ -8,7 +8,10 @@ use std::task::Waker;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock::Clock;
-use crate::machine::{LinkId, Machine, Outcome, PublicationId, Status, SubscriptionId, Warning};
+use crate::machine::{
+    HistoryError, HistoryId, LinkId, Machine, Outcome, Page, PublicationId, Status, SubscriptionId,
+    Warning,
+};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -28,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) machine: Machine,
     /// Who waits for the outcome of a publication.
     pub(crate) outcomes: BTreeMap<PublicationId, oneshot::Sender<Outcome>>,
+    /// Who waits for messages of the past.
+    pub(crate) pages: BTreeMap<HistoryId, oneshot::Sender<Result<Page, HistoryError>>>,
     /// Who waits for the events of a subscription.
     pub(crate) readers: BTreeMap<SubscriptionId, Waker>,
     /// Connections, by what tells them that there is something to send.
@@ -52,6 +57,7 @@ impl Shared {
             core: Mutex::new(Core {
                 machine,
                 outcomes: BTreeMap::new(),
+                pages: BTreeMap::new(),
                 readers: BTreeMap::new(),
                 links: BTreeMap::new(),
                 sleeps_until_ms: None,
@@ -108,6 +114,11 @@ impl Shared {
         }
         if any {
             self.room.notify_waiters();
+        }
+        while let Some((id, page)) = core.machine.next_page() {
+            if let Some(waiting) = core.pages.remove(&id) {
+                let _ = waiting.send(page);
+            }
         }
         while let Some(id) = core.machine.next_stirred() {
             if core.machine.has_events(id)

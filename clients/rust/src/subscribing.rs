@@ -4,17 +4,20 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use corewire_protocol::native::{Policy, PolicyMode};
 use futures_core::Stream;
 
 use crate::client::Client;
 use crate::machine::{
-    Event, Message, Subscribe, SubscribeError, Subscribed, SubscriptionId, Unsubscribed,
+    Event, Message, Position, Start, Subscribe, SubscribeError, Subscribed, SubscriptionId,
+    Unsubscribed,
 };
 use crate::shared::Links;
 
-/// A subscription to be. Awaited, the server has taken it: everything published from then on comes.
+/// A subscription to be. Awaited, the server has taken it: everything published from then on comes,
+/// behind what was asked for [`of the past`](Self::from).
 /// Without a connection that waits for one.
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited or started"]
@@ -49,6 +52,7 @@ impl Subscribing {
         let subscribe = Subscribe {
             subject: topic.into(),
             policy: None,
+            from: Start::Now,
         };
         Self { client, subscribe }
     }
@@ -57,6 +61,38 @@ impl Subscribing {
     pub const fn policy(mut self, policy: Policy) -> Self {
         self.subscribe.policy = Some(policy);
         self
+    }
+
+    /// Where it begins, instead of with the next message.
+    ///
+    /// ```no_run
+    /// # async fn example(client: corewire_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut room = client.subscribe("chat.room1").last(20).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from(mut self, start: Start) -> Self {
+        self.subscribe.from = start;
+        self
+    }
+
+    /// Begins with the newest so many messages that the server still has; of a pattern, in each
+    /// topic.
+    pub fn last(self, count: u64) -> Self {
+        self.from(Start::Last(count))
+    }
+
+    /// Begins with the messages that the server still has and took at this time or later, by its
+    /// clock; of a pattern, in each topic.
+    pub fn since(self, time: SystemTime) -> Self {
+        self.from(Start::Since(unix_ms(time)))
+    }
+
+    /// Begins behind this position of a topic, such as that of the last message that the
+    /// application has dealt with before it was started anew. Where the server cannot do that, an
+    /// [`Event::Reset`] comes first.
+    pub fn after(self, position: Position) -> Self {
+        self.from(Start::After(position))
     }
 
     /// The same without bounds of its own.
@@ -96,6 +132,12 @@ impl Subscribing {
             | None => Ok(subscription),
         }
     }
+}
+
+/// Milliseconds since 1970; 0 for what was before.
+pub(crate) fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl IntoFuture for Subscribing {

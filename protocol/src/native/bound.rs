@@ -18,7 +18,7 @@ impl Bound {
     pub(super) const NONE: Self = Self::new(usize::MAX, "send fewer");
     pub(super) const SUBSCRIPTIONS: Self =
         Self::new(HELLO_SUBSCRIPTIONS_MAX, "send the others later");
-    pub(super) const SEEN: Self = Self::new(SEEN_MAX, "leave some out; their messages come again");
+    pub(super) const SEEN: Self = Self::new(SEEN_MAX, "leave some out, their messages come again");
     pub(super) const TAGS: Self = Self::new(TAGS_MAX, "leave some out");
     pub(super) const WATCH: Self = Self::new(WATCH_MAX, "leave some out");
 

@@ -19,6 +19,8 @@ fn refused(dialect: Dialect, message: &[u8]) -> Malformed {
 #[test]
 fn a_bad_command_is_told_with_field_and_remedy() {
     const INTEGER: &str = "a whole number from 0, below 2^53, is needed";
+    const FROM: &str = "\"now\", or an object with epoch and offset, or last, or since_ms, or pos and seen, is needed";
+    const NAMESPACE: &str = "a name of 1 to 32 of the characters a-z, 0-9, - and _, is needed";
     const B64: &str = "base64 with the alphabet of RFC 4648, 4, and its padding, is needed";
     for (json, id, text) in [
         // The object around it.
@@ -49,7 +51,66 @@ fn a_bad_command_is_told_with_field_and_remedy() {
         // Words.
         (r#"{"sub":{"s":1,"topic":"a","policy":{"mode":"newest"}}}"#, None,
             "sub.policy.mode: found \"newest\"; \"all\" or \"latest\" or \"drop_oldest\" or \"close\" is needed".into()),
-        (r#"{"sub":{"s":1,"topic":"a","from":"then"}}"#, None, "sub.from: found \"then\"; \"now\" is needed".into()),
+        (r#"{"sub":{"s":1,"topic":"a","presence":"x"}}"#, None,
+            "sub.presence: found \"x\"; \"off\" or \"announce\" or \"watch\" or \"both\" is needed".into()),
+        // Beginnings.
+        (r#"{"sub":{"s":1,"topic":"a","from":"then"}}"#, None, format!("sub.from: found \"then\"; {FROM}")),
+        (r#"{"sub":{"s":1,"topic":"a","from":5}}"#, None, format!("sub.from: found 5; {FROM}")),
+        (r#"{"sub":{"s":1,"topic":"a","from":[]}}"#, None, format!("sub.from: found a list; {FROM}")),
+        (r#"{"sub":{"s":1,"topic":"a","from":{}}}"#, None,
+            "sub.from: no beginning; give epoch and offset, or last, or since_ms, or pos and seen".into()),
+        (r#"{"sub":{"s":1,"topic":"a","from":{"last":1,"since_ms":2}}}"#, None,
+            "sub.from: more than one beginning; give epoch and offset, or last, or since_ms, or pos and seen".into()),
+        (r#"{"sub":{"s":1,"topic":"a","from":{"epoch":"k"}}}"#, None, "sub.from.offset: missing; an offset is needed".into()),
+        (r#"{"sub":{"s":1,"topic":"a","from":{"offset":1}}}"#, None, "sub.from.epoch: missing; the epoch of the offset is needed".into()),
+        (r#"{"sub":{"s":1,"topic":"a","from":{"last":-1}}}"#, None, format!("sub.from.last: found -1; {INTEGER}")),
+        (r#"{"sub":{"s":1,"topic":"a.>","from":{"seen":[]}}}"#, None, "sub.from.pos: missing; a pattern's position is needed".into()),
+        (r#"{"sub":{"s":1,"topic":"a.>","from":{"pos":"p","seen":[{"topic":"a.b","epoch":"k"}]}}}"#, None,
+            "sub.from.seen[0].offset: missing; an offset is needed".into()),
+        (r#"{"id":1,"hello":{"v":1,"resume":{"ticket":"x"}}}"#, Some(1), "hello.resume: found an object; a string is needed".into()),
+        // Pages of history.
+        (r#"{"id":1,"hist":{}}"#, Some(1), "hist.topic: missing; a topic's name is needed".into()),
+        (r#"{"id":1,"hist":{"topic":"a","dir":"up"}}"#, Some(1),
+            "hist.dir: found \"up\"; \"forward\" or \"backward\" is needed".into()),
+        (r#"{"id":1,"hist":{"topic":"a","from":"now"}}"#, Some(1), "hist.from: found \"now\"; an object is needed".into()),
+        (r#"{"id":1,"hist":{"topic":"a","from":{}}}"#, Some(1), "hist.from: no beginning; give epoch and offset, or since_ms".into()),
+        (r#"{"id":1,"hist":{"topic":"a","from":{"last":5}}}"#, Some(1),
+            "hist.from: a page has no last; use dir backward and limit".into()),
+        (r#"{"id":1,"hist":{"topic":"a","from":{"pos":"p"}}}"#, Some(1),
+            "hist.from: a page is of one topic, not of a pattern; give epoch and offset, or since_ms".into()),
+        (r#"{"id":1,"hist":{"topic":"a","from":{"epoch":"k","offset":1,"since_ms":1}}}"#, Some(1),
+            "hist.from: more than one beginning; give epoch and offset, or since_ms".into()),
+        (r#"{"id":1,"hist":{"topic":"a","from":{"since_ms":1},"dir":"backward"}}"#, Some(1),
+            "hist.from: since_ms goes forward only; give epoch and offset, or leave dir out".into()),
+        // State.
+        (r#"{"state":{"topic":"a","op":"set"}}"#, None, "state.ns: missing; a namespace is needed".into()),
+        (r#"{"state":{"topic":"a","ns":"x"}}"#, None, "state.op: missing; \"set\" or \"del\" or \"page\" is needed".into()),
+        (r#"{"state":{"topic":"a","ns":"x","op":"get"}}"#, None,
+            "state.op: found \"get\"; \"set\" or \"del\" or \"page\" is needed".into()),
+        (r#"{"state":{"topic":"a","ns":"Typing","op":"set"}}"#, None, format!("state.ns: found \"Typing\"; {NAMESPACE}")),
+        (r#"{"sub":{"s":1,"topic":"a","watch":["typing",""]}}"#, None, format!("sub.watch[1]: found \"\"; {NAMESPACE}")),
+        (r#"{"sub":{"s":1,"topic":"a","watch":["a","b","c","d","e","f","g","h","i"]}}"#, None,
+            "sub.watch: more than 8; leave some out".into()),
+        (r#"{"sub":{"s":1,"topic":"a","watch":[1]}}"#, None, "sub.watch[0]: found 1; a string is needed".into()),
+        (r#"{"state":{"topic":"a","ns":"x","op":"del","v":1}}"#, None, "state.v: it does not belong to this op; leave it out".into()),
+        (r#"{"state":{"topic":"a","ns":"x","op":"page","k":"y"}}"#, None, "state.k: it does not belong to this op; leave it out".into()),
+        (r#"{"state":{"topic":"a","ns":"x","op":"set","limit":1}}"#, None, "state.limit: it does not belong to this op; leave it out".into()),
+        (r#"{"state":{"topic":"a","ns":"presence","op":"set","k":"y"}}"#, None,
+            "state.k: presence has one entry for each connection; leave it out".into()),
+        (r#"{"state":{"topic":"a","ns":"presence","op":"set","ttl_ms":5}}"#, None,
+            "state.ttl_ms: presence lasts as long as the connection; leave it out".into()),
+        (r#"{"state":{"topic":"a","ns":"x","op":"set","ttl_ms":0}}"#, None,
+            "state.ttl_ms: found 0; a number from 1 to 10000 is needed".into()),
+        (r#"{"state":{"topic":"a","ns":"x","op":"set","ttl_ms":10001}}"#, None,
+            "state.ttl_ms: found 10001; a number from 1 to 10000 is needed".into()),
+        (r#"{"state":{"topic":"a","ns":"x","op":"set","k":""}}"#, None, "state.k: empty; leave it out for the connection's own key".into()),
+        // What a publication has beside its data.
+        (r#"{"pub":{"topic":"a","data":1,"idem":""}}"#, None, "pub.idem: 0 bytes; 1 to 64 are possible".into()),
+        (r#"{"pub":{"topic":"a","data":1,"ttl_ms":0}}"#, None, "pub.ttl_ms: found 0; a number from 1 is needed".into()),
+        (r#"{"pub":{"topic":"a","data":1,"tags":["a"]}}"#, None, "pub.tags: found a list; an object is needed".into()),
+        (r#"{"pub":{"topic":"a","data":1,"tags":{"a":1}}}"#, None, "pub.tags.\"a\": found 1; a string is needed".into()),
+        (r#"{"pub":{"topic":"a","data":1,"tags":{"a":"1","a":"1"}}}"#, None, "pub.tags: \"a\" is there twice; leave one out".into()),
+        (r#"{"pub":{"topic":"a","data":1,"tags":{"":"1"}}}"#, None, "pub.tags: a tag without a name; give it one".into()),
         (r#"{"pub":{"topic":"a","data":1,"level":5}}"#, None, "pub.level: found 5; \"none\" or \"mem\" is needed".into()),
         (r#"{"pub":{"topic":"a","data":1,"echo":0}}"#, None, "pub.echo: found 0; true or false is needed".into()),
         // Payloads and targets.
@@ -89,8 +150,16 @@ fn what_this_version_does_not_have_is_refused_by_name() {
             "\"fly\" is not known to this version".into(),
         ),
         (
-            r#"{"id":1,"hist":{"topic":"a"}}"#,
-            "\"hist\" is not known to this version".into(),
+            r#"{"id":1,"rpc":{"method":"a"}}"#,
+            "\"rpc\" is not known to this version".into(),
+        ),
+        (
+            r#"{"id":1,"hist":{"topic":"a","filter":"x"}}"#,
+            format!("hist.filter: {leave}"),
+        ),
+        (
+            r#"{"id":1,"state":{"topic":"a","op":"set","ns":"x","if_ver":5}}"#,
+            format!("state.if_ver: {leave}"),
         ),
         (
             r#"{"id":1,"welcome":{}}"#,
@@ -117,33 +186,12 @@ fn what_this_version_does_not_have_is_refused_by_name() {
             "sub.ack: \"client\" is not supported by this version; use \"none\"".into(),
         ),
         (
-            r#"{"id":1,"sub":{"s":1,"topic":"a","presence":"both"}}"#,
-            "sub.presence: \"both\" is not supported by this version; use \"off\"".into(),
-        ),
-        (
-            r#"{"id":1,"sub":{"s":1,"topic":"a","from":{"last":5}}}"#,
-            "sub.from: in this version no subscription begins before it was made; use \"now\""
-                .into(),
-        ),
-        (
             r#"{"id":1,"sub":{"s":1,"topic":"a","policy":{"rate":5}}}"#,
             format!("sub.policy.rate: {leave}"),
         ),
         (
             r#"{"id":1,"hello":{"v":1,"subs":[{"s":1,"topic":"a","filter":{}}]}}"#,
             format!("hello.subs[0].filter: {leave}"),
-        ),
-        (
-            r#"{"id":1,"pub":{"topic":"a","data":1,"idem":"x"}}"#,
-            format!("pub.idem: {leave}"),
-        ),
-        (
-            r#"{"id":1,"pub":{"topic":"a","data":1,"ttl_ms":5}}"#,
-            format!("pub.ttl_ms: {leave}"),
-        ),
-        (
-            r#"{"id":1,"pub":{"topic":"a","data":1,"tags":{}}}"#,
-            format!("pub.tags: {leave}"),
         ),
         (
             r#"{"id":1,"pub":{"topic":"a","data":1,"receipt":true}}"#,
@@ -277,6 +325,75 @@ fn a_hello_has_so_many_subscriptions_and_no_more() {
 }
 
 #[test]
+fn what_stands_beside_data_has_its_bounds() {
+    let publish = |beside: &str| format!("{{\"pub\":{{\"topic\":\"a\",\"data\":1,{beside}}}}}");
+    let state = |fields: &str| {
+        format!("{{\"state\":{{\"topic\":\"a\",\"op\":\"set\",\"ns\":\"x\",{fields}}}}}")
+    };
+    let tags = |count: usize| {
+        let tags: Vec<_> = (0..count).map(|tag| format!("\"t{tag}\":\"\"")).collect();
+        format!("\"tags\":{{{}}}", tags.join(","))
+    };
+    let text = |bytes: usize| "x".repeat(bytes);
+    let code = ErrorCode::BadRequest;
+    for (fits, too_much, code, told) in [
+        (
+            publish(&format!("\"idem\":\"{}\"", text(64))),
+            publish(&format!("\"idem\":\"{}\"", text(65))),
+            code,
+            "pub.idem: 65 bytes; 1 to 64 are possible".to_owned(),
+        ),
+        (
+            publish(&tags(16)),
+            publish(&tags(17)),
+            code,
+            "pub.tags: more than 16; leave some out".into(),
+        ),
+        (
+            publish(&format!("\"tags\":{{\"{}\":\"\"}}", text(64))),
+            publish(&format!("\"tags\":{{\"{}\":\"\"}}", text(65))),
+            code,
+            format!(
+                "pub.tags: the name \"{}\"… has 65 bytes; at most 64 are possible",
+                text(40)
+            ),
+        ),
+        (
+            publish(&format!("\"tags\":{{\"a\":\"{}\"}}", text(256))),
+            publish(&format!("\"tags\":{{\"a\":\"{}\"}}", text(257))),
+            code,
+            "pub.tags: the value of \"a\" has 257 bytes; at most 256 are possible".into(),
+        ),
+        (
+            state(&format!("\"v\":\"{}\"", text(1022))),
+            state(&format!("\"v\":\"{}\"", text(1023))),
+            ErrorCode::TooLarge,
+            "state.v: 1025 bytes; at most 1024 are possible".into(),
+        ),
+        (
+            state(&format!("\"k\":\"{}\"", text(128))),
+            state(&format!("\"k\":\"{}\"", text(129))),
+            code,
+            "state.k: 129 bytes; at most 128 are possible".into(),
+        ),
+    ] {
+        let words = requests(Dialect::Json, fits.as_bytes());
+        assert!(matches!(words[..], [Ok(_)]), "{words:?}");
+        let malformed = refused(Dialect::Json, too_much.as_bytes());
+        assert_eq!((malformed.code, &*malformed.text), (code, &*told));
+    }
+    let seen = vec!["{\"topic\":\"a.b\",\"epoch\":\"k\",\"offset\":1}"; 4097].join(",");
+    let subscribe = format!(
+        "{{\"sub\":{{\"s\":1,\"topic\":\"a.>\",\"from\":{{\"pos\":\"p\",\"seen\":[{seen}]}}}}}}"
+    );
+    let malformed = refused(Dialect::Json, subscribe.as_bytes());
+    assert_eq!(
+        malformed.text,
+        "sub.from.seen: more than 4096; leave some out, their messages come again"
+    );
+}
+
+#[test]
 fn a_bad_record_is_told_with_field_and_remedy() {
     use ErrorCode::{BadRequest, Unsupported};
     const END: &str = "the record ends before it does";
@@ -306,7 +423,22 @@ fn a_bad_record_is_told_with_field_and_remedy() {
         (b"\x03\x05\x05\x08\x01\x01a", Some(5), Unsupported,
             "sub.filter: not supported by this version; leave it out".into()),
         (b"\x05\x08\x05\x11\x01\x01x\x01a\x03", Some(5), Unsupported, "pub.level: 3 (quorum) is not supported by this version; use 0 (none) or 1 (mem)".into()),
-        (b"\x0a\x01\x05", Some(5), Unsupported, "hist is not known to this version".into()),
+        (b"\x09\x01\x05", Some(5), Unsupported, "ack is not known to this version".into()),
+        (b"\x0c\x01\x05", Some(5), Unsupported, "rpc is not known to this version".into()),
+        (b"\x0a\x05\x05\x08\x01a\x01", Some(5), Unsupported, "hist.filter: not supported by this version; leave it out".into()),
+        (b"\x0b\x07\x05\x20\x01a\x00\x01x", Some(5), Unsupported, "state.if_ver: not supported by this version; leave it out".into()),
+        (b"\x0b\x07\x05\x00\x01a\x03\x01x", Some(5), BadRequest,
+            "state.op: found 3; 0 (set) or 1 (del) or 2 (page) is needed".into()),
+        (b"\x0b\x0a\x05\x02\x01a\x00\x01x\x02{]", Some(5), BadRequest,
+            "state.v: not JSON: key must be a string at line 1 column 2".into()),
+        (b"\x03\x07\x05\x04\x01\x01a\x01\x00", Some(5), BadRequest,
+            "sub.from: no beginning; give epoch and offset, or last, or since_ms, or pos and seen".into()),
+        (b"\x03\x06\x05\x40\x01\x01a\x03", Some(5), BadRequest,
+            "sub.presence: found 3; 0 (announce) or 1 (watch) or 2 (both) is needed".into()),
+        (b"\x03\x0a\x05\x80\x04\x01\x01a\x01\x02Aa", Some(5), BadRequest,
+            "sub.watch[0]: found \"Aa\"; a name of 1 to 32 of the characters a-z, 0-9, - and _, is needed".into()),
+        (b"\x05\x0e\x05\x82\x02\x00\x01\x31\x09\x02\x01a\x00\x01a\x00", Some(5), BadRequest,
+            "pub.tags: \"a\" is there twice; leave one out".into()),
         (b"\x41\x01\x05", Some(5), Unsupported, "the record 0x41 is not known to this version".into()),
     ] {
         let malformed = refused(Dialect::Binary, message);
@@ -367,6 +499,26 @@ fn a_reply_must_have_its_number() {
             "subbed: t and pos; one must be left out",
         ),
         (r#"{"pos":{"t":1}}"#, "pos.o: missing; an offset is needed"),
+        (
+            r#"{"reset":{"cause":"node"}}"#,
+            "reset.t: missing; an alias, or a subscription's s, is needed",
+        ),
+        (
+            r#"{"reset":{"s":1,"t":1,"pos":"","cause":"node"}}"#,
+            "reset: t and s; one must be left out",
+        ),
+        (
+            r#"{"id":1,"page":{"t":1,"epoch":"k","start":0,"end":1,"complete":true,"items":[{"o":1}]}}"#,
+            "page.items[0].data: missing; any JSON, or b64 with bytes, is needed",
+        ),
+        (
+            r#"{"id":1,"page":{"t":1,"epoch":"k","start":0,"end":1,"items":[]}}"#,
+            "page.complete: missing; true or false is needed",
+        ),
+        (
+            r#"{"state":{"t":1,"ns":"x","ver":1,"n":1,"digest":1,"set":[{"k":"a","user":"u"}],"del":[]}}"#,
+            "state.set[0].ver: missing; a version is needed",
+        ),
         (
             r#"{"closing":{"code":65536,"reason":""}}"#,
             "closing.code: found 65536; a number below 65536 is needed",

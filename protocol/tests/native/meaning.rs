@@ -2,8 +2,10 @@
 //! that is exchanged in both would agree, too.
 
 use corewire_protocol::native::{
-    Cause, Command, Conflated, Credit, CreditScope, Dialect, Echo, Gap, GoAway, Level, Limits,
-    Policy, PolicyMode, Publisher, Push, Repair, Reply, ServerWord,
+    Cause, Command, Complete, Conflated, Credit, CreditScope, Dialect, Direction, Duplicate, Echo,
+    Entry, Gap, GoAway, History, HistoryFrom, Level, Limits, PatternPlace, Place, Policy,
+    PolicyMode, Presence, Publisher, Push, Recovered, Repair, Reply, Seen, ServerWord, Start,
+    StateOp,
 };
 
 use super::{requests, server_words};
@@ -83,6 +85,167 @@ fn publications() {
             panic!("{json}");
         };
         assert_eq!((publish.level, publish.echo), (level, echo), "{json}");
+    }
+}
+
+#[test]
+fn beginnings() {
+    let place = |epoch: &'static str, offset| Place {
+        epoch: epoch.into(),
+        offset,
+    };
+    for (from, start) in [
+        ("\"now\"", Start::Now),
+        (r#"{"epoch":"k","offset":2}"#, Start::After(place("k", 2))),
+        (r#"{"last":3}"#, Start::Last(3)),
+        (r#"{"since_ms":4}"#, Start::Since(4)),
+        (
+            r#"{"pos":"p","seen":[{"topic":"a.b","epoch":"k","offset":2}]}"#,
+            Start::Pattern(Box::new(PatternPlace {
+                pos: "p".into(),
+                seen: vec![Seen {
+                    topic: "a.b".into(),
+                    epoch: "k".into(),
+                    offset: 2,
+                }],
+            })),
+        ),
+    ] {
+        let json = format!("{{\"sub\":{{\"s\":1,\"topic\":\"a\",\"from\":{from}}}}}");
+        let Command::Subscribe(subscribe) = command(&json) else {
+            panic!("{json}");
+        };
+        assert_eq!(subscribe.from, start);
+    }
+    for (fields, from, direction, limit) in [
+        ("", None, Direction::Forward, None),
+        (
+            r#","from":{"epoch":"k","offset":2},"dir":"backward","limit":9"#,
+            Some(HistoryFrom::Place(place("k", 2))),
+            Direction::Backward,
+            Some(9),
+        ),
+        (
+            r#","from":{"since_ms":4},"dir":"forward""#,
+            Some(HistoryFrom::Since(4)),
+            Direction::Forward,
+            None,
+        ),
+    ] {
+        let json = format!("{{\"hist\":{{\"topic\":\"a\"{fields}}}}}");
+        let history = History {
+            topic: "a".into(),
+            from,
+            direction,
+            limit,
+        };
+        assert_eq!(command(&json), Command::History(history));
+    }
+}
+
+#[test]
+fn outcomes() {
+    for (fields, recovered, replay_to) in [
+        ("", None, None),
+        (
+            ",\"recovered\":true,\"replay_to\":9",
+            Some(Recovered::Yes),
+            Some(9),
+        ),
+        (",\"recovered\":false", Some(Recovered::No), None),
+    ] {
+        let json = format!(
+            "{{\"id\":1,\"subbed\":{{\"s\":1,\"t\":2,\"epoch\":\"k\",\"offset\":3{fields}}}}}"
+        );
+        let ServerWord::Reply(1, Reply::Subbed(subbed)) = said(&json) else {
+            panic!("{json}");
+        };
+        assert_eq!((subbed.recovered, subbed.replay_to), (recovered, replay_to));
+    }
+    for (fields, dup) in [
+        ("", Duplicate::No),
+        (",\"dup\":false", Duplicate::No),
+        (",\"dup\":true", Duplicate::Yes),
+    ] {
+        let json = format!(
+            "{{\"id\":1,\"pubbed\":{{\"epoch\":\"k\",\"offset\":3,\"level\":\"mem\"{fields}}}}}"
+        );
+        let ServerWord::Reply(1, Reply::Pubbed(pubbed)) = said(&json) else {
+            panic!("{json}");
+        };
+        assert_eq!(pubbed.dup, dup);
+    }
+    let ServerWord::Reply(1, Reply::Page(page)) = said(
+        r#"{"id":1,"page":{"items":[{"o":2,"ts":3,"pub":{"user":"u","conn":"c"},"t":77,"data":1}],
+            "t":5,"epoch":"k","start":1,"end":4,"complete":false}}"#,
+    ) else {
+        panic!("no page");
+    };
+    let range = (page.t, &*page.epoch, page.start, page.end, page.complete);
+    assert_eq!(range, (5, "k", 1, 4, Complete::No));
+    assert_eq!((page.items[0].t, page.items[0].offset), (5, 2));
+}
+
+#[test]
+fn presence_and_state() {
+    for (name, presence) in [
+        ("off", None),
+        ("announce", Some(Presence::Announce)),
+        ("watch", Some(Presence::Watch)),
+        ("both", Some(Presence::Both)),
+    ] {
+        let json = format!("{{\"sub\":{{\"s\":1,\"topic\":\"a\",\"presence\":\"{name}\"}}}}");
+        let Command::Subscribe(subscribe) = command(&json) else {
+            panic!("{json}");
+        };
+        assert_eq!(subscribe.presence, presence);
+    }
+    let ServerWord::Push(Push::State(diff)) = said(
+        r#"{"state":{"t":1,"ns":"x","ver":2,"n":3,"users":4,"digest":5,
+            "set":[{"k":"a","user":"u","ver":6,"v":null}],"del":["b"]}}"#,
+    ) else {
+        panic!("no state");
+    };
+    let numbers = (diff.t, diff.version, diff.n, diff.users, diff.digest);
+    assert_eq!(numbers, (1, 2, 3, Some(4), 5));
+    let entry = Entry {
+        key: "a".into(),
+        user: "u".into(),
+        version: 6,
+        value: Some("null".into()),
+    };
+    assert_eq!(
+        (&diff.set[..], &diff.deleted[..]),
+        (&[entry][..], &["b".into()][..])
+    );
+    for (op, expected) in [
+        (
+            r#""op":"set","k":"a","v":[1],"ttl_ms":2"#,
+            StateOp::Set {
+                key: Some("a".into()),
+                value: Some("[1]".into()),
+                ttl_ms: Some(2),
+            },
+        ),
+        (
+            r#""op":"del","k":"a""#,
+            StateOp::Delete {
+                key: Some("a".into()),
+            },
+        ),
+        (
+            r#""op":"page","after":"a","limit":2"#,
+            StateOp::Page {
+                after: Some("a".into()),
+                limit: Some(2),
+            },
+        ),
+    ] {
+        let json = format!("{{\"state\":{{\"topic\":\"a\",\"ns\":\"x\",{op}}}}}");
+        let Command::State(state) = command(&json) else {
+            panic!("{json}");
+        };
+        assert_eq!(state.op, expected);
     }
 }
 

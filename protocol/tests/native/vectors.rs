@@ -1,6 +1,6 @@
 //! Messages in both dialects, written down by hand; other clients read the same file.
 
-use corewire_protocol::native::Dialect;
+use corewire_protocol::native::{Dialect, Reply, ServerWord, entry_digest};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -51,7 +51,7 @@ pub(super) fn vectors() -> Vec<Vector> {
             }
         })
         .collect();
-    assert!(vectors.len() > 50);
+    assert!(vectors.len() > 100);
     vectors
 }
 
@@ -59,6 +59,30 @@ fn bytes(hex: &str) -> Vec<u8> {
     let pairs = hex.as_bytes().chunks(2);
     let digit = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     pairs.map(digit).collect()
+}
+
+/// Where the whole set stands in a vector, its digest is that of its entries: other clients compute
+/// it by the same vectors.
+#[test]
+fn a_set_has_the_digest_of_its_entries() {
+    let mut sets = 0;
+    for vector in vectors() {
+        if vector.from != From::Server {
+            continue;
+        }
+        let words = server_words(Dialect::Json, vector.message(Dialect::Json));
+        let [Ok(ServerWord::Reply(_, Reply::Members(members)))] = &words[..] else {
+            continue;
+        };
+        if members.next.is_none() {
+            let digests = members.items.iter();
+            let digests = digests.map(|entry| entry_digest(&entry.key, entry.version));
+            let digest = digests.fold(0, |all, one| all ^ one);
+            assert_eq!(members.digest, digest, "{}", vector.name);
+            sets += members.items.len();
+        }
+    }
+    assert!(sets > 2);
 }
 
 #[test]

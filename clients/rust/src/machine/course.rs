@@ -18,11 +18,11 @@ use std::sync::Arc;
 
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::closing::{self, Comeback};
-use corewire_protocol::native::{Dialect, ErrorCode, Subject};
+use corewire_protocol::native::{Dialect, ErrorCode};
 
 use super::credit::Amount;
 use super::event::Unsubscribed;
-use super::link::{Awaited, Link, LinkId, Probe, Stage};
+use super::link::{Link, LinkId, Probe, Stage};
 use super::options::Identity;
 use super::status::{Status, Warning};
 use super::stop::{Loss, Stop};
@@ -35,11 +35,9 @@ const STABLE_MS: u64 = 10_000;
 const SPREAD_MS: u64 = 1000;
 /// The longest wait that a server may ask for.
 const RETRY_MS_MAX: u64 = 600_000;
-/// An elder connection is left no earlier than so many milliseconds after the next one carries its
-/// subscriptions: what was on its way to it arrives.
-const SETTLE_MS: u64 = 200;
-/// And no later.
-const SETTLE_MS_MAX: u64 = 3000;
+/// An elder connection is left no later than so many milliseconds after the next one carries its
+/// subscriptions, whatever was published over it and waits for its reply.
+const FINISH_MS: u64 = 3000;
 
 /// How far the client has come. See the [module](self).
 #[derive(Debug)]
@@ -89,16 +87,10 @@ pub(super) struct Elder {
 enum Retire {
     /// The next one does not carry everything yet.
     Needed,
-    /// It does, but the server may have messages here for which it has no credit.
-    Starved { until_ms: u64 },
-    /// What is on its way here may still arrive: the server was asked whether it is there, and
-    /// then has some time. That is a proof for what has offsets on both connections; a topic of a
-    /// pattern that the next one has not announced yet counts on the server to send what it can.
-    Settling { from_ms: u64, until_ms: u64 },
-    /// Good-bye was said, with everything handed over.
-    Clean,
-    /// Good-bye was said because of the time.
-    Late,
+    /// It does, from where this one had brought it: what was published here is to be answered.
+    Finishing { until_ms: u64 },
+    /// Good-bye was said.
+    Left,
 }
 
 impl Elder {
@@ -107,8 +99,8 @@ impl Elder {
     }
 
     /// Has good-bye said.
-    fn leave(&mut self, how: Retire, until_ms: u64) {
-        self.retire = how;
+    fn leave(&mut self, until_ms: u64) {
+        self.retire = Retire::Left;
         self.link.stage = Stage::Bye { until_ms };
         self.link.probe = Probe::None;
         self.link.awaiting.clear();
@@ -244,8 +236,14 @@ impl Machine {
             self.publishing = None;
             self.publications.cut();
         }
+        if let Some((link, _, _)) = self.linked(id) {
+            let asked: Vec<_> = link.histories().collect();
+            for history in asked {
+                self.histories.cut(history);
+            }
+        }
         if self.elder.as_ref().is_some_and(|elder| elder.link.id == id) {
-            self.elder_gone(now_ms);
+            self.elder_gone();
         } else if self.state.link().is_some_and(|link| link.id == id) {
             match std::mem::replace(&mut self.state, State::Idle) {
                 State::Linked(link) => self.main_gone(&link, loss, now_ms),
@@ -487,6 +485,7 @@ impl Machine {
         }
         self.publishing = None;
         self.publications.stop();
+        self.histories.stop();
         self.end_subscriptions(&stop);
         self.status = Status::Stopped(stop);
         self.state = State::Stopped;
@@ -517,16 +516,8 @@ impl Machine {
         };
         let elder = self.elder.as_ref();
         let retire = elder.and_then(|elder| match elder.retire {
-            Retire::Settling { from_ms, until_ms } => {
-                // At the first of them once, then it depends on what comes.
-                Some(if self.is_settling(elder) {
-                    from_ms
-                } else {
-                    until_ms
-                })
-            }
-            Retire::Starved { until_ms } => Some(until_ms),
-            Retire::Needed | Retire::Clean | Retire::Late => None,
+            Retire::Finishing { until_ms } => Some(until_ms),
+            Retire::Needed | Retire::Left => None,
         });
         let elder = elder.and_then(|elder| elder.link.deadline_ms(&self.options));
         let publication = self.publications.oldest_ms();
@@ -648,74 +639,33 @@ impl Machine {
 
     /// Leaves the elder connection when the next one carries all that it did.
     fn retire(&mut self, now_ms: u64) {
-        let settling = self
-            .elder
-            .as_ref()
-            .is_some_and(|elder| self.is_settling(elder));
+        let settled = self.state.link().is_some_and(Link::is_settled);
         let Some(elder) = self.elder.as_deref_mut() else {
             return;
         };
-        if let Retire::Needed = elder.retire
-            && self.state.link().is_some_and(Link::is_settled)
-        {
-            elder.retire = Retire::Starved {
-                until_ms: now_ms.saturating_add(SETTLE_MS_MAX),
+        if elder.retire == Retire::Needed && settled {
+            elder.retire = Retire::Finishing {
+                until_ms: now_ms.saturating_add(FINISH_MS),
             };
         }
-        let starved = elder.link.is_out_of_credit();
-        if let Retire::Settling { until_ms, .. } = elder.retire
-            && starved
+        let publishes = self.publishing == Some(elder.link.id) && self.publications.in_flight() > 0;
+        let asked: Vec<_> = elder.link.histories().collect();
+        if let Retire::Finishing { until_ms } = elder.retire
+            && (!publishes && asked.is_empty() || until_ms <= now_ms)
         {
-            elder.retire = Retire::Starved { until_ms };
-        }
-        if let Retire::Starved { until_ms } = elder.retire
-            && !starved
-        {
-            elder.link.ask();
-            elder.retire = Retire::Settling {
-                from_ms: now_ms.saturating_add(SETTLE_MS),
-                until_ms,
-            };
-        }
-        match elder.retire {
-            Retire::Needed => {}
-            Retire::Starved { until_ms } => {
-                if until_ms <= now_ms {
-                    elder.leave(
-                        Retire::Late,
-                        now_ms.saturating_add(self.options.close_timeout_ms),
-                    );
-                }
+            for history in asked {
+                self.histories.cut(history);
             }
-            Retire::Settling { from_ms, until_ms } => {
-                let clean = settling && elder.link.probe == Probe::None && from_ms <= now_ms;
-                if clean || until_ms <= now_ms {
-                    let how = if clean { Retire::Clean } else { Retire::Late };
-                    elder.leave(how, now_ms.saturating_add(self.options.close_timeout_ms));
-                }
-            }
-            Retire::Clean | Retire::Late => {}
+            elder.leave(now_ms.saturating_add(self.options.close_timeout_ms));
         }
-    }
-
-    /// Whether nothing but time is missing before the elder connection can be left.
-    fn is_settling(&self, elder: &Elder) -> bool {
-        let finished = self.publishing != Some(elder.link.id) || self.publications.in_flight() == 0;
-        finished
-            && elder.link.probe == Probe::None
-            && !elder.link.is_out_of_credit()
-            && self
-                .state
-                .link()
-                .is_some_and(|link| link.is_settled() && link.holds_nothing())
     }
 
     /// Nothing more comes over the elder connection.
-    fn elder_gone(&mut self, now_ms: u64) {
-        let Some(elder) = self.elder.take() else {
+    fn elder_gone(&mut self) {
+        if self.elder.take().is_none() {
             return;
-        };
-        let Some(link) = self.state.link_mut() else {
+        }
+        let Some(link) = self.state.link() else {
             // Its end is the end of what the client was connected by.
             if matches!(self.state, State::Waiting { .. } | State::Token { .. }) {
                 self.status = Status::Connecting;
@@ -724,28 +674,6 @@ impl Machine {
         };
         if !link.is_ready() {
             self.status = Status::Connecting;
-            return;
-        }
-        if elder.retire != Retire::Clean {
-            let unanswered: Vec<_> = link
-                .awaiting
-                .values()
-                .map(|(awaited, _)| *awaited)
-                .collect();
-            for (id, subscription) in self.subscriptions.iter_mut() {
-                let both = elder.link.said.contains_key(&id) && link.said.contains_key(&id);
-                let subject = Subject::parse(&subscription.subscribe.subject);
-                if both
-                    && matches!(subject, Ok(Subject::Pattern(_)))
-                    && !unanswered.contains(&Awaited::Subscribe(id))
-                {
-                    subscription.pattern_away();
-                }
-            }
-        }
-        let id = link.id;
-        if let Err(loss) = link.release_all(&mut self.subscriptions) {
-            self.give_up(id, loss, now_ms);
         }
     }
 }

@@ -88,11 +88,6 @@ impl Account {
     const fn next(&self) -> Amount {
         self.taken.plus(self.window.minus(self.carried))
     }
-
-    /// Whether the server has used up what it was granted, after it sent so much.
-    pub(super) const fn is_used_up(&self, sent: Amount) -> bool {
-        sent.messages >= self.granted.messages || sent.bytes >= self.granted.bytes
-    }
 }
 
 #[cfg(test)]

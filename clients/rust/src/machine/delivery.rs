@@ -1,6 +1,5 @@
 //! One topic on one connection: which subscriptions it serves, and what they have taken.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::credit::{Account, Amount};
@@ -9,15 +8,10 @@ use super::link::Subscriptions;
 use super::options::Window;
 use super::subscription::{Holes, StreamWord, SubscriptionId, Ticket};
 
-/// Words that are held back beside the messages, which credit bounds.
-const HELD_NOTES_MAX: usize = 256;
-
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Delivery {
     topic: Arc<str>,
-    /// Where it began.
-    base: Position,
     epoch: Arc<str>,
     /// Tells this one from an earlier one with the same alias.
     serial: u64,
@@ -25,9 +19,7 @@ pub(super) struct Delivery {
     received: Amount,
     /// What all routes have taken.
     account: Account,
-    flow: Flow,
     holes: Holes,
-    held_max: usize,
 }
 
 /// A subscription that the delivery serves.
@@ -35,25 +27,6 @@ pub(super) struct Delivery {
 struct Route {
     id: SubscriptionId,
     taken: Amount,
-}
-
-#[derive(Debug)]
-enum Flow {
-    /// Words go to their subscriptions.
-    Open,
-    /// Another connection is to finish before.
-    Held(VecDeque<StreamWord>),
-}
-
-/// What became of a word.
-#[derive(Debug)]
-pub(super) enum Held {
-    /// It is to be handed out.
-    No(StreamWord),
-    /// It is kept.
-    Yes,
-    /// It is kept, and is the last that can be.
-    Full,
 }
 
 impl Delivery {
@@ -64,27 +37,18 @@ impl Delivery {
         };
         Self {
             topic: topic.clone(),
-            base: base.clone(),
             epoch: base.epoch.clone(),
             serial,
             routes: Vec::new(),
             received: Amount::default(),
             // As the `sub` has said.
             account: Account::new(window, window),
-            flow: Flow::Open,
             holes: Holes::Told,
-            held_max: usize::try_from(window.messages)
-                .unwrap_or(usize::MAX)
-                .saturating_add(HELD_NOTES_MAX),
         }
     }
 
     pub(super) const fn topic(&self) -> &Arc<str> {
         &self.topic
-    }
-
-    pub(super) const fn base(&self) -> &Position {
-        &self.base
     }
 
     pub(super) const fn epoch(&self) -> &Arc<str> {
@@ -133,11 +97,6 @@ impl Delivery {
         self.received = self.received.plus(amount);
     }
 
-    /// Whether the server has used up what it may send.
-    pub(super) const fn is_out_of_credit(&self) -> bool {
-        self.account.is_used_up(self.received)
-    }
-
     /// What was received and not taken by all.
     pub(super) fn outstanding(&self) -> Amount {
         self.received.minus(self.account.taken())
@@ -164,39 +123,6 @@ impl Delivery {
         more
     }
 
-    pub(super) const fn is_held(&self) -> bool {
-        matches!(self.flow, Flow::Held(_))
-    }
-
-    /// Holds back what comes.
-    pub(super) fn hold(&mut self) {
-        if !self.is_held() {
-            self.flow = Flow::Held(VecDeque::new());
-        }
-    }
-
-    /// Ends that, and returns what was held back. `None` if nothing was to be.
-    pub(super) fn release(&mut self) -> Option<VecDeque<StreamWord>> {
-        match std::mem::replace(&mut self.flow, Flow::Open) {
-            Flow::Open => None,
-            Flow::Held(words) => Some(words),
-        }
-    }
-
-    pub(super) fn offer(&mut self, word: StreamWord) -> Held {
-        match &mut self.flow {
-            Flow::Open => Held::No(word),
-            Flow::Held(words) => {
-                words.push_back(word);
-                if words.len() < self.held_max {
-                    Held::Yes
-                } else {
-                    Held::Full
-                }
-            }
-        }
-    }
-
     /// Gives a word to all subscriptions. Returns what nobody holds any more.
     pub(super) fn hand_out(
         &mut self,
@@ -218,7 +144,7 @@ impl Delivery {
         for route in &mut self.routes {
             let queued = subscriptions
                 .get_mut(route.id)
-                .is_some_and(|one| one.take(&self.topic, word, self.holes, ticket));
+                .is_some_and(|one| one.take(&self.topic, &self.epoch, word, self.holes, ticket));
             if let (false, Some(amount)) = (queued, message) {
                 route.taken = route.taken.plus(amount);
             }

@@ -15,7 +15,8 @@ use super::stop::Stop;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The subscription stands for the first time: what is published from now on comes.
+    /// The subscription stands for the first time: what is published from now on comes, behind what
+    /// was asked for of the past.
     Subscribed(Subscribed),
     /// A message.
     Message(Message),
@@ -33,7 +34,7 @@ pub enum Event {
 /// Where a subscription begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribed {
-    /// Of a subscription to one topic: the position of the last message before it.
+    /// Of a subscription to one topic: the position of the last message before those that come.
     pub position: Option<Position>,
 }
 
@@ -63,6 +64,8 @@ pub struct Message {
     pub data: Data,
     /// What it is the newest value of.
     pub key: Option<Arc<str>>,
+    /// Names and values that its publisher gave it.
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// Who published it.
     pub publisher: Publisher,
     /// When the server took it, in milliseconds since 1970.

@@ -3,23 +3,30 @@
 use std::sync::Arc;
 
 use corewire_protocol::native::{
-    self, Cause, Closing, ErrorReply, Push, Reply, ServerWord, Subbed, SubbedTo, Welcome,
+    self, Cause, Closing, ErrorCode, ErrorReply, Push, Recovered, Reply, ServerWord, Subbed,
+    SubbedTo, Welcome,
 };
 
 use crate::data::Data;
 
 use super::Machine;
-use super::course::Elder;
 use super::event::{Message, Position, Unsubscribed};
-use super::link::{Awaited, Link, LinkId, Probe, Stage, broken};
+use super::history::tags;
+use super::link::{Awaited, Link, LinkId, Positions, Probe, Stage, broken};
 use super::pace::Pace;
-use super::publication::PublishError;
+use super::publication::{Answer, PublishError};
 use super::status::{Session, Status, Warning};
 use super::stop::Loss;
-use super::subscription::{Joint, StreamWord, Subscription, SubscriptionId};
+use super::subscription::{StreamWord, Subscription, SubscriptionId};
 
 /// Milliseconds until a subscription is asked for again, if the server does not say.
 const AGAIN_MS: u64 = 1000;
+/// Bytes of what a server calls an epoch: it is told them again.
+const EPOCH_BYTES_MAX: usize = 256;
+/// Bytes of a pattern's position.
+const POS_BYTES_MAX: usize = 4096;
+/// Bytes of a ticket that is kept.
+const TICKET_BYTES_MAX: usize = 4096;
 
 impl Machine {
     /// A whole WebSocket message has come over a connection.
@@ -74,12 +81,14 @@ impl Machine {
         if let Some((awaited, _)) = link.awaiting.remove(&command) {
             return self.answered(id, awaited, reply, now_ms);
         }
-        let outcome = match reply {
-            Reply::Pubbed(pubbed) => Ok(Position {
-                epoch: (&*pubbed.epoch).into(),
-                offset: pubbed.offset,
-            }),
-            Reply::Error(error) => Err(PublishError::Refused {
+        let is_main = self.state.link().is_some_and(|link| link.id == id);
+        let answer = match reply {
+            Reply::Pubbed(pubbed) => Answer::Published(position(&pubbed.epoch, pubbed.offset)?),
+            Reply::Error(error) if error.code == ErrorCode::Conflict && !is_main => {
+                self.fenced = Some(id);
+                Answer::Fenced
+            }
+            Reply::Error(error) => Answer::Refused(PublishError::Refused {
                 code: error.code,
                 text: (&*error.text).into(),
                 retry_ms: error.retry_ms,
@@ -94,7 +103,7 @@ impl Machine {
         };
         if self.publishing == Some(id) {
             // One that is not known has had its time.
-            self.publications.answered(command, outcome);
+            self.publications.answered(command, answer);
         }
         Ok(())
     }
@@ -123,6 +132,17 @@ impl Machine {
                 link.probe_answered(now_ms);
                 Ok(())
             }
+            (Awaited::History(asked), Reply::Page(page)) => {
+                if page.epoch.len() > EPOCH_BYTES_MAX {
+                    return Err(broken("it names an epoch of more than 256 bytes"));
+                }
+                self.histories.paged(asked, &page);
+                Ok(())
+            }
+            (Awaited::History(asked), Reply::Error(error)) => {
+                self.histories.refused(asked, &error);
+                Ok(())
+            }
             (Awaited::Auth, Reply::Ok(done)) => {
                 let expires = done.expires_ms.map(|ms| now_ms.saturating_add(ms));
                 self.token.taken(expires);
@@ -140,10 +160,15 @@ impl Machine {
     }
 
     fn welcome(&mut self, id: LinkId, welcome: &Welcome<'_>, now_ms: u64) -> Result<(), Loss> {
+        let ticket = welcome.ticket.as_deref();
+        let ticket = ticket.filter(|ticket| ticket.len() <= TICKET_BYTES_MAX);
+        self.ticket = ticket.map(Into::into);
+        let session = self.publications.welcomed(welcome.resumed);
         let Some((link, _, _)) = self.linked(id) else {
             return Ok(());
         };
         link.stage = Stage::Ready;
+        link.session = session;
         link.silence_ms = match welcome.ping_ms {
             0 => None,
             ping_ms => Some(ping_ms.saturating_add(welcome.slack_ms)),
@@ -163,6 +188,7 @@ impl Machine {
             conn: (&*welcome.conn).into(),
             node: (&*welcome.node).into(),
             user: (&*welcome.user).into(),
+            resumed: welcome.resumed,
             message_bytes_max: welcome.limits.message_bytes,
         });
         let expires = welcome.expires_ms.map(|ms| now_ms.saturating_add(ms));
@@ -182,18 +208,13 @@ impl Machine {
         s: SubscriptionId,
         subbed: &Subbed<'_>,
     ) -> Result<(), Loss> {
-        let is_new = self.subscriptions.get(s).is_some_and(Subscription::is_new);
-        let is_main = self.state.link().is_some_and(|link| link.id == id);
-        if let (true, true, Some(elder)) = (is_new, is_main, &mut self.elder) {
-            // It begins here: what the elder connection answers later is from before.
-            elder.link.said.remove(&s);
-        }
         let Some((link, elder, subscriptions)) = self.linked(id) else {
             return Ok(());
         };
         if subbed.s != s.0 {
             return Err(broken("subbed names another subscription"));
         }
+        link.resuming.remove(&s);
         if !link.said.contains_key(&s) {
             return Ok(());
         }
@@ -202,22 +223,17 @@ impl Machine {
         };
         match &subbed.to {
             SubbedTo::Topic { t, epoch, offset } => {
-                let position = Position {
-                    epoch: (&**epoch).into(),
-                    offset: *offset,
-                };
+                let position = position(epoch, *offset)?;
                 let topic = subscription.subscribe.subject.clone();
-                subscription.topic_subscribed(&position);
+                subscription.topic_subscribed(&position, subbed.recovered);
+                if subbed.recovered == Some(Recovered::No) {
+                    link.lapsed.insert(s);
+                }
                 link.said.insert(s, Some(*t));
                 link.topic(*t, &topic, &position, &[s], subscriptions, elder)
             }
             SubbedTo::Pattern { pos } => {
-                let joint = match elder {
-                    // One that was left already does not bring everything until now.
-                    Some(elder) if elder.is_ready() && elder.said.contains_key(&s) => Joint::Smooth,
-                    Some(_) | None => Joint::Open,
-                };
-                subscription.pattern_subscribed(pos, joint);
+                subscription.pattern_subscribed(position_text(pos)?, subbed.recovered);
                 Ok(())
             }
         }
@@ -232,6 +248,12 @@ impl Machine {
     ) {
         if let Some((link, _, _)) = self.linked(id) {
             link.said.remove(&s);
+            if link.resuming.remove(&s) && error.code == ErrorCode::Unsupported {
+                // Better from now on, with what is missing told, than not at all.
+                link.positions = Positions::Unwanted;
+                link.unsaid.push_back(s);
+                return;
+            }
         }
         let retry_ms = match error.retry_ms {
             Some(retry_ms) => Some(retry_ms),
@@ -245,7 +267,7 @@ impl Machine {
     fn refused(
         &mut self,
         s: SubscriptionId,
-        code: native::ErrorCode,
+        code: ErrorCode,
         text: &str,
         retry_ms: Option<u64>,
         now_ms: u64,
@@ -278,10 +300,7 @@ impl Machine {
                 let Some((link, elder, subscriptions)) = self.linked(id) else {
                     return Ok(());
                 };
-                let position = Position {
-                    epoch: (&*topic.epoch).into(),
-                    offset: topic.offset,
-                };
+                let position = position(&topic.epoch, topic.offset)?;
                 let routes = topic.s.iter().map(|s| SubscriptionId(*s));
                 let routes = routes.filter(|s| link.said.contains_key(s));
                 let routes: Vec<_> = routes.collect();
@@ -290,24 +309,32 @@ impl Machine {
             }
             Push::Message(message) => self.published(id, message),
             Push::Untopic(untopic) => {
-                if let Some((link, _, subscriptions)) = self.linked(id) {
-                    link.untopic(untopic.t, subscriptions);
+                if let Some((link, _, _)) = self.linked(id) {
+                    link.untopic(untopic.t);
                 }
                 Ok(())
             }
             Push::Position(native::Position::Topic { t, offset }) => {
-                self.word(id, t, StreamWord::Position(offset))
+                self.word(id, t, &StreamWord::Position(offset))
             }
-            // What a pattern has had since its `subbed` may wait at the server still, for credit:
-            // only the position of the `subbed` proves anything to those who cannot resume.
-            Push::Position(native::Position::Pattern { .. }) => Ok(()),
+            Push::Position(native::Position::Pattern { s, pos }) => {
+                let pos = position_text(&pos)?;
+                // What an elder connection has brought so far is less than what the next one has.
+                let main = self.state.link().filter(|link| link.is_ready());
+                if main.is_none_or(|main| main.id == id)
+                    && let Some(subscription) = self.heard_of(id, SubscriptionId(s))
+                {
+                    subscription.pattern_moved(pos);
+                }
+                Ok(())
+            }
             Push::Gap(gap) => {
                 let (from, to, cause) = (gap.from, gap.to, gap.cause.into());
-                self.word(id, gap.t, StreamWord::Gap { from, to, cause })
+                self.word(id, gap.t, &StreamWord::Gap { from, to, cause })
             }
             Push::Conflated(conflated) => {
                 let (count, up_to) = (conflated.n, conflated.up_to);
-                self.word(id, conflated.t, StreamWord::Conflated { count, up_to })
+                self.word(id, conflated.t, &StreamWord::Conflated { count, up_to })
             }
             Push::Reset(native::Reset::Topic {
                 t,
@@ -315,15 +342,19 @@ impl Machine {
                 offset,
                 cause,
             }) => {
-                let position = Position {
-                    epoch: (&*epoch).into(),
-                    offset,
-                };
+                let position = position(&epoch, offset)?;
                 let cause = Cause::into(cause);
-                self.word(id, t, StreamWord::Reset { position, cause })
+                self.word(id, t, &StreamWord::Reset { position, cause })
+            }
+            Push::Reset(native::Reset::Pattern { s, pos, cause }) => {
+                let pos = position_text(&pos)?;
+                if let Some(subscription) = self.heard_of(id, SubscriptionId(s)) {
+                    subscription.pattern_reset(pos, cause.into());
+                }
+                Ok(())
             }
             // This client asks for none.
-            Push::Reset(native::Reset::Pattern { .. }) | Push::State(_) => Ok(()),
+            Push::State(_) => Ok(()),
             Push::Unsubbed(unsubbed) => {
                 let s = SubscriptionId(unsubbed.s);
                 if let Some((link, _, _)) = self.linked(id) {
@@ -385,31 +416,47 @@ impl Machine {
             },
             data: Data::read(said.data),
             key: said.key.map(|key| Arc::from(&*key)),
+            tags: tags(&said.tags),
             publisher,
             time_ms: said.time_ms,
         };
-        self.word(id, said.t, StreamWord::Message(Arc::new(message)))
+        self.word(id, said.t, &StreamWord::Message(Arc::new(message)))
     }
 
-    fn word(&mut self, id: LinkId, t: u64, word: StreamWord) -> Result<(), Loss> {
+    fn word(&mut self, id: LinkId, t: u64, word: &StreamWord) -> Result<(), Loss> {
         let Some((link, _, subscriptions)) = self.linked(id) else {
             return Ok(());
         };
-        link.word(t, word, subscriptions)?;
-        // What an elder connection hands over may be what the next one waits for.
-        if let Some(elder) = self.elder.as_deref_mut().map(Elder::link_mut)
-            && elder.id == id
-            && let Some(link) = self.state.link_mut()
-        {
-            let (topic, _) = elder.names(t)?;
-            let next = link.id;
-            if let Err(loss) = link.caught_up(topic, &mut self.subscriptions) {
-                self.actions.push_back(super::Action::Abort { link: next });
-                return Err(loss);
-            }
-        }
-        Ok(())
+        link.word(t, word, subscriptions)
     }
+
+    /// A subscription that was said over this connection.
+    fn heard_of(&mut self, id: LinkId, s: SubscriptionId) -> Option<&mut Subscription> {
+        let (link, _, subscriptions) = self.linked(id)?;
+        if !link.said.contains_key(&s) {
+            return None;
+        }
+        subscriptions.get_mut(s)
+    }
+}
+
+/// A position as the server tells it.
+fn position(epoch: &str, offset: u64) -> Result<Position, Loss> {
+    if epoch.len() > EPOCH_BYTES_MAX {
+        return Err(broken("it names an epoch of more than 256 bytes"));
+    }
+    Ok(Position {
+        epoch: epoch.into(),
+        offset,
+    })
+}
+
+/// A pattern's position as the server tells it.
+fn position_text(pos: &str) -> Result<&str, Loss> {
+    if pos.len() > POS_BYTES_MAX {
+        return Err(broken("it tells a position of more than 4096 bytes"));
+    }
+    Ok(pos)
 }
 
 fn note_closing(link: &mut Link, closing: &Closing<'_>) {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use corewire_protocol::native::{self, Dialect};
 
 use super::credit::{Account, Amount};
-use super::delivery::{Delivery, Held};
+use super::delivery::Delivery;
 use super::event::{GapCause, Position, Publisher};
+use super::history::HistoryId;
 use super::options::{Options, Window};
 use super::pace::Pace;
 use super::stop::Loss;
-use super::subscription::{Joint, StreamWord, Subscription, SubscriptionId, Ticket};
+use super::subscription::{StreamWord, Subscription, SubscriptionId, Ticket};
 
 /// Topics that a connection may carry at a time. A server that announces more is not one of ours.
 const TOPICS_MAX: usize = 65_536;
@@ -129,8 +130,17 @@ pub(super) enum Awaited {
     Subscribe(SubscriptionId),
     Unsubscribe(SubscriptionId),
     Auth,
+    History(HistoryId),
     /// Everything that the server sent before is here.
     Probe,
+}
+
+/// Whether a server is told where subscriptions are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Positions {
+    Told,
+    /// It has said that it begins with the next message only.
+    Unwanted,
 }
 
 /// What a server said before it closed.
@@ -165,19 +175,25 @@ pub(super) struct Link {
     pub(super) said: BTreeMap<SubscriptionId, Option<u64>>,
     pub(super) hello_subscriptions: Vec<SubscriptionId>,
     pub(super) limits: native::Limits,
+    /// Which of the client's sessions it belongs to, once it is ready.
+    pub(super) session: u64,
     pub(super) pace: Pace,
     pub(super) hints: Hints,
     /// A token to be told.
     pub(super) auth: Option<Arc<str>>,
     /// The credit of the connection.
     pub(super) account: Account,
-    received: Amount,
     window: Window,
     deliveries: BTreeMap<u64, Delivery>,
     /// The aliases of `deliveries`.
     topics: BTreeMap<Arc<str>, u64>,
-    /// Topics whose messages are held back, until the connection before this one has caught up.
-    held: BTreeSet<Arc<str>>,
+    /// Subscriptions to one topic that could not go on where they were: the server is to say so
+    /// before anything else.
+    pub(super) lapsed: BTreeSet<SubscriptionId>,
+    /// Subscriptions that the server was asked to go on with where they are, and has not answered.
+    pub(super) resuming: BTreeSet<SubscriptionId>,
+    /// What may be asked of this server.
+    pub(super) positions: Positions,
     /// Deliveries whose credit is to be renewed.
     pub(super) due: BTreeSet<u64>,
     /// Deliveries without an alias, whose messages wait for the application; by their serials.
@@ -210,15 +226,17 @@ impl Link {
             said: BTreeMap::new(),
             hello_subscriptions: Vec::new(),
             limits: native::Limits::default(),
+            session: 0,
             pace: Pace::new(0, 0, now_ms),
             hints: Hints::default(),
             auth: None,
             account: Account::new(amount, Amount::default()),
-            received: Amount::default(),
             window,
             deliveries: BTreeMap::new(),
             topics: BTreeMap::new(),
-            held: BTreeSet::new(),
+            lapsed: BTreeSet::new(),
+            resuming: BTreeSet::new(),
+            positions: Positions::Told,
             due: BTreeSet::new(),
             parted: BTreeMap::new(),
             serial: 0,
@@ -241,15 +259,17 @@ impl Link {
         self.is_ready() && self.unsaid.is_empty() && !self.awaiting.values().any(waits)
     }
 
-    /// Whether no topic is held back.
-    pub(super) fn holds_nothing(&self) -> bool {
-        self.held.is_empty()
-    }
-
-    /// Whether the server may have more to say, and no credit to say it.
-    pub(super) fn is_out_of_credit(&self) -> bool {
-        let mut deliveries = self.deliveries.values();
-        self.account.is_used_up(self.received) || deliveries.any(Delivery::is_out_of_credit)
+    /// Questions for the past that it has not answered.
+    pub(super) fn histories(&self) -> impl Iterator<Item = HistoryId> {
+        self.awaiting
+            .values()
+            .filter_map(|(awaited, _)| match awaited {
+                Awaited::History(id) => Some(*id),
+                Awaited::Subscribe(_)
+                | Awaited::Unsubscribe(_)
+                | Awaited::Auth
+                | Awaited::Probe => None,
+            })
     }
 
     pub(super) fn owes_credit(&self) -> bool {
@@ -364,9 +384,8 @@ impl Link {
 
     // Topics and their messages.
 
-    /// A topic comes from `position` on, for these subscriptions. What the application has not got
-    /// yet of it may still come over `elder`, the connection that this one replaces; then its
-    /// messages are held back.
+    /// A topic comes from `position` on, for these subscriptions. It may come over `elder`, too, the
+    /// connection that this one replaces: whatever a subscription has had it leaves out.
     pub(super) fn topic(
         &mut self,
         t: u64,
@@ -379,7 +398,7 @@ impl Link {
         if let Some(&before) = self.topics.get(topic)
             && before != t
         {
-            self.untopic(before, subscriptions);
+            self.untopic(before);
         }
         if !self.deliveries.contains_key(&t) {
             if self.deliveries.len() >= TOPICS_MAX {
@@ -404,13 +423,9 @@ impl Link {
                 continue; // unsubscribed meanwhile
             };
             delivery.add_route(*id, subscription.conflates());
-            let may_come = elder.is_some_and(|elder| elder.said.contains_key(id));
-            if may_come && subscription.joint(topic, position) == Joint::Open {
-                delivery.hold();
-                self.held.insert(topic.clone());
-                continue;
+            if self.lapsed.contains(id) {
+                continue; // until the server says from where on it knows
             }
-            // Also where another one has the messages held back: where it begins is known.
             begin(*id, topic, position, subscriptions, |name| {
                 self.topics.contains_key(name) || elder.is_some_and(|e| e.carries(name))
             })?;
@@ -422,19 +437,26 @@ impl Link {
     pub(super) fn word(
         &mut self,
         t: u64,
-        word: StreamWord,
+        word: &StreamWord,
         subscriptions: &mut Subscriptions,
     ) -> Result<(), Loss> {
         let Some(delivery) = self.deliveries.get_mut(&t) else {
             return Err(broken("it uses an alias that it did not announce"));
         };
-        if let StreamWord::Message(message) = &word {
+        if let StreamWord::Message(message) = word {
             let amount = Amount::message(message.data.len() as u64);
-            self.received = self.received.plus(amount);
             delivery.received(amount);
         }
-        if let StreamWord::Reset { position, .. } = &word {
+        if let StreamWord::Reset { position, cause } = word {
             delivery.set_epoch(&position.epoch);
+            for id in delivery.routes() {
+                // It holds for these in any case: the position that they have may be no one's.
+                if self.lapsed.remove(&id)
+                    && let Some(subscription) = subscriptions.get_mut(id)
+                {
+                    subscription.topic_reset(delivery.topic(), position, *cause);
+                }
+            }
         }
         let ticket = Ticket {
             link: self.id,
@@ -442,15 +464,8 @@ impl Link {
             serial: delivery.serial(),
             bytes: 0,
         };
-        match delivery.offer(word) {
-            Held::No(word) => {
-                let taken = delivery.hand_out(&word, ticket, subscriptions);
-                self.took(t, taken);
-            }
-            Held::Yes => {}
-            // The connection before this one had its time.
-            Held::Full => self.release(t, subscriptions)?,
-        }
+        let taken = delivery.hand_out(word, ticket, subscriptions);
+        self.took(t, taken);
         Ok(())
     }
 
@@ -462,9 +477,7 @@ impl Link {
             .ok_or_else(|| broken("it uses an alias that it did not announce"))
     }
 
-    pub(super) fn untopic(&mut self, t: u64, subscriptions: &mut Subscriptions) {
-        // What is held back is not lost with its alias.
-        let _ = self.release(t, subscriptions);
+    pub(super) fn untopic(&mut self, t: u64) {
         if let Some(delivery) = self.deliveries.remove(&t) {
             self.topics.remove(delivery.topic());
             self.due.remove(&t);
@@ -493,84 +506,9 @@ impl Link {
         }
     }
 
-    /// The elder connection has handed over a message of this topic: perhaps it has caught up.
-    pub(super) fn caught_up(
-        &mut self,
-        topic: &Arc<str>,
-        subscriptions: &mut Subscriptions,
-    ) -> Result<(), Loss> {
-        if !self.held.contains(topic) {
-            return Ok(());
-        }
-        let Some(&t) = self.topics.get(topic) else {
-            return Ok(());
-        };
-        let smooth = self.deliveries.get(&t).is_some_and(|delivery| {
-            delivery.routes().all(|id| {
-                let subscription = subscriptions.get(id);
-                subscription.is_none_or(|one| one.joint(topic, delivery.base()) == Joint::Smooth)
-            })
-        });
-        if smooth {
-            self.release(t, subscriptions)?;
-        }
-        Ok(())
-    }
-
-    /// Nothing more comes over the elder connection: what was held back goes to the application,
-    /// and what is missing before it is told.
-    pub(super) fn release_all(&mut self, subscriptions: &mut Subscriptions) -> Result<(), Loss> {
-        let held: Vec<_> = self.held.iter().cloned().collect();
-        for topic in held {
-            if let Some(&t) = self.topics.get(&topic) {
-                self.release(t, subscriptions)?;
-            }
-        }
-        self.held.clear();
-        Ok(())
-    }
-
-    fn release(&mut self, t: u64, subscriptions: &mut Subscriptions) -> Result<(), Loss> {
-        let Some(delivery) = self.deliveries.get_mut(&t) else {
-            return Ok(());
-        };
-        let Some(words) = delivery.release() else {
-            return Ok(());
-        };
-        let topic = delivery.topic().clone();
-        let base = delivery.base().clone();
-        self.held.remove(&topic);
-        let ticket = Ticket {
-            link: self.id,
-            t,
-            serial: delivery.serial(),
-            bytes: 0,
-        };
-        let routes: Vec<_> = delivery.routes().collect();
-        for id in routes {
-            let Some(subscription) = subscriptions.get_mut(id) else {
-                continue;
-            };
-            if subscription.joint(&topic, &base) == Joint::Open && !subscription.knows(&topic) {
-                subscription.topic_unproven(&topic, &base);
-            }
-            begin(id, &topic, &base, subscriptions, |name| {
-                self.topics.contains_key(name)
-            })?;
-        }
-        let Some(delivery) = self.deliveries.get_mut(&t) else {
-            return Ok(());
-        };
-        let mut taken = Amount::default();
-        for word in words {
-            taken = taken.plus(delivery.hand_out(&word, ticket, subscriptions));
-        }
-        self.took(t, taken);
-        Ok(())
-    }
-
     /// A subscription gets nothing more over this connection.
     pub(super) fn leave(&mut self, id: SubscriptionId) {
+        self.lapsed.remove(&id);
         let mut taken = Amount::default();
         for (t, delivery) in &mut self.deliveries {
             let more = delivery.remove_route(id);
@@ -598,7 +536,6 @@ impl Link {
         for t in gone {
             if let Some(delivery) = self.deliveries.remove(&t) {
                 self.topics.remove(delivery.topic());
-                self.held.remove(delivery.topic());
                 self.due.remove(&t);
             }
         }

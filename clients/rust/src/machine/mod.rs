@@ -22,6 +22,7 @@ mod credit;
 mod delivery;
 mod dice;
 mod event;
+mod history;
 mod input;
 mod link;
 mod options;
@@ -42,16 +43,18 @@ pub use event::{
     Conflated, Event, Gap, GapCause, Message, Position, Publisher, Reset, ResetCause, ResetScope,
     Subscribed, Unsubscribed,
 };
+pub use history::{History, HistoryError, HistoryId, Page, PageFrom};
 pub use link::LinkId;
 pub use options::{Identity, Options, Window};
 pub use publication::{Guarantee, Outcome, PublicationId, Publish, PublishError};
 pub use status::{Session, Status, Warning};
 pub use stop::{Loss, Stop};
-pub use subscription::{Subscribe, SubscriptionId};
+pub use subscription::{Start, Subscribe, SubscriptionId};
 
 use course::{Elder, State, Token};
 use credit::Amount;
 use dice::Dice;
+use history::Histories;
 use link::{Link, Subscriptions};
 use publication::Publications;
 use subscription::Subscription;
@@ -89,6 +92,8 @@ pub enum SubscribeError {
     Subject(TopicError),
     /// There are so many already, as many as there may be.
     TooMany(usize),
+    /// It is a pattern, and is to begin behind the position of one topic.
+    PositionOfPattern,
     /// The client has stopped.
     Stopped,
 }
@@ -100,6 +105,10 @@ impl std::fmt::Display for SubscribeError {
             Self::TooMany(max) => write!(
                 f,
                 "there are {max} subscriptions already; end some, or use a pattern"
+            ),
+            Self::PositionOfPattern => f.write_str(
+                "from: a position is of one topic, not of a pattern; begin now, with the last \
+                 messages, or with those since a time",
             ),
             Self::Stopped => f.write_str("the client has stopped"),
         }
@@ -119,6 +128,8 @@ pub struct Machine {
     /// When to replace the connection, because the server asked for it.
     departs_at_ms: Option<u64>,
     token: Token,
+    /// By what the server knows this client again.
+    ticket: Option<Arc<str>>,
     /// Where to, if the server has named another place.
     hinted_url: Option<Arc<str>>,
     failures: u32,
@@ -130,6 +141,10 @@ pub struct Machine {
     publications: Publications,
     /// The connection on which publications are in flight.
     publishing: Option<LinkId>,
+    /// A connection on which the server takes no publications any more, because the next one has
+    /// taken over.
+    fenced: Option<LinkId>,
+    histories: Histories,
     next_link: u64,
     next_subscription: u64,
     next_command: u64,
@@ -143,20 +158,25 @@ impl Machine {
     #[must_use]
     pub fn new(options: Options, seed: u64) -> Self {
         let token = Token::new(&options.identity);
+        let mut dice = Dice::new(seed);
+        let publications = Publications::new(dice.up_to(u64::MAX));
         Self {
             options,
-            dice: Dice::new(seed),
+            dice,
             state: State::Idle,
             elder: None,
             departs_at_ms: None,
             token,
+            ticket: None,
             hinted_url: None,
             failures: 0,
             ready_at_ms: None,
             subscriptions: Subscriptions::default(),
             again: BTreeSet::new(),
-            publications: Publications::default(),
+            publications,
             publishing: None,
+            fenced: None,
+            histories: Histories::default(),
             next_link: 0,
             next_subscription: 0,
             next_command: 0,
@@ -179,7 +199,10 @@ impl Machine {
     ///
     /// Why not; nothing was begun.
     pub fn subscribe(&mut self, subscribe: Subscribe) -> Result<SubscriptionId, SubscribeError> {
-        Subject::parse(&subscribe.subject).map_err(SubscribeError::Subject)?;
+        let subject = Subject::parse(&subscribe.subject).map_err(SubscribeError::Subject)?;
+        if let (Subject::Pattern(_), Start::After(_)) = (subject, &subscribe.from) {
+            return Err(SubscribeError::PositionOfPattern);
+        }
         if self.is_stopping() {
             return Err(SubscribeError::Stopped);
         }
@@ -290,6 +313,7 @@ impl Machine {
         now_ms: u64,
     ) -> Result<PublicationId, PublishError> {
         TopicName::parse(&publish.topic).map_err(PublishError::Topic)?;
+        publish.check()?;
         if self.is_stopping() {
             return Err(PublishError::Stopped);
         }
@@ -324,6 +348,26 @@ impl Machine {
     /// What became of a publication. There is one for each; a driver takes them after every call.
     pub fn next_outcome(&mut self) -> Option<(PublicationId, Outcome)> {
         self.publications.next_outcome()
+    }
+
+    /// Asks for messages of the past as soon as there is a connection. Ends with one
+    /// [`next_page`](Self::next_page).
+    ///
+    /// # Errors
+    ///
+    /// Why not; it has no page then.
+    pub fn history(&mut self, history: History) -> Result<HistoryId, HistoryError> {
+        TopicName::parse(&history.topic).map_err(HistoryError::Topic)?;
+        if self.is_stopping() {
+            return Err(HistoryError::Stopped);
+        }
+        self.histories.push(history)
+    }
+
+    /// What became of a question for messages of the past. There is one for each; a driver takes
+    /// them after every call.
+    pub fn next_page(&mut self) -> Option<(HistoryId, Result<Page, HistoryError>)> {
+        self.histories.next_page()
     }
 
     /// What the driver is to do next.
@@ -361,7 +405,7 @@ impl Machine {
         };
         let code = match &error {
             PublishError::Refused { code, .. } => *code,
-            PublishError::Topic(_) => ErrorCode::BadRequest,
+            PublishError::Topic(_) | PublishError::Beside(_) => ErrorCode::BadRequest,
             PublishError::TooLarge { .. } => ErrorCode::TooLarge,
             PublishError::Full => ErrorCode::Limit,
             PublishError::Uncertain | PublishError::TimedOut | PublishError::Stopped => {

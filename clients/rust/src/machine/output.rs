@@ -10,7 +10,7 @@ use corewire_protocol::native::{
 
 use super::Machine;
 use super::course::Elder;
-use super::link::{Awaited, Link, LinkId, Probe, Stage};
+use super::link::{Awaited, Link, LinkId, Positions, Probe, Stage};
 use super::options::Identity;
 use super::publication::PublishError;
 use super::subscription::{Subscription, SubscriptionId};
@@ -19,8 +19,10 @@ use super::subscription::{Subscription, SubscriptionId};
 const BATCH_BYTES: usize = 16 << 10;
 /// Bytes of the `hello`: what does not fit is said behind it.
 const HELLO_BYTES: usize = 60 << 10;
-/// What a subscription takes in a message beside its subject, at most.
+/// What a subscription takes in a message beside its subject and its position, at most.
 const SUBSCRIBE_BYTES: usize = 160;
+/// Bytes of a message with a subscription whose position is large.
+const POSITION_BATCH_BYTES: usize = 64 << 10;
 /// What the version of the protocol is.
 const VERSION: u64 = 1;
 
@@ -65,18 +67,31 @@ impl Machine {
                 hello.token = self.token.text().map(Cow::Borrowed);
             }
         }
-        let said = hello.token.as_ref().or(hello.user.as_ref());
+        hello.resume = self.ticket.as_deref().map(Cow::Borrowed);
+        let said = [&hello.token, &hello.user, &hello.resume];
+        let said: usize = said.into_iter().flatten().map(|text| text.len()).sum();
         // In JSON a character of a name may take six.
-        let mut bytes = said.map_or(0, |text| text.len().saturating_mul(6)) + SUBSCRIBE_BYTES;
+        let mut bytes = said.saturating_mul(6) + SUBSCRIBE_BYTES;
         let window = self.options.window.topic_messages;
-        for (id, subscription) in self.subscriptions.iter() {
-            if !is_wanted(subscription) {
-                continue;
+        // Those that go on come first: another one of the same topic does not begin it behind them.
+        let wanted = self.subscriptions.iter();
+        let wanted = wanted.filter(|(_, subscription)| is_wanted(subscription));
+        let (new, begun): (Vec<_>, Vec<_>) = wanted.partition(|(_, one)| one.is_new());
+        for (id, subscription) in begun.into_iter().chain(new) {
+            if let Some(elder) = self.elder.as_deref_mut()
+                && subscription.is_new()
+            {
+                // It begins here: what the elder connection still answers is from before.
+                elder.link_mut().said.remove(&id);
             }
-            bytes += subscription.subscribe.subject.len() + SUBSCRIBE_BYTES;
+            let subscribe = word(id, subscription, window, link.positions);
+            bytes += subscribe.topic.len() + start_bytes(&subscribe.from) + SUBSCRIBE_BYTES;
             let fits = bytes <= HELLO_BYTES && hello.subscribe.len() < HELLO_SUBSCRIPTIONS_MAX;
             if fits && link.unsaid.is_empty() {
-                hello.subscribe.push(word(id, subscription, window));
+                if is_resumption(subscription, &subscribe) {
+                    link.resuming.insert(id);
+                }
+                hello.subscribe.push(subscribe);
                 link.hello_subscriptions.push(id);
                 link.said.insert(id, None);
             } else {
@@ -88,7 +103,11 @@ impl Machine {
             id: Some(self.next_command),
             command: Command::Hello(Box::new(hello)),
         };
-        link.dialect.write_request(&request, out);
+        // In one message, so that no past comes for which there is no room.
+        let mut batch = Batch::new(link.dialect, usize::MAX, out);
+        let written = batch.request(&request);
+        let written = written.and_then(|()| grant(link, &mut batch));
+        debug_assert!(written.is_ok(), "there is no bound");
         link.stage = Stage::Greeting {
             hello: self.next_command,
             until_ms,
@@ -105,7 +124,13 @@ impl Machine {
             (_, _) => return false,
         };
         let dialect = link.dialect;
-        let mut batch = Batch::new(dialect, BATCH_BYTES, out);
+        let first = link.unsaid.front();
+        let first = first.and_then(|s| self.subscriptions.get(*s));
+        let batch_bytes = match first {
+            Some(first) if start_bytes(&first.start()) > BATCH_BYTES / 2 => POSITION_BATCH_BYTES,
+            Some(_) | None => BATCH_BYTES,
+        };
+        let mut batch = Batch::new(dialect, batch_bytes, out);
         let room = control(link, next_command, now_ms, &mut batch);
         let room = room.and_then(|()| {
             let window = self.options.window.topic_messages;
@@ -116,18 +141,31 @@ impl Machine {
                 if link.said.contains_key(&s) || !is_wanted(subscription) {
                     continue;
                 }
-                let command = Command::Subscribe(Box::new(word(s, subscription, window)));
+                let subscribe = word(s, subscription, window, link.positions);
+                let resumes = is_resumption(subscription, &subscribe);
                 let id = Self::command_id(next_command);
                 let request = Request {
                     id: Some(id),
-                    command,
+                    command: Command::Subscribe(Box::new(subscribe)),
                 };
                 if batch.request(&request).is_err() {
                     link.unsaid.push_front(s);
                     return Err(Full);
                 }
+                if resumes {
+                    link.resuming.insert(s);
+                }
                 link.said.insert(s, None);
                 link.awaiting.insert(id, (Awaited::Subscribe(s), now_ms));
+            }
+            while is_main
+                && link.is_ready()
+                && let Some((asked, history)) = self.histories.first()
+            {
+                let id = Self::command_id(next_command);
+                batch.request(&history.request(id))?;
+                self.histories.sent();
+                link.awaiting.insert(id, (Awaited::History(asked), now_ms));
             }
             Ok(())
         });
@@ -140,11 +178,15 @@ impl Machine {
 
     /// Whether publications go over this connection: over the elder one until the next one is
     /// ready, and over that when nothing is in flight on the elder any more, so that their order
-    /// holds.
+    /// holds. An elder one of an earlier session is left alone: its numbers are others.
     fn may_publish(&self, id: LinkId, is_main: bool) -> bool {
         let ready = self.state.link().is_some_and(Link::is_ready);
         let turn = if is_main { ready } else { !ready };
-        turn && (self.publications.in_flight() == 0 || self.publishing == Some(id))
+        let free = self.publications.in_flight() == 0 || self.publishing == Some(id);
+        let elder = self.elder.as_ref().map(|elder| &elder.link);
+        let link = if is_main { self.state.link() } else { elder };
+        let known = link.is_some_and(|link| link.session == self.publications.session());
+        turn && free && known && self.fenced != Some(id)
     }
 
     fn publish_batch(&mut self, id: LinkId, now_ms: u64, out: &mut Vec<u8>) -> bool {
@@ -164,9 +206,9 @@ impl Machine {
         };
         let batch_bytes = BATCH_BYTES.min(message_bytes);
         let mut batch = Batch::new(link.dialect, batch_bytes, &mut *out);
-        while let Some(first) = self.publications.first()
-            && self.publications.in_flight() < in_flight_max
+        while self.publications.in_flight() < in_flight_max
             && link.pace.may_send(now_ms)
+            && let Some(first) = self.publications.first()
         {
             let command = Self::command_id(&mut self.next_command);
             let request = first.request(command);
@@ -205,16 +247,58 @@ const fn is_wanted(subscription: &Subscription) -> bool {
     !subscription.has_ended() && subscription.again_at_ms.is_none()
 }
 
-fn word(id: SubscriptionId, subscription: &Subscription, window: u64) -> Subscribe<'_> {
+fn word(
+    id: SubscriptionId,
+    subscription: &Subscription,
+    window: u64,
+    positions: Positions,
+) -> Subscribe<'_> {
+    let from = match positions {
+        Positions::Unwanted if !subscription.is_new() => Start::Now,
+        Positions::Told | Positions::Unwanted => subscription.start(),
+    };
     Subscribe {
         s: id.0,
         topic: Cow::Borrowed(&subscription.subscribe.subject),
-        from: Start::Now,
+        from,
         policy: subscription.subscribe.policy,
         credit: Some(window),
         presence: None,
         watch: Vec::new(),
     }
+}
+
+/// Whether the server is asked to go on where an earlier connection has ended.
+fn is_resumption(subscription: &Subscription, subscribe: &Subscribe<'_>) -> bool {
+    !subscription.is_new() && subscribe.from != Start::Now
+}
+
+/// What a beginning takes in a message, at most: in JSON a character may take six.
+fn start_bytes(start: &Start<'_>) -> usize {
+    match start {
+        Start::Now | Start::Last(_) | Start::Since(_) => 0,
+        Start::After(place) => place.epoch.len() * 6,
+        Start::Pattern(place) => {
+            let seen = place.seen.iter();
+            let seen = seen.map(|seen| seen.topic.len() + seen.epoch.len() * 6 + SUBSCRIBE_BYTES);
+            place.pos.len() * 6 + seen.sum::<usize>()
+        }
+    }
+}
+
+/// The credit of the connection.
+fn grant(link: &mut Link, batch: &mut Batch<'_>) -> Result<(), Full> {
+    let before = link.account;
+    let granted = link.account.grant();
+    let credit = Credit {
+        scope: CreditScope::Connection,
+        messages: Some(granted.messages),
+        bytes: Some(granted.bytes),
+    };
+    let command = Command::Credit(credit);
+    batch
+        .request(&Request { id: None, command })
+        .inspect_err(|Full| link.account = before)
 }
 
 /// What keeps the connection going: answers, questions, credit.
@@ -225,18 +309,7 @@ fn control(
     batch: &mut Batch<'_>,
 ) -> Result<(), Full> {
     if link.account.is_due() {
-        let before = link.account;
-        let granted = link.account.grant();
-        let credit = Credit {
-            scope: CreditScope::Connection,
-            messages: Some(granted.messages),
-            bytes: Some(granted.bytes),
-        };
-        let command = Command::Credit(credit);
-        if batch.request(&Request { id: None, command }).is_err() {
-            link.account = before;
-            return Err(Full);
-        }
+        grant(link, batch)?;
     }
     if !link.is_ready() {
         return Ok(());

@@ -4,17 +4,25 @@
 //!              sent                     the reply
 //!   queued ───────────▶ in flight ────────────────────▶ published, or refused
 //!     ▲                     │
-//!     │    at least once    │ the connection ends, or the time is over
+//!     │                     │ the connection ends
 //!     └─────────────────────┤
-//!                           └── at most once ─────────▶ uncertain
+//!                           └── the server would not know it again ──▶ uncertain
 //! ```
+//!
+//! A client is a producer: it numbers its publications in each topic (`pseq`) when they are sent.
+//! As long as its session lasts the server knows by these numbers what it has already, so that all
+//! that was not answered is sent again, and is published once. In a new session the server knows
+//! again only what has an `idem`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use corewire_protocol::native::{self, Command, Echo, ErrorCode, Level, Request, Target};
+use corewire_protocol::native::{
+    self, Command, Echo, ErrorCode, IDEM_BYTES_MAX, Level, Request, Resumed, TAG_NAME_BYTES_MAX,
+    TAG_VALUE_BYTES_MAX, TAGS_MAX, Target,
+};
 
 use crate::data::Data;
 
@@ -38,22 +46,87 @@ pub struct Publish {
     pub data: Data,
     /// What it is the newest value of, for subscribers that only want those.
     pub key: Option<Arc<str>>,
+    /// Names and values that subscribers are told: at most [`TAGS_MAX`], of at most
+    /// [`TAG_NAME_BYTES_MAX`] and [`TAG_VALUE_BYTES_MAX`], no name twice.
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
+    /// For how long it is delivered, in milliseconds from 1; as long as the server has it if nothing
+    /// is said.
+    pub ttl_ms: Option<u64>,
+    /// The application's own key, of 1 to [`IDEM_BYTES_MAX`] bytes: as long as the server remembers
+    /// it, another message with the same one in this topic is not published, and gets the position
+    /// of the first.
+    pub idem: Option<Arc<str>>,
     /// Whether this client gets it, too, if it subscribes to the topic.
     pub echo: Echo,
-    /// What to do if a connection ends before the reply.
+    /// What to do if the server may have it, and would not know it again.
     pub guarantee: Guarantee,
 }
 
-/// What to do with a publication when the connection ends before its reply: the server may or may
-/// not have taken it. This version of the server does not know a repetition when it sees one, so
-/// the publisher has to choose.
+impl Publish {
+    /// A publication with nothing beside its data.
+    pub fn new(topic: impl Into<Arc<str>>, data: Data) -> Self {
+        Self {
+            topic: topic.into(),
+            data,
+            key: None,
+            tags: Vec::new(),
+            ttl_ms: None,
+            idem: None,
+            echo: Echo::Yes,
+            guarantee: Guarantee::AtMostOnce,
+        }
+    }
+
+    /// Whether what is beside the data is possible; the server would refuse it.
+    pub(super) fn check(&self) -> Result<(), PublishError> {
+        let bad = |what: String| Err(PublishError::Beside(what.into()));
+        if let Some(idem) = &self.idem
+            && !(1..=IDEM_BYTES_MAX).contains(&idem.len())
+        {
+            return bad(format!(
+                "idem: {} bytes; 1 to {IDEM_BYTES_MAX} are possible",
+                idem.len()
+            ));
+        }
+        if self.ttl_ms == Some(0) {
+            return bad("ttl: nothing; at least a millisecond is needed".to_owned());
+        }
+        if self.tags.len() > TAGS_MAX {
+            return bad(format!(
+                "tags: {}; at most {TAGS_MAX} are possible",
+                self.tags.len()
+            ));
+        }
+        let mut names = BTreeSet::new();
+        for (name, value) in &self.tags {
+            if !(1..=TAG_NAME_BYTES_MAX).contains(&name.len()) || value.len() > TAG_VALUE_BYTES_MAX
+            {
+                return bad(format!(
+                    "tag {name:?}: names have 1 to {TAG_NAME_BYTES_MAX} bytes, values at most \
+                     {TAG_VALUE_BYTES_MAX}"
+                ));
+            }
+            if !names.insert(name) {
+                return bad(format!("tag {name:?}: there twice; leave one out"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to do with a publication when the connection has ended before its reply, and the server
+/// does not take the client for the same as before ([`Session::resumed`](super::Session::resumed)):
+/// the message may or may not have been published. As long as the server does, each is sent again
+/// and published once, whatever the guarantee.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Guarantee {
-    /// It is not sent again, and ends as [`PublishError::Uncertain`].
+    /// It is not sent again, and ends as [`PublishError::Uncertain`]; unless it has an
+    /// [`idem`](Publish::idem).
     #[default]
     AtMostOnce,
-    /// It is sent again, with the same `pseq`, before anything that was published later: it may
-    /// then have been published twice.
+    /// It is sent again, before anything that was published later. It carries an `idem` from the
+    /// first time on, so that it is published twice only where the server has forgotten that, too:
+    /// after the time for which it keeps the topic's history, and at least two minutes.
     AtLeastOnce,
 }
 
@@ -63,6 +136,8 @@ pub enum Guarantee {
 pub enum PublishError {
     /// The topic's name is not one: what is wrong with it.
     Topic(native::TopicError),
+    /// Something beside its data is impossible: what.
+    Beside(Arc<str>),
     /// It is larger than the server takes: bytes, and how many it takes.
     TooLarge {
         /// Its bytes, as a message.
@@ -95,6 +170,7 @@ impl PublishError {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Topic(_) => "topic",
+            Self::Beside(_) => "beside",
             Self::TooLarge { .. } => "too_large",
             Self::Full => "full",
             Self::Refused { .. } => "refused",
@@ -109,6 +185,7 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Topic(error) => write!(f, "topic: {error}"),
+            Self::Beside(what) => f.write_str(what),
             Self::TooLarge { bytes, max } => write!(
                 f,
                 "{bytes} bytes; the server takes messages of {max} bytes at most"
@@ -141,33 +218,38 @@ pub type Outcome = Result<Position, PublishError>;
 pub(super) struct Publication {
     pub(super) id: PublicationId,
     pub(super) publish: Publish,
-    pub(super) pseq: Option<u64>,
+    /// Its number in its topic, once it was to be sent.
+    pseq: Option<u64>,
     asked_at_ms: u64,
-    attempts: Attempts,
+    attempt: Attempt,
 }
 
 /// Whether the server may have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attempts {
+enum Attempt {
     None,
-    Some,
+    /// It was sent in this session.
+    In(u64),
 }
 
 impl Publication {
     /// The command that publishes it.
     pub(super) fn request(&self, id: u64) -> Request<'_> {
+        let publish = &self.publish;
+        let tags = publish.tags.iter();
+        let tags = tags.map(|(name, value)| (Cow::Borrowed(&**name), Cow::Borrowed(&**value)));
         Request {
             id: Some(id),
             command: Command::Publish(native::Publish {
-                target: Target::Topic(Cow::Borrowed(&self.publish.topic)),
-                data: self.publish.data.word(),
+                target: Target::Topic(Cow::Borrowed(&publish.topic)),
+                data: publish.data.word(),
                 pseq: self.pseq,
-                idem: None,
-                tags: Vec::new(),
-                ttl_ms: None,
-                key: self.publish.key.as_deref().map(Cow::Borrowed),
+                idem: publish.idem.as_deref().map(Cow::Borrowed),
+                key: publish.key.as_deref().map(Cow::Borrowed),
+                tags: tags.collect(),
+                ttl_ms: publish.ttl_ms,
                 level: Level::Memory,
-                echo: self.publish.echo,
+                echo: publish.echo,
             }),
         }
     }
@@ -175,22 +257,69 @@ impl Publication {
     fn bytes(&self) -> usize {
         Publications::cost(&self.publish)
     }
+
+    /// Whether it may be sent to a server that does not know its number.
+    const fn may_repeat(&self) -> bool {
+        matches!(self.publish.guarantee, Guarantee::AtLeastOnce) || self.publish.idem.is_some()
+    }
+}
+
+/// The numbers of one topic's publications.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// The last one that was given.
+    given: u64,
+    /// The last one that the server is known to have.
+    taken: u64,
+    /// The session in which the server has not taken them: none are told it.
+    refused_in: Option<u64>,
+}
+
+/// What the server has said of a publication.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It stands there.
+    Published(Position),
+    /// It does not, by this error.
+    Refused(PublishError),
+    /// It does not: the next connection has taken over already.
+    Fenced,
 }
 
 /// All publications of a client. Each ends with exactly one outcome.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Publications {
+    /// Tells the keys of this client's publications from those of others.
+    name: u64,
     next_id: u64,
-    /// The last number given in each topic.
-    numbers: BTreeMap<Arc<str>, u64>,
+    session: u64,
+    numbers: BTreeMap<Arc<str>, Numbers>,
+    /// In the order in which they were asked for.
     queued: VecDeque<Publication>,
     /// By the `id` of their command, all on one connection.
     in_flight: BTreeMap<u64, Publication>,
+    /// Topics in which one was refused while others were in flight behind it. As its number is free,
+    /// the server refuses those as well: nothing is sent until all are answered.
+    refused: BTreeSet<Arc<str>>,
     bytes: usize,
     outcomes: VecDeque<(PublicationId, Outcome)>,
 }
 
 impl Publications {
+    pub(super) const fn new(name: u64) -> Self {
+        Self {
+            name,
+            next_id: 0,
+            session: 0,
+            numbers: BTreeMap::new(),
+            queued: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            bytes: 0,
+            outcomes: VecDeque::new(),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queued.len() + self.in_flight.len()
     }
@@ -210,46 +339,55 @@ impl Publications {
     /// What a publication would add to [`bytes`](Self::bytes).
     pub(super) fn cost(publish: &Publish) -> usize {
         let key = publish.key.as_ref().map_or(0, |key| key.len());
-        publish.data.len() + publish.topic.len() + key + OVERHEAD_BYTES
+        let idem = publish.idem.as_ref().map_or(0, |idem| idem.len());
+        let tags = publish.tags.iter();
+        let tags: usize = tags.map(|(name, value)| name.len() + value.len()).sum();
+        publish.data.len() + publish.topic.len() + key + idem + tags + OVERHEAD_BYTES
     }
 
-    pub(super) fn push(&mut self, publish: Publish, now_ms: u64) -> PublicationId {
+    pub(super) fn push(&mut self, mut publish: Publish, now_ms: u64) -> PublicationId {
         self.next_id += 1;
         let id = PublicationId(self.next_id);
-        let pseq = self.number(&publish.topic);
+        if publish.guarantee == Guarantee::AtLeastOnce && publish.idem.is_none() {
+            publish.idem = Some(format!("{:x}-{:x}", self.name, id.0).into());
+        }
         let publication = Publication {
             id,
             publish,
-            pseq,
+            pseq: None,
             asked_at_ms: now_ms,
-            attempts: Attempts::None,
+            attempt: Attempt::None,
         };
         self.bytes += publication.bytes();
         self.queued.push_back(publication);
         id
     }
 
-    fn number(&mut self, topic: &Arc<str>) -> Option<u64> {
-        if let Some(number) = self.numbers.get_mut(topic) {
-            *number += 1;
-            return Some(*number);
+    /// The next one to be sent, with its number.
+    pub(super) fn first(&mut self) -> Option<&Publication> {
+        if !self.refused.is_empty() {
+            return None;
         }
-        let numbered = self.numbers.len() < NUMBERED_TOPICS_MAX;
-        numbered.then(|| {
-            self.numbers.insert(topic.clone(), 1);
-            1
-        })
-    }
-
-    /// The next one to be sent.
-    pub(super) fn first(&self) -> Option<&Publication> {
-        self.queued.front()
+        let first = self.queued.front_mut()?;
+        if first.pseq.is_none() {
+            let topic = &first.publish.topic;
+            if !self.numbers.contains_key(topic) && self.numbers.len() < NUMBERED_TOPICS_MAX {
+                self.numbers.insert(topic.clone(), Numbers::default());
+            }
+            if let Some(numbers) = self.numbers.get_mut(topic)
+                && numbers.refused_in != Some(self.session)
+            {
+                numbers.given += 1;
+                first.pseq = Some(numbers.given);
+            }
+        }
+        Some(first)
     }
 
     /// The next one was sent by the command with this `id`.
     pub(super) fn sent(&mut self, id: u64) {
         if let Some(mut publication) = self.queued.pop_front() {
-            publication.attempts = Attempts::Some;
+            publication.attempt = Attempt::In(self.session);
             self.in_flight.insert(id, publication);
         }
     }
@@ -257,28 +395,126 @@ impl Publications {
     /// The next one cannot be sent.
     pub(super) fn fail_first(&mut self, error: PublishError) {
         if let Some(publication) = self.queued.pop_front() {
+            let numbers = self.numbers.get_mut(&publication.publish.topic);
+            match (publication.pseq, publication.attempt, numbers) {
+                // The next one of its topic has its number.
+                (Some(pseq), Attempt::None, Some(numbers)) => numbers.given = pseq - 1,
+                // Whether the server has it is not known, nor then which number comes next.
+                (Some(_), Attempt::In(session), Some(numbers)) => {
+                    numbers.refused_in = Some(session);
+                }
+                (_, _, _) => {}
+            }
             self.end(&publication, Err(error));
         }
     }
 
     /// The reply to the command with this `id`. `false` if no publication waits for it.
-    pub(super) fn answered(&mut self, id: u64, outcome: Outcome) -> bool {
-        match self.in_flight.remove(&id) {
-            Some(publication) => {
-                self.end(&publication, outcome);
-                true
+    pub(super) fn answered(&mut self, id: u64, answer: Answer) -> bool {
+        let Some(publication) = self.in_flight.remove(&id) else {
+            return false;
+        };
+        match answer {
+            Answer::Published(position) => {
+                let numbers = self.numbers.get_mut(&publication.publish.topic);
+                if let (Some(pseq), Some(numbers)) = (publication.pseq, numbers) {
+                    numbers.taken = numbers.taken.max(pseq);
+                }
+                self.end(&publication, Ok(position));
             }
-            None => false,
+            Answer::Refused(error) => self.refused(publication, error),
+            Answer::Fenced => self.requeue(publication),
         }
+        if self.in_flight.is_empty() {
+            for topic in std::mem::take(&mut self.refused) {
+                if let Some(numbers) = self.numbers.get_mut(&topic) {
+                    numbers.given = numbers.taken;
+                }
+                for publication in &mut self.queued {
+                    if publication.attempt == Attempt::None && publication.publish.topic == topic {
+                        publication.pseq = None;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// A publication does not stand. In its topic its number is the next one again.
+    fn refused(&mut self, mut publication: Publication, error: PublishError) {
+        let topic = publication.publish.topic.clone();
+        let is_bad = matches!(
+            error,
+            PublishError::Refused {
+                code: ErrorCode::BadRequest,
+                ..
+            }
+        );
+        if publication.pseq.is_none() {
+            return self.end(&publication, Err(error));
+        }
+        if is_bad && self.refused.contains(&topic) {
+            // Only because of the one before.
+            publication.pseq = None;
+            publication.attempt = Attempt::None;
+            return self.requeue(publication);
+        }
+        if is_bad && let Some(numbers) = self.numbers.get_mut(&topic) {
+            // Perhaps because of its number.
+            numbers.refused_in = Some(self.session);
+        }
+        self.refused.insert(topic);
+        self.end(&publication, Err(error));
+    }
+
+    /// Puts it back where it was in the order.
+    fn requeue(&mut self, publication: Publication) {
+        let place = self.queued.partition_point(|one| one.id < publication.id);
+        self.queued.insert(place, publication);
     }
 
     /// The connection on which all in flight were sent has ended.
     pub(super) fn cut(&mut self) {
-        // From the newest to the oldest, so that the order in the queue is that of sending.
-        while let Some((_, publication)) = self.in_flight.pop_last() {
-            match publication.publish.guarantee {
-                Guarantee::AtLeastOnce => self.queued.push_front(publication),
-                Guarantee::AtMostOnce => self.end(&publication, Err(PublishError::Uncertain)),
+        for publication in std::mem::take(&mut self.in_flight).into_values() {
+            if publication.pseq.is_some() || publication.may_repeat() {
+                self.requeue(publication);
+            } else {
+                self.end(&publication, Err(PublishError::Uncertain));
+            }
+        }
+        self.refused.clear();
+        self.settle();
+    }
+
+    /// The server has welcomed the client, as the one that it was before or as a new one. Returns
+    /// the session's number.
+    pub(super) fn welcomed(&mut self, resumed: Resumed) -> u64 {
+        if resumed == Resumed::No {
+            self.session += 1;
+            self.settle();
+        }
+        self.session
+    }
+
+    /// The number of the session in which everything is sent.
+    pub(super) const fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// Ends what the server may have, and would not know again.
+    fn settle(&mut self) {
+        let known = Attempt::In(self.session);
+        if self.queued.iter().all(|one| one.attempt == Attempt::None) {
+            return;
+        }
+        for mut publication in std::mem::take(&mut self.queued) {
+            if publication.attempt == Attempt::None || publication.attempt == known {
+                self.queued.push_back(publication);
+            } else if publication.may_repeat() {
+                publication.pseq = None;
+                self.queued.push_back(publication);
+            } else {
+                self.end(&publication, Err(PublishError::Uncertain));
             }
         }
     }
@@ -287,9 +523,9 @@ impl Publications {
     pub(super) fn stop(&mut self) {
         self.cut();
         while let Some(publication) = self.queued.pop_front() {
-            let error = match publication.attempts {
-                Attempts::None => PublishError::Stopped,
-                Attempts::Some => PublishError::Uncertain,
+            let error = match publication.attempt {
+                Attempt::None => PublishError::Stopped,
+                Attempt::In(_) => PublishError::Uncertain,
             };
             self.end(&publication, Err(error));
         }
@@ -306,9 +542,9 @@ impl Publications {
         while let Some(first) = self.queued.front()
             && first.asked_at_ms <= asked_until_ms
         {
-            let error = match first.attempts {
-                Attempts::None => PublishError::TimedOut,
-                Attempts::Some => PublishError::Uncertain,
+            let error = match first.attempt {
+                Attempt::None => PublishError::TimedOut,
+                Attempt::In(_) => PublishError::Uncertain,
             };
             self.fail_first(error);
         }

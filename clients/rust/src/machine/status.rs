@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corewire_protocol::native::ErrorCode;
+use corewire_protocol::native::{ErrorCode, Resumed};
 
 use super::stop::{Loss, Stop};
 
@@ -36,6 +36,9 @@ pub struct Session {
     pub node: Arc<str>,
     /// Who the server takes this client for.
     pub user: Arc<str>,
+    /// Whether the server has recognised the client by its connection before: what it published
+    /// then is not published twice.
+    pub resumed: Resumed,
     /// The largest message that it takes.
     pub message_bytes_max: u64,
 }

@@ -1,15 +1,17 @@
 //! One subscription: what waits for the application, and how far each topic has come.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use corewire_protocol::native::{Policy, PolicyMode};
+use corewire_protocol::native::{self, Policy, PolicyMode, Recovered, SEEN_MAX};
 
 use super::credit::Amount;
 use super::event::{
     Conflated, Event, Gap, GapCause, Message, Position, Reset, ResetCause, ResetScope, Subscribed,
     Unsubscribed,
 };
+use super::history::place;
 use super::link::LinkId;
 
 /// Events that are no messages, and wait: more become one reset. Messages are bounded by the
@@ -17,6 +19,11 @@ use super::link::LinkId;
 const NOTES_MAX: usize = 4096;
 /// Topics of a pattern whose positions are remembered.
 const POSITIONS_MAX: usize = 65_536;
+/// Bytes of the topics that a server is told together with a pattern's position. Messages of others
+/// come again, and are left out here.
+const SEEN_BYTES_MAX: usize = 8 << 10;
+/// What one of them takes beside its texts.
+const SEEN_BYTES: usize = 64;
 
 /// A subscription's name inside its client; the `s` of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +36,24 @@ pub struct Subscribe {
     pub subject: Arc<str>,
     /// What the server does if this client does not keep up; its default if there is none.
     pub policy: Option<Policy>,
+    /// Where it begins. When a connection has ended it goes on where it was.
+    pub from: Start,
+}
+
+/// Where a subscription begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the next message.
+    #[default]
+    Now,
+    /// With the newest so many messages that the server still has; of a pattern, in each topic.
+    Last(u64),
+    /// With the messages that the server still has and took at this time or later, in milliseconds
+    /// since 1970 by its clock; of a pattern, in each topic.
+    Since(u64),
+    /// Behind this position of a topic, such as that of the last message that an application has
+    /// dealt with. Where the server cannot do that, the first event is a [`Reset`].
+    After(Position),
 }
 
 /// Which delivery a message came by, for the credit that it gives back when it is taken.
@@ -48,15 +73,6 @@ pub(super) enum StreamWord {
     Conflated { count: u64, up_to: u64 },
     Position(u64),
     Reset { position: Position, cause: GapCause },
-}
-
-/// Where a topic's messages come from, as seen by a subscription that may know it already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Joint {
-    /// Nothing is missing between what was handed over and what follows.
-    Smooth,
-    /// Something is, or that cannot be said.
-    Open,
 }
 
 /// What an offset that is left out means.
@@ -104,9 +120,57 @@ pub(super) struct Subscription {
     /// Messages in the queue.
     waiting: Amount,
     room: Amount,
-    positions: BTreeMap<Arc<str>, Position>,
-    /// A pattern's own position when the server took it last; only the server can read it.
-    mark: Option<Box<str>>,
+    positions: BTreeMap<Arc<str>, Known>,
+    mark: Mark,
+}
+
+/// How far a topic is known.
+#[derive(Debug)]
+struct Known {
+    at: Position,
+    /// The epoch before this one. Two connections may tell of a change of epochs at different
+    /// times; what the later one says of the old epoch is over.
+    past: Option<Arc<str>>,
+    /// The [`Mark::number`] when it moved last.
+    moved: u64,
+}
+
+impl Known {
+    const fn new(at: Position, moved: u64) -> Self {
+        Self {
+            at,
+            past: None,
+            moved,
+        }
+    }
+
+    fn set(&mut self, at: &Position) {
+        if self.at.epoch != at.epoch {
+            let past = std::mem::replace(&mut self.at.epoch, at.epoch.clone());
+            self.past = Some(past);
+        }
+        self.at.offset = at.offset;
+    }
+
+    fn is_past(&self, epoch: &str) -> bool {
+        self.past.as_deref() == Some(epoch)
+    }
+}
+
+/// A pattern's own position: all up to it was handed over.
+#[derive(Debug, Default)]
+struct Mark {
+    /// As the server told it last, which alone can read it.
+    pos: Option<Box<str>>,
+    /// How many there were. What has moved under this number is behind the position.
+    number: u64,
+}
+
+impl Mark {
+    fn set(&mut self, pos: &str) {
+        self.pos = Some(pos.into());
+        self.number += 1;
+    }
 }
 
 impl Subscription {
@@ -125,8 +189,53 @@ impl Subscription {
             },
             room,
             positions: BTreeMap::new(),
-            mark: None,
+            mark: Mark {
+                pos: None,
+                number: 0,
+            },
         }
+    }
+
+    /// Where the server is to begin: where this subscription is.
+    pub(super) fn start(&self) -> native::Start<'_> {
+        if self.life == Life::New {
+            return match &self.subscribe.from {
+                Start::Now => native::Start::Now,
+                Start::Last(count) => native::Start::Last(*count),
+                Start::Since(time_ms) => native::Start::Since(*time_ms),
+                Start::After(position) => native::Start::After(place(position)),
+            };
+        }
+        if let Some(pos) = &self.mark.pos {
+            let pos = Cow::Borrowed(&**pos);
+            let seen = self.seen();
+            return native::Start::Pattern(Box::new(native::PatternPlace { pos, seen }));
+        }
+        match self.positions.get(&self.subscribe.subject) {
+            Some(known) => native::Start::After(place(&known.at)),
+            None => native::Start::Now,
+        }
+    }
+
+    /// Topics of which something has come since the pattern's position.
+    fn seen(&self) -> Vec<native::Seen<'_>> {
+        let mut bytes = 0;
+        let mut seen = Vec::new();
+        for (topic, known) in &self.positions {
+            if known.moved != self.mark.number {
+                continue;
+            }
+            bytes += topic.len() + known.at.epoch.len() + SEEN_BYTES;
+            if bytes > SEEN_BYTES_MAX || seen.len() == SEEN_MAX {
+                break;
+            }
+            seen.push(native::Seen {
+                topic: Cow::Borrowed(topic),
+                epoch: Cow::Borrowed(&known.at.epoch),
+                offset: known.at.offset,
+            });
+        }
+        seen
     }
 
     /// Whether the server has never taken it.
@@ -189,34 +298,54 @@ impl Subscription {
             .filter_map(|queued| queued.ticket)
     }
 
-    /// The server has taken a subscription to one topic.
-    pub(super) fn topic_subscribed(&mut self, position: &Position) {
+    /// The server has taken a subscription to one topic, which begins at `position`. Where it
+    /// could not begin where it was asked to, this one stays where it is until the server has said
+    /// so by a reset: should the connection end before, the next one is asked the same.
+    pub(super) fn topic_subscribed(&mut self, position: &Position, recovered: Option<Recovered>) {
+        if self.life == Life::New
+            && recovered == Some(Recovered::No)
+            && let Start::After(asked) = &self.subscribe.from
+        {
+            let known = Known::new(asked.clone(), self.mark.number);
+            self.positions.insert(self.subscribe.subject.clone(), known);
+        }
         self.begin(Some(position.clone()));
     }
 
-    /// The server has taken a subscription to a pattern. `joint` says whether the topics that this
-    /// client has never met are known to have had no messages meanwhile.
-    pub(super) fn pattern_subscribed(&mut self, mark: &str, joint: Joint) {
-        match (self.life, joint) {
-            (Life::New, _) => self.begin(None),
-            // The connection before still has to bring what was published until now, so this mark
-            // proves nothing.
-            (Life::Begun | Life::Ended, Joint::Smooth) => return,
-            (Life::Begun | Life::Ended, Joint::Open) => {
-                if self.mark.as_deref() != Some(mark) {
-                    self.pattern_away();
-                }
+    /// The server has taken a subscription to a pattern.
+    pub(super) fn pattern_subscribed(&mut self, pos: &str, recovered: Option<Recovered>) {
+        match (self.life, recovered) {
+            (Life::New, _) => {
+                self.begin(None);
+                self.mark.set(pos);
+            }
+            // It goes on behind the position that it was told, and perhaps not all of that has come
+            // before the connection ends. Or a reset is the next thing that comes.
+            (Life::Begun | Life::Ended, Some(Recovered::Yes | Recovered::No)) => {}
+            (Life::Begun | Life::Ended, None) => {
+                self.note(Event::Reset(Reset {
+                    scope: ResetScope::Subscription,
+                    cause: ResetCause::Away,
+                }));
+                self.mark.set(pos);
             }
         }
-        self.mark = Some(mark.into());
     }
 
-    /// Topics that this client has never met may have had messages that came by no connection.
-    pub(super) fn pattern_away(&mut self) {
+    /// All up to this position of the pattern has come.
+    pub(super) fn pattern_moved(&mut self, pos: &str) {
+        if self.life != Life::New {
+            self.mark.set(pos);
+        }
+    }
+
+    /// Nothing can be said of what the pattern's topics had before this position.
+    pub(super) fn pattern_reset(&mut self, pos: &str, cause: GapCause) {
         self.note(Event::Reset(Reset {
             scope: ResetScope::Subscription,
-            cause: ResetCause::Away,
+            cause: ResetCause::Server(cause),
         }));
+        self.mark.set(pos);
     }
 
     fn begin(&mut self, position: Option<Position>) {
@@ -243,17 +372,6 @@ impl Subscription {
         }
     }
 
-    /// How a topic that is about to come from `position` on joins what was handed over.
-    pub(super) fn joint(&self, topic: &str, position: &Position) -> Joint {
-        match self.positions.get(topic) {
-            Some(known) if known.epoch == position.epoch && position.offset <= known.offset => {
-                Joint::Smooth
-            }
-            None if position.offset == 0 => Joint::Smooth,
-            Some(_) | None => Joint::Open,
-        }
-    }
-
     /// A topic comes from `position` on. What was missed since it last came is told.
     ///
     /// # Errors
@@ -270,10 +388,13 @@ impl Subscription {
                 if self.positions.len() >= POSITIONS_MAX {
                     return Err(TooManyTopics);
                 }
-                self.positions.insert(topic.clone(), position.clone());
+                let known = Known::new(position.clone(), self.mark.number);
+                self.positions.insert(topic.clone(), known);
             }
-            Some(known) if known.epoch != position.epoch => {
-                *known = position.clone();
+            Some(known) if known.is_past(&position.epoch) => {}
+            Some(known) if known.at.epoch != position.epoch => {
+                known.set(position);
+                known.moved = self.mark.number;
                 self.note(Event::Reset(Reset {
                     scope: ResetScope::Topic {
                         topic: topic.clone(),
@@ -282,9 +403,10 @@ impl Subscription {
                     cause: ResetCause::Epoch,
                 }));
             }
-            Some(known) if known.offset < position.offset => {
-                let from = known.offset + 1;
-                known.offset = position.offset;
+            Some(known) if known.at.offset < position.offset => {
+                let from = known.at.offset + 1;
+                known.at.offset = position.offset;
+                known.moved = self.mark.number;
                 self.note(Event::Gap(Gap {
                     topic: topic.clone(),
                     from,
@@ -298,33 +420,17 @@ impl Subscription {
         Ok(())
     }
 
-    /// A topic that is met for the first time while the way to the server changes: it may have had
-    /// messages that came by neither.
-    pub(super) fn topic_unproven(&mut self, topic: &Arc<str>, position: &Position) {
-        self.note(Event::Reset(Reset {
-            scope: ResetScope::Topic {
-                topic: topic.clone(),
-                position: position.clone(),
-            },
-            cause: ResetCause::Away,
-        }));
-    }
-
-    /// Whether the topic's position is known.
-    pub(super) fn knows(&self, topic: &str) -> bool {
-        self.positions.contains_key(topic)
-    }
-
     /// Forgets the positions of topics for which `keep` says no.
     pub(super) fn forget(&mut self, keep: impl Fn(&str) -> bool) {
         self.positions.retain(|topic, _| keep(topic));
     }
 
-    /// Takes in what the server says of a topic. `false` for a message that is not queued: it was
-    /// handed over before, or there is no room.
+    /// Takes in what the server says of a topic in this epoch. `false` for a message that is not
+    /// queued: it was handed over before, or there is no room.
     pub(super) fn take(
         &mut self,
         topic: &Arc<str>,
+        epoch: &Arc<str>,
         word: &StreamWord,
         holes: Holes,
         ticket: Ticket,
@@ -332,6 +438,19 @@ impl Subscription {
         let Some(known) = self.positions.get_mut(topic) else {
             return false; // it has begun elsewhere: never without a position
         };
+        if let StreamWord::Reset { position, cause } = word {
+            let is_known = known.is_past(&position.epoch)
+                || known.at.epoch == position.epoch && known.at.offset >= position.offset;
+            if !is_known {
+                self.topic_reset(topic, position, *cause);
+            }
+            return false;
+        }
+        if known.at.epoch != *epoch {
+            return false; // another connection knows more of the topic
+        }
+        known.moved = self.mark.number;
+        let known = &mut known.at;
         match word {
             StreamWord::Message(message) => {
                 let expected = known.offset + 1;
@@ -387,18 +506,24 @@ impl Subscription {
                 known.offset = known.offset.max(*offset);
                 false
             }
-            StreamWord::Reset { position, cause } => {
-                *known = position.clone();
-                self.note(Event::Reset(Reset {
-                    scope: ResetScope::Topic {
-                        topic: topic.clone(),
-                        position: position.clone(),
-                    },
-                    cause: ResetCause::Server(*cause),
-                }));
-                false
-            }
+            StreamWord::Reset { .. } => false,
         }
+    }
+
+    /// Nothing can be said of what the topic had before this position.
+    pub(super) fn topic_reset(&mut self, topic: &Arc<str>, position: &Position, cause: GapCause) {
+        let Some(known) = self.positions.get_mut(topic) else {
+            return;
+        };
+        known.set(position);
+        known.moved = self.mark.number;
+        self.note(Event::Reset(Reset {
+            scope: ResetScope::Topic {
+                topic: topic.clone(),
+                position: position.clone(),
+            },
+            cause: ResetCause::Server(cause),
+        }));
     }
 
     fn message(&mut self, message: &Arc<Message>, ticket: Ticket) -> bool {

@@ -1,7 +1,7 @@
 //! Connections: how a client begins, comes back, moves and stops.
 
 use corewire_client::machine::{
-    Backoff, Identity, Loss, Machine, Options, Status, Stop, Subscribe,
+    Backoff, Identity, Loss, Machine, Options, Start, Status, Stop, Subscribe,
 };
 use corewire_protocol::native::{Dialect, ErrorCode, ErrorReply, GoAway, Ping, Push};
 
@@ -229,6 +229,7 @@ fn every_step_has_its_time() {
     let subscribe = Subscribe {
         subject: "a".into(),
         policy: None,
+        from: Start::Now,
     };
     world.machine.subscribe(subscribe).unwrap();
     world.transmit();

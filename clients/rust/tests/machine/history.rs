@@ -149,8 +149,9 @@ impl History {
                     base.epoch, epoch,
                     "{topic} comes from an epoch of which nothing was told"
                 );
-                let at = |offsets: &BTreeMap<String, u64>| offsets.get(topic).copied().unwrap_or(0);
-                Some(at(&base.joined) + 1..=at(&base.published) + 1)
+                // Who joins a topic that another subscription is sent gets what that is behind.
+                let published = base.published.get(topic).copied().unwrap_or(0);
+                Some(1..=published + 1)
             }
         }
     }

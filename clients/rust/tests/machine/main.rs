@@ -6,5 +6,6 @@ mod chaos;
 mod course;
 mod history;
 mod publishing;
+mod reading;
 mod subscribing;
 mod world;

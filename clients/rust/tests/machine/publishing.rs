@@ -2,17 +2,14 @@
 
 use corewire_client::Data;
 use corewire_client::machine::{Guarantee, Machine, Options, Publish, PublishError, Status, Stop};
-use corewire_protocol::native::{Dialect, Echo, Limits};
+use corewire_protocol::native::{Dialect, ErrorCode, ErrorReply, GoAway, Limits, Push};
 
 use crate::world::World;
 
 fn publish(number: usize, guarantee: Guarantee) -> Publish {
     Publish {
-        topic: "a".into(),
-        data: Data::from(format!("{number:03}").as_str()),
-        key: None,
-        echo: Echo::Yes,
         guarantee,
+        ..Publish::new("a", Data::from(format!("{number:03}").as_str()))
     }
 }
 
@@ -122,53 +119,185 @@ fn the_rate_of_the_server_is_kept() {
     assert_eq!(waited, 700);
 }
 
-// USERS 13, as far as a server can tell that does not know repetitions yet: what may have happened
-// is said, or happens at least once.
+/// Three publications with these guarantees, in flight when the connection is cut: before the
+/// server reads them, or after it.
+fn cut_in_flight(world: &mut World, served: bool, guarantees: [Guarantee; 3]) {
+    let link = world.connect();
+    for (number, guarantee) in guarantees.into_iter().enumerate() {
+        let publish = publish(number, guarantee);
+        world.machine.publish(publish, world.now_ms).unwrap();
+    }
+    world.transmit();
+    if served {
+        while world.serve_one(link) {}
+    }
+    world.cut(link);
+    assert_eq!(world.machine.next_outcome(), None);
+    let last = publish(3, Guarantee::AtMostOnce);
+    world.machine.publish(last, world.now_ms).unwrap();
+    world.wait();
+    world.connect();
+}
+
+fn outcomes(world: &mut World) -> Vec<Result<u64, PublishError>> {
+    let outcomes = std::iter::from_fn(|| world.machine.next_outcome());
+    outcomes
+        .map(|(_, outcome)| outcome.map(|position| position.offset))
+        .collect()
+}
+
+// USERS 13: what was in flight is published once, and its outcome is known.
 #[test]
-fn what_was_in_flight_is_uncertain_or_sent_again_in_order() {
-    // The cut is before the server reads, or after it, before its reply arrives.
+fn what_was_in_flight_is_published_once_in_the_same_session() {
     for served in [false, true] {
         let mut world = world(Options::new("ws://a/ws"));
-        let link = world.connect();
-        for (number, guarantee) in [
-            (0, Guarantee::AtLeastOnce),
-            (1, Guarantee::AtMostOnce),
-            (2, Guarantee::AtLeastOnce),
-        ] {
-            let publish = publish(number, guarantee);
+        let guarantees = [
+            Guarantee::AtLeastOnce,
+            Guarantee::AtMostOnce,
+            Guarantee::AtLeastOnce,
+        ];
+        cut_in_flight(&mut world, served, guarantees);
+        assert_eq!(log(&world), ["000", "001", "002", "003"]);
+        assert_eq!(outcomes(&mut world), [Ok(1), Ok(2), Ok(3), Ok(4)]);
+        // A repetition has the number of the first time.
+        let asked = world.asked.iter();
+        let of_one: Vec<_> = asked
+            .filter(|(_, _, what)| what.contains("Publish") && what.contains("pseq: Some(2)"))
+            .collect();
+        assert_eq!(of_one.len(), 1 + usize::from(served), "{:?}", world.asked);
+    }
+}
+
+#[test]
+fn in_another_session_what_was_in_flight_is_uncertain_or_has_a_key_of_its_own() {
+    for served in [false, true] {
+        let mut world = world(Options::new("ws://a/ws"));
+        world.honours_tickets = false;
+        let guarantees = [
+            Guarantee::AtLeastOnce,
+            Guarantee::AtMostOnce,
+            Guarantee::AtLeastOnce,
+        ];
+        cut_in_flight(&mut world, served, guarantees);
+        if served {
+            assert_eq!(log(&world), ["000", "001", "002", "003"]);
+        } else {
+            assert_eq!(log(&world), ["000", "002", "003"]);
+        }
+        let outcomes = outcomes(&mut world);
+        assert_eq!(outcomes.len(), 4);
+        assert_eq!(outcomes[0], Err(PublishError::Uncertain), "the second");
+        assert!(outcomes[1..].iter().all(Result::is_ok), "{outcomes:?}");
+    }
+}
+
+// The number of one that is refused is free, so the server refuses those behind it, too.
+#[test]
+fn one_that_is_refused_does_not_take_those_behind_it_along() {
+    for refused in 0..4 {
+        let mut world = world(Options::new("ws://a/ws"));
+        world.connect();
+        let limited = ErrorReply {
+            code: ErrorCode::RateLimited,
+            text: "too many".into(),
+            retry_ms: Some(10),
+        };
+        world.refuse_publish = (0..4)
+            .map(|number| (number == refused).then(|| limited.clone()))
+            .collect();
+        for number in 0..6 {
+            let publish = publish(number, Guarantee::AtMostOnce);
             world.machine.publish(publish, world.now_ms).unwrap();
         }
-        world.transmit();
-        if served {
-            while world.serve_one(link) {}
-        }
-        world.cut(link);
-        let (_, outcome) = world.machine.next_outcome().unwrap();
-        assert_eq!(outcome, Err(PublishError::Uncertain));
-        world
-            .machine
-            .publish(publish(3, Guarantee::AtMostOnce), world.now_ms)
-            .unwrap();
-        world.wait();
-        world.connect();
-        let again = ["000", "002", "003"];
-        if served {
-            assert_eq!(log(&world), [["000", "001", "002"], again].concat());
-        } else {
-            assert_eq!(log(&world), again);
-        }
-        for _ in 0..3 {
-            world.machine.next_outcome().unwrap().1.unwrap();
-        }
-        // A repetition has the number of the first time.
-        let numbers = world
-            .asked
-            .iter()
-            .filter(|(_, _, what)| what.contains("\"002\""));
-        let numbers: Vec<_> = numbers
-            .map(|(_, _, what)| what.contains("pseq: Some(3)"))
-            .collect();
-        assert!(numbers.iter().all(|same| *same), "{:?}", world.asked);
+        world.flow();
+        let expected = (0..6).filter(|number| *number != refused);
+        let expected: Vec<_> = expected.map(|number| format!("{number:03}")).collect();
+        assert_eq!(log(&world), expected);
+        let outcomes = outcomes(&mut world);
+        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        assert_eq!((outcomes.len(), failed), (6, 1), "{outcomes:?}");
+    }
+}
+
+#[test]
+fn what_the_old_connection_is_fenced_from_goes_over_the_new_one() {
+    let mut world = world(Options::new("ws://a/ws"));
+    let first = world.connect();
+    let away = GoAway {
+        deadline_ms: 10_000,
+        spread_ms: 0,
+        url: None,
+    };
+    world.push(first, &Push::GoAway(away));
+    world.flow();
+    for number in 0..3 {
+        let publish = publish(number, Guarantee::AtMostOnce);
+        world.machine.publish(publish, world.now_ms).unwrap();
+    }
+    world.transmit();
+    let second = world.open().unwrap();
+    world.transmit();
+    world.serve_one(second);
+    let fenced = ErrorReply {
+        code: ErrorCode::Conflict,
+        text: "an older incarnation".into(),
+        retry_ms: None,
+    };
+    world.refuse_publish = vec![Some(fenced); 3].into();
+    world.flow();
+    assert_eq!(log(&world), ["000", "001", "002"]);
+    assert_eq!(outcomes(&mut world), [Ok(1), Ok(2), Ok(3)]);
+}
+
+#[test]
+fn what_stands_beside_the_data_is_checked_here() {
+    let mut world = world(Options::new("ws://a/ws"));
+    let plain = || publish(0, Guarantee::AtMostOnce);
+    let tags = |count: usize| {
+        let tags = (0..count).map(|tag| (format!("t{tag}").into(), "".into()));
+        tags.collect()
+    };
+    for bad in [
+        Publish {
+            idem: Some("".into()),
+            ..plain()
+        },
+        Publish {
+            idem: Some("x".repeat(65).into()),
+            ..plain()
+        },
+        Publish {
+            ttl_ms: Some(0),
+            ..plain()
+        },
+        Publish {
+            tags: tags(17),
+            ..plain()
+        },
+        Publish {
+            tags: vec![("a".into(), "1".into()), ("a".into(), "2".into())],
+            ..plain()
+        },
+        Publish {
+            tags: vec![("".into(), "1".into())],
+            ..plain()
+        },
+    ] {
+        let outcome = world.machine.publish(bad.clone(), 0);
+        assert!(matches!(outcome, Err(PublishError::Beside(_))), "{bad:?}");
+    }
+    let all = Publish {
+        idem: Some("x".repeat(64).into()),
+        ttl_ms: Some(1),
+        tags: tags(16),
+        ..plain()
+    };
+    world.machine.publish(all, world.now_ms).unwrap();
+    world.connect();
+    assert_eq!(outcomes(&mut world), [Ok(1)]);
+    let (_, _, said) = world.asked.last().unwrap();
+    for word in ["idem: Some(\"xxx", "ttl_ms: Some(1)", "(\"t15\", \"\")"] {
+        assert!(said.contains(word), "{said}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Subscriptions: what is told, what credit does, what survives a connection.
 
 use corewire_client::machine::{
-    Event, Gap, GapCause, Machine, Options, Reset, ResetCause, ResetScope, Subscribe,
-    SubscribeError, SubscriptionId, Unsubscribed, Window,
+    Event, Gap, GapCause, Machine, Options, Position, Start, Subscribe, SubscribeError,
+    SubscriptionId, Unsubscribed, Window,
 };
 use corewire_protocol::native::{self, Dialect, ErrorCode, ErrorReply, GoAway, Push, Unsubbed};
 
@@ -21,6 +21,7 @@ fn subscribe(world: &mut World, subject: &str) -> SubscriptionId {
     let subscribe = Subscribe {
         subject: subject.into(),
         policy: None,
+        from: Start::Now,
     };
     world.machine.subscribe(subscribe).unwrap()
 }
@@ -85,6 +86,7 @@ fn ten_thousand_subscriptions_come_back_in_messages_of_bounded_size() {
         let one_more = Subscribe {
             subject: "x".into(),
             policy: None,
+            from: Start::Now,
         };
         assert_eq!(
             world.machine.subscribe(one_more),
@@ -109,9 +111,9 @@ fn ten_thousand_subscriptions_come_back_in_messages_of_bounded_size() {
     }
 }
 
-// USERS 28: what is missing after a cut is known exactly, where offsets say it.
+// USERS 28: nothing that the server still has is missing after a cut, nor comes twice.
 #[test]
-fn a_topic_that_had_nothing_meanwhile_goes_on_and_one_that_had_tells_its_gap() {
+fn a_topic_goes_on_where_it_was() {
     let mut world = world(Window::default());
     let id = subscribe(&mut world, "a");
     let link = world.connect();
@@ -123,54 +125,158 @@ fn a_topic_that_had_nothing_meanwhile_goes_on_and_one_that_had_tells_its_gap() {
     world.publish("a", b"2");
     world.flow();
     assert_eq!(told(&mut world, id), "subscribed 1 2");
-    world.cut(link);
     world.publish("a", b"3");
+    world.cut(link);
     world.publish("a", b"4");
+    world.wait();
+    let link = world.open().unwrap();
+    world.transmit();
+    // The connection ends again before the past has come.
+    world.serve_one(link);
+    world.deliver_one(link);
+    world.cut(link);
     world.wait();
     world.connect();
     world.publish("a", b"5");
     world.flow();
-    assert_eq!(told(&mut world, id), "gap(3-4 away) 5");
+    assert_eq!(told(&mut world, id), "3 4 5");
     world.restart();
+    world.publish("a", b"1");
+    world.wait();
+    // That nothing is known is told, also if the first to say so does not get through.
+    let link = world.open().unwrap();
+    world.transmit();
+    world.serve_one(link);
+    world.deliver_one(link);
+    world.cut(link);
     world.wait();
     world.connect();
-    world.publish("a", b"1");
+    world.publish("a", b"2");
     world.flow();
-    let events = events(&mut world, id);
-    assert!(
-        matches!(
-            &events[0],
-            Event::Reset(Reset {
-                scope: ResetScope::Topic { .. },
-                cause: ResetCause::Epoch
-            })
-        ),
-        "{events:?}"
-    );
-    assert!(matches!(&events[1], Event::Message(message) if message.position.offset == 1));
+    assert_eq!(told(&mut world, id), "reset(node) 2");
 }
 
 #[test]
-fn a_pattern_says_after_a_cut_that_it_cannot_know_unless_its_position_stood_still() {
+fn a_pattern_goes_on_where_it_was_in_all_of_its_topics() {
+    for told_positions in [false, true] {
+        let mut world = world(Window::default());
+        let id = subscribe(&mut world, "b.>");
+        let link = world.connect();
+        assert_eq!(told(&mut world, id), "subscribed");
+        world.publish("b.x", b"1");
+        world.publish("b.y", b"1");
+        world.flow();
+        if told_positions {
+            world.tell_positions(link);
+        }
+        world.publish("b.x", b"2");
+        world.flow();
+        assert_eq!(told(&mut world, id), "1 1 2");
+        world.cut(link);
+        world.publish("b.x", b"3");
+        world.publish("b.new", b"1");
+        world.wait();
+        let link = world.connect();
+        world.publish("b.y", b"2");
+        world.flow();
+        assert_eq!(told(&mut world, id), "1 3 2");
+        // What was told is not sent again by a server that knows the position.
+        let seen: u64 = if told_positions { 1 } else { 2 };
+        let asked = world.asked.iter().rev();
+        let mut hello = asked.filter(|(_, _, what)| what.starts_with("Hello"));
+        let (_, _, hello) = hello.next().unwrap();
+        assert_eq!(hello.matches("Seen {").count() as u64, seen, "{hello}");
+        world.cut(link);
+        world.restart();
+        world.publish("b.x", b"1");
+        world.wait();
+        world.connect();
+        world.publish("b.x", b"2");
+        world.flow();
+        assert_eq!(told(&mut world, id), "reset(node) reset(epoch) 2");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_go_on_tells_what_is_missing_as_far_as_that_is_known() {
     let mut world = world(Window::default());
-    let id = subscribe(&mut world, "b.>");
+    world.honours_positions = false;
+    let topic = subscribe(&mut world, "a");
+    let pattern = subscribe(&mut world, "b.>");
     let link = world.connect();
-    assert_eq!(told(&mut world, id), "subscribed");
-    world.cut(link);
-    world.wait();
-    let link = world.connect();
-    assert_eq!(told(&mut world, id), "");
+    world.publish("a", b"1");
     world.publish("b.x", b"1");
     world.flow();
     world.cut(link);
+    world.publish("a", b"2");
+    world.publish("a", b"3");
     world.publish("b.x", b"2");
     world.publish("b.y", b"1");
     world.wait();
     world.connect();
+    world.publish("a", b"4");
     world.publish("b.x", b"3");
     world.publish("b.y", b"2");
     world.flow();
-    assert_eq!(told(&mut world, id), "1 reset(away) gap(2-2 away) 3 2");
+    assert_eq!(told(&mut world, topic), "subscribed 1 gap(2-3 away) 4");
+    let events = told(&mut world, pattern);
+    assert_eq!(events, "subscribed 1 reset(away) gap(2-2 away) 3 2");
+}
+
+#[test]
+fn a_subscription_begins_where_the_application_wants_it() {
+    let mut world = world(Window::default());
+    for number in 0..5 {
+        world.publish("a", &[number]);
+        world.publish("b.x", &[number]);
+    }
+    world.connect();
+    let mut begin = |subject: &str, from: Start| {
+        let subscribe = Subscribe {
+            subject: subject.into(),
+            policy: None,
+            from,
+        };
+        let id = world.machine.subscribe(subscribe)?;
+        world.flow();
+        let told = told(&mut world, id);
+        world.machine.unsubscribe(id);
+        world.flow();
+        Ok(told)
+    };
+    let after = |epoch: &str, offset| {
+        Start::After(Position {
+            epoch: epoch.into(),
+            offset,
+        })
+    };
+    assert_eq!(begin("a", Start::Now), Ok("subscribed".to_owned()));
+    assert_eq!(begin("a", Start::Last(2)), Ok("subscribed 4 5".to_owned()));
+    assert_eq!(begin("b.>", Start::Last(1)), Ok("subscribed 5".to_owned()));
+    assert_eq!(begin("a", after("e1", 3)), Ok("subscribed 4 5".to_owned()));
+    assert_eq!(
+        begin("a", after("e0", 3)),
+        Ok("subscribed reset(node)".to_owned())
+    );
+    assert_eq!(
+        begin("b.>", after("e1", 3)),
+        Err(SubscribeError::PositionOfPattern)
+    );
+    // A position that nothing has had yet does not keep anything back.
+    assert_eq!(
+        begin("a", after("e1", 300)),
+        Ok("subscribed reset(node)".to_owned())
+    );
+    let subscribe = Subscribe {
+        subject: "a".into(),
+        policy: None,
+        from: after("e1", 300),
+    };
+    let id = world.machine.subscribe(subscribe).unwrap();
+    world.flow();
+    world.publish("a", b"6");
+    world.flow();
+    assert_eq!(told(&mut world, id), "subscribed reset(node) 6");
 }
 
 // USERS 23, 29, 30: who does not take messages gets no more of them, and holds nobody else up.
@@ -225,11 +331,11 @@ fn all_topics_of_a_pattern_together_stay_within_the_window() {
     world.publish("t0", b"x");
     world.flow();
     assert_eq!(world.conns[&link].sent, 0);
-    let events = events(&mut world, id);
-    let messages = events
-        .iter()
-        .filter(|event| matches!(event, Event::Message(_)));
-    assert_eq!(messages.count(), 21);
+    let mut history = History::new(1, ">");
+    for event in events(&mut world, id) {
+        history.take(&event, &world);
+    }
+    assert_eq!((history.messages, history.missing), (101, 0));
 }
 
 #[test]

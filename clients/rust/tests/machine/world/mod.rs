@@ -1,16 +1,19 @@
 //! A server of a few lines, one client machine, and a network between them that can be cut at any
 //! message. Nothing happens but by a call.
 
+mod server;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use corewire_client::Data;
 use corewire_client::machine::{Action, LinkId, Loss, Machine};
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
-    self, Command, Credit, CreditScope, Dialect, Done, ErrorReply, Hello, Limits, Message,
-    PolicyMode, Pubbed, Publisher, Push, Reply, Request, ServerWord, Subbed, SubbedTo, Subject,
-    TopicAlias, TopicName, Welcome,
+    self, Cause, Command, Complete, Credit, CreditScope, Dialect, Direction, Done, Duplicate,
+    ErrorCode, ErrorReply, Hello, HistoryFrom, Limits, Message, Page, PolicyMode, Pubbed,
+    Publisher, Push, Recovered, Reply, Request, Reset, ServerWord, Start, Subbed, SubbedTo,
+    Subject, TopicAlias, TopicName, Welcome,
 };
 
 pub(crate) const PING_MS: u64 = 25_000;
@@ -21,6 +24,19 @@ pub(crate) const SLACK_MS: u64 = 10_000;
 pub(crate) struct Topic {
     pub(crate) t: u64,
     pub(crate) log: Vec<Vec<u8>>,
+    /// The number that each message has among all of the server.
+    marks: Vec<u64>,
+    /// Offsets of publications by their `idem`.
+    idems: BTreeMap<String, u64>,
+    producers: BTreeMap<u64, Producer>,
+}
+
+/// What a topic knows of a session.
+#[derive(Debug, Default, Clone)]
+struct Producer {
+    incarnation: u64,
+    last: u64,
+    offsets: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug)]
@@ -36,6 +52,16 @@ pub(crate) struct World {
     /// What each subscription's position was when its first answer arrived.
     pub(crate) bases: BTreeMap<u64, Base>,
     attached: BTreeMap<(LinkId, u64), Base>,
+    /// Answers that the machine does not wait for any more, since it asks the next connection.
+    void: BTreeSet<(LinkId, u64)>,
+    /// The last number of a publication.
+    mark: u64,
+    /// Connections that each session has had.
+    sessions: Vec<u64>,
+    /// Whether tickets are honoured.
+    pub(crate) honours_tickets: bool,
+    /// Whether subscriptions can begin elsewhere than now.
+    pub(crate) honours_positions: bool,
     pub(crate) conns: BTreeMap<LinkId, Conn>,
     /// Connections that the machine wants to be opened.
     pub(crate) opening: VecDeque<(LinkId, String)>,
@@ -44,6 +70,8 @@ pub(crate) struct World {
     /// What the server answers to `hello`.
     pub(crate) refuse_hello: Option<ErrorReply<'static>>,
     pub(crate) refuse_subscribe: Option<ErrorReply<'static>>,
+    /// What the server answers to the next publications.
+    pub(crate) refuse_publish: VecDeque<Option<ErrorReply<'static>>>,
     pub(crate) limits: Limits,
     pub(crate) expires_ms: Option<u64>,
     next_t: u64,
@@ -65,6 +93,8 @@ pub(crate) struct Base {
 #[derive(Debug, Default)]
 pub(crate) struct Conn {
     pub(crate) hello: bool,
+    session: u64,
+    incarnation: u64,
     pub(crate) subs: BTreeMap<u64, (String, u64)>,
     pub(crate) said: BTreeMap<String, Said>,
     pub(crate) to_client: VecDeque<Vec<u8>>,
@@ -95,12 +125,18 @@ impl World {
             logs: BTreeMap::new(),
             bases: BTreeMap::new(),
             attached: BTreeMap::new(),
+            void: BTreeSet::new(),
+            mark: 0,
+            sessions: Vec::new(),
+            honours_tickets: true,
+            honours_positions: true,
             conns: BTreeMap::new(),
             opening: VecDeque::new(),
             opened: Vec::new(),
             tokens_asked: 0,
             refuse_hello: None,
             refuse_subscribe: None,
+            refuse_publish: VecDeque::new(),
             limits: Limits {
                 message_bytes: 1 << 20,
                 unanswered: 1024,
@@ -159,12 +195,29 @@ impl World {
                 .transmit(link, self.now_ms, &mut message)
                 .is_some()
             {
+                self.note_hello(link, &message);
                 if let Some(conn) = self.conns.get_mut(&link) {
                     conn.to_server.push_back(std::mem::take(&mut message));
                 }
             }
         }
         self.act();
+    }
+
+    /// What is asked by a `hello` begins there, whatever another connection still answers.
+    fn note_hello(&mut self, link: LinkId, message: &[u8]) {
+        for request in self.dialect.requests(message) {
+            if let Ok(Request {
+                command: Command::Hello(hello),
+                ..
+            }) = request
+            {
+                for subscribe in &hello.subscribe {
+                    let others = self.conns.keys().filter(|other| **other != link);
+                    self.void.extend(others.map(|other| (*other, subscribe.s)));
+                }
+            }
+        }
     }
 
     /// The server reads one message. `false` if there was none.
@@ -182,6 +235,7 @@ impl World {
             let request = request.expect("the machine writes what can be read");
             self.serve(link, &request);
         }
+        self.fill_all(link);
         true
     }
 
@@ -221,8 +275,10 @@ impl World {
                 ServerWord::Reply(_, _) | ServerWord::Push(_) => Vec::new(),
             };
             for s in answered {
-                let base = self.attached[&(link, s)].clone();
-                self.bases.entry(s).or_insert(base);
+                if !self.void.contains(&(link, s)) {
+                    let base = self.attached[&(link, s)].clone();
+                    self.bases.entry(s).or_insert(base);
+                }
             }
         }
     }
@@ -284,6 +340,7 @@ impl World {
     pub(crate) fn restart(&mut self) {
         self.epoch += 1;
         self.topics.clear();
+        self.mark = 0;
         let links: Vec<_> = self.conns.keys().copied().collect();
         for link in links {
             self.cut(link);
@@ -300,7 +357,7 @@ impl World {
             *next_t += 1;
             Topic {
                 t: *next_t,
-                log: Vec::new(),
+                ..Topic::default()
             }
         })
     }
@@ -308,8 +365,11 @@ impl World {
     /// Somebody publishes.
     pub(crate) fn publish(&mut self, topic: &str, data: &[u8]) -> u64 {
         let epoch = self.epoch_name();
+        self.mark += 1;
+        let mark = self.mark;
         let entry = self.topic(topic);
         entry.log.push(data.to_vec());
+        entry.marks.push(mark);
         let offset = entry.log.len() as u64;
         let log = entry.log.clone();
         self.logs.insert((epoch, topic.to_owned()), log);
@@ -373,19 +433,8 @@ impl World {
             said.upto += 1;
             said.sent += 1;
             conn.sent += 1;
-            let message = Message {
-                t: entry.t,
-                offset: said.upto,
-                data: native::Data::Bytes(Cow::Borrowed(&entry.log[index(said.upto)])),
-                time_ms: 1,
-                key: None,
-                tags: Vec::new(),
-                publisher: Publisher {
-                    user: "u".into(),
-                    conn: "c".into(),
-                    pseq: None,
-                },
-            };
+            let data = Cow::Borrowed(&*entry.log[index(said.upto)]);
+            let message = message(entry.t, said.upto, data);
             push(&Push::Message(message), &mut conn.to_client);
         }
     }
@@ -405,208 +454,21 @@ impl World {
             conn.to_client.push_back(message);
         }
     }
-
-    fn serve(&mut self, link: LinkId, request: &Request<'_>) {
-        let id = request.id;
-        self.asked
-            .push((link, id, format!("{:?}", request.command)));
-        match &request.command {
-            Command::Hello(hello) => self.hello(link, id.expect("hello wants a reply"), hello),
-            Command::Subscribe(subscribe) => {
-                let id = id.expect("sub wants a reply");
-                let reply = match self.attach(link, subscribe) {
-                    Ok(subbed) => Reply::Subbed(subbed),
-                    Err(error) => Reply::Error(error),
-                };
-                self.reply(link, id, &reply);
-            }
-            Command::Unsubscribe(unsubscribe) => {
-                if let Some(conn) = self.conns.get_mut(&link) {
-                    conn.subs.remove(&unsubscribe.s);
-                    let left: Vec<_> = conn.subs.values().map(|(one, _)| one.clone()).collect();
-                    conn.said.retain(|topic, _| {
-                        let name = TopicName::parse(topic).expect("a name");
-                        left.iter().any(|subject| covers(subject, name))
-                    });
-                }
-                self.reply(
-                    link,
-                    id.expect("unsub wants a reply"),
-                    &Reply::Ok(Done::default()),
-                );
-            }
-            Command::Publish(publish) => {
-                let native::Target::Topic(topic) = &publish.target else {
-                    panic!("the machine names topics");
-                };
-                let data = payload(&publish.data);
-                let offset = self.publish(topic, &data);
-                let pubbed = Pubbed {
-                    epoch: self.epoch_name().into(),
-                    offset,
-                    level: publish.level,
-                    dup: native::Duplicate::No,
-                };
-                if let Some(id) = id {
-                    self.reply(link, id, &Reply::Pubbed(pubbed));
-                }
-            }
-            Command::History(_) | Command::State(_) => panic!("nobody asked the machine to"),
-            Command::Credit(credit) => self.credit(link, credit),
-            Command::Pong(_) | Command::Auth(_) => {
-                if let Some(id) = id {
-                    self.reply(link, id, &Reply::Ok(Done::default()));
-                }
-            }
-            Command::Bye(_) => self.close(link, 1000),
-        }
-    }
-
-    fn hello(&mut self, link: LinkId, id: u64, hello: &Hello<'_>) {
-        if let Some(error) = self.refuse_hello.clone() {
-            self.reply(link, id, &Reply::Error(error));
-            return;
-        }
-        if let Some(conn) = self.conns.get_mut(&link) {
-            conn.hello = true;
-        }
-        let subscribed = hello.subscribe.iter();
-        let subscribed = subscribed
-            .map(|subscribe| self.attach(link, subscribe))
-            .collect();
-        let welcome = Welcome {
-            conn: format!("{link:?}").into(),
-            node: self.epoch_name().into(),
-            user: "u".into(),
-            ticket: None,
-            resumed: native::Resumed::No,
-            ping_ms: PING_MS,
-            slack_ms: SLACK_MS,
-            limits: self.limits,
-            expires_ms: self.expires_ms,
-            subscribed,
-            time_ms: 1,
-        };
-        self.reply(link, id, &Reply::Welcome(Box::new(welcome)));
-    }
-
-    fn attach(
-        &mut self,
-        link: LinkId,
-        subscribe: &native::Subscribe<'_>,
-    ) -> Result<Subbed<'static>, ErrorReply<'static>> {
-        if let Some(error) = self.refuse_subscribe.clone() {
-            return Err(error);
-        }
-        let epoch = self.epoch_name();
-        let subject = subscribe.topic.to_string();
-        let credit = subscribe.credit.unwrap_or(u64::MAX);
-        let covered: Vec<_> = match Subject::parse(&subject).expect("checked by the client") {
-            Subject::Topic(_) => self.topics.get_key_value(&subject).into_iter().collect(),
-            Subject::Pattern(pattern) => {
-                let matches = |name: &str| pattern.matches(TopicName::parse(name).expect("a name"));
-                self.topics
-                    .iter()
-                    .filter(|(name, _)| matches(name))
-                    .collect()
-            }
-        };
-        let offsets: BTreeMap<_, _> = covered
-            .into_iter()
-            .map(|(name, topic)| (name.clone(), topic.log.len() as u64))
-            .collect();
-        // Who joins a delivery begins where that stands.
-        let said = &self.conns.get(&link).expect("it asks").said;
-        let joined = offsets.iter().map(|(name, offset)| {
-            let upto = said.get(name).map_or(*offset, |said| said.upto);
-            (name.clone(), upto)
-        });
-        let base = Base {
-            epoch: epoch.clone(),
-            joined: joined.collect(),
-            published: offsets.clone(),
-        };
-        self.attached.insert((link, subscribe.s), base);
-        let marks: u64 = offsets.values().sum();
-        let to = match Subject::parse(&subject).expect("checked by the client") {
-            Subject::Topic(_) => {
-                let topic = self.topic(&subject);
-                let (t, upto) = (topic.t, topic.log.len() as u64);
-                let conn = self.conns.get_mut(&link).expect("it asks");
-                let said = conn.said.entry(subject.clone()).or_insert(Said {
-                    upto,
-                    sent: 0,
-                    credit,
-                    announced: false,
-                });
-                // Told before its next message, with all whom it serves.
-                said.announced = false;
-                SubbedTo::Topic {
-                    t,
-                    epoch: epoch.into(),
-                    offset: said.upto,
-                }
-            }
-            Subject::Pattern(pattern) => {
-                let conn = self.conns.get_mut(&link).expect("it asks");
-                for (name, offset) in offsets {
-                    if pattern.matches(TopicName::parse(&name).expect("a name")) {
-                        let said = conn.said.entry(name).or_insert(Said {
-                            upto: offset,
-                            sent: 0,
-                            credit,
-                            announced: false,
-                        });
-                        // Told again, for those who have joined.
-                        said.announced = false;
-                    }
-                }
-                SubbedTo::Pattern {
-                    pos: format!("{epoch}.{marks}").into(),
-                }
-            }
-        };
-        let conn = self.conns.get_mut(&link).expect("it asks");
-        conn.subs.insert(subscribe.s, (subject, credit));
-        Ok(Subbed {
-            s: subscribe.s,
-            to,
-            recovered: None,
-            replay_to: None,
-            policy: native::Policy {
-                mode: PolicyMode::All,
-                max_bytes: None,
-                max_messages: None,
-            },
-        })
-    }
-
-    fn credit(&mut self, link: LinkId, credit: &Credit) {
-        let Some(conn) = self.conns.get_mut(&link) else {
-            return;
-        };
-        match credit.scope {
-            CreditScope::Connection => conn.credit = credit.messages,
-            CreditScope::Topic(t) => {
-                for (name, said) in &mut conn.said {
-                    if self.topics.get(name).is_some_and(|topic| topic.t == t) {
-                        said.credit = said.credit.max(credit.messages.unwrap_or(0));
-                    }
-                }
-            }
-            CreditScope::Subscription(_) => panic!("the machine gives credit by topic"),
-        }
-        let names: Vec<_> = self.topics.keys().cloned().collect();
-        for name in names {
-            self.fill(link, &name);
-        }
-    }
 }
 
-fn payload(data: &native::Data<'_>) -> Vec<u8> {
-    match data {
-        native::Data::Json(text) | native::Data::Text(text) => text.as_bytes().to_vec(),
-        native::Data::Bytes(bytes) => bytes.to_vec(),
+fn message(t: u64, offset: u64, data: Cow<'_, [u8]>) -> Message<'_> {
+    Message {
+        t,
+        offset,
+        data: native::Data::Bytes(data),
+        time_ms: 1,
+        key: None,
+        tags: Vec::new(),
+        publisher: Publisher {
+            user: "u".into(),
+            conn: "c".into(),
+            pseq: None,
+        },
     }
 }
 
