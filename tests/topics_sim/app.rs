@@ -550,6 +550,9 @@ pub(crate) fn message(
         topic: topic.into(),
         data,
         key: key.map(Arc::from),
+        idem: None,
+        tags: Vec::new(),
+        ttl_ms: None,
         echo,
         guarantee: corewire_client::Guarantee::AtMostOnce,
     }

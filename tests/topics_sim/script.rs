@@ -123,6 +123,7 @@ pub(crate) fn plan(app: &mut App, number: usize, style: Style, random: &mut Rand
                 app.plans(Deed::Subscribe(client::Subscribe {
                     subject: subject.into(),
                     policy,
+                    from: client::Start::Now,
                 }));
             }
             2 if style.loyalty == Loyalty::Fickle && begun > 0 => {
