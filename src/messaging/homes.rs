@@ -321,6 +321,9 @@ impl MessagingHandler {
     ) {
         let place = (request.missed, request.from);
         let (changed, vouched) = self.list(&request.pattern, place, effects);
+        // A mark that lies in the line already comes before the topics that are listed: what is
+        // published from now on must not be added to it.
+        self.losses.retain(|(_, core), _| *core != from);
         let listed = Listed {
             life: request.life,
             number: request.number,
