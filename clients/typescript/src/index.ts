@@ -34,13 +34,12 @@ export { json } from "./json.js";
 export type { Published } from "./outbox.js";
 export type { Handlers, StateLink, Subscription, Watchable } from "./subscription.js";
 export type { Connection, Listener, Transport, WebSocketClass } from "./transport.js";
-export {
-  type Cause,
-  type Dialect,
-  MalformedError,
-  type Place,
-  type Policy,
-  type PublisherBody,
-  type Request,
-  type ServerWord,
+export type {
+  Cause,
+  Dialect,
+  Place,
+  Policy,
+  PublisherBody,
+  Request,
+  ServerWord,
 } from "./words.js";

@@ -5,8 +5,9 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { fromBase64, toBase64 } from "../src/base64.js";
 import { binary, encodeServerWord } from "../src/binary.js";
+import { CorewireError } from "../src/errors.js";
 import { json } from "../src/json.js";
-import { type Dialect, MalformedError, type ServerWord } from "../src/words.js";
+import type { Dialect, ServerWord } from "../src/words.js";
 
 const RUNS = Number(process.env.CODEC_RUNS ?? 2000);
 
@@ -14,7 +15,7 @@ function refuses(dialect: Dialect, message: string | Uint8Array): ServerWord[] |
   try {
     return dialect.decode(message);
   } catch (error) {
-    assert.ok(error instanceof MalformedError, `${error}`);
+    assert.ok(error instanceof CorewireError && error.code === "broken", `${error}`);
     return undefined;
   }
 }
@@ -186,7 +187,7 @@ test("neither do words with fields of other types", () => {
 test("what is written in binary is read as it was", () => {
   fc.assert(
     fc.property(words, (word) => {
-      assert.deepEqual(binary.decode(encodeServerWord(word)), [word]);
+      assert.deepEqual(binary.decode(encodeServerWord(word)), [{ ...word, id: word.id }]);
     }),
     { numRuns: RUNS },
   );
