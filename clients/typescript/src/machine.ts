@@ -341,12 +341,7 @@ export class Machine {
     const state = this.#state;
     if (state.at === "token" && state.until <= now) {
       this.#isFetchingToken = false;
-      this.#wait(
-        new CorewireError("timed_out", "the source of tokens took too long"),
-        false,
-        {},
-        now,
-      );
+      this.#wait(new CorewireError("timed_out", "no token in time"), false, {}, now);
     } else if (state.at === "waiting" && state.until <= now) {
       this.#begin(now);
     } else if (state.at === "closing" && state.until <= now) {
@@ -467,10 +462,7 @@ export class Machine {
   #renewToken(): void {
     if (this.#options.identity.is !== "renewable") {
       this.#warn(
-        new CorewireError(
-          "token_expired",
-          "the token expires; give a function that fetches tokens",
-        ),
+        new CorewireError("token_expired", "the token expires; give a function that fetches one"),
       );
     } else if (!this.#isFetchingToken) {
       this.#isFetchingToken = true;
@@ -605,7 +597,7 @@ export class Machine {
       const isFenced = reply.is === "err" && errorName(reply.body.code) === "conflict";
       if (!isFenced) this.#outbox.answered(reply.id, reply.body, now);
       else if (link === this.#elder) link.isFenced = true;
-      else throw broken("it has given this session to somebody else");
+      else throw broken("it gave this session away");
     } else {
       throw broken("a reply that fits no command");
     }
@@ -613,7 +605,7 @@ export class Machine {
 
   #welcome(link: Link, feeds: readonly Feed[], body: WelcomeBody, now: number): void {
     const { conn, node, user, ticket, limits, ping_ms, slack_ms, resumed = false, subs } = body;
-    if (subs.length !== feeds.length) throw broken("the welcome does not answer each subscription");
+    if (subs.length !== feeds.length) throw broken("a welcome that fits no hello");
     link.stage = { at: "ready" };
     link.silenceMs = ping_ms === 0 ? NEVER : ping_ms + slack_ms;
     link.limits = limits;
@@ -656,7 +648,7 @@ export class Machine {
     else if (awaited.is === "auth" && is === "ok") this.#tokenTaken(body.expires_ms, now);
     else if (awaited.is === "probe") this.#awake(link, now);
     else if (is === "err" && awaited.is !== "unsub") this.#warn(refusal(awaited.is, body));
-    else if (is !== "ok" && is !== "err") throw broken("a reply that does not fit its command");
+    else if (is !== "ok" && is !== "err") throw broken("a reply that fits no command");
   }
 
   /** The server is there. What else was asked before it slept has its full time. */

@@ -158,10 +158,7 @@ export class Outbox {
       if (publication !== undefined) this.#end(publication, uncertain());
       this.hasHole = true;
     }
-    const late = new CorewireError(
-      "timed_out",
-      "there was no connection in time; the message was not published",
-    );
+    const late = new CorewireError("timed_out", "not published: there was no connection in time");
     for (const publication of this.queued.filter(({ askedAt }) => askedAt <= askedUntil)) {
       this.fail(publication, late);
     }

@@ -240,7 +240,7 @@ test("several commands are one message, and unknown words are left out", () => {
   const both = binary.join([binary.encode(pong), binary.encode(bye)]);
   assert.equal(Buffer.from(both as Uint8Array).toString("hex"), "0703000101080200" + "00");
   assert.deepEqual(json.decode('[{"later":{}},{"ping":{"t":1,"new":[]}}]'), [
-    { is: "ping", body: { t: 1, new: [] } },
+    { is: "ping", id: undefined, body: { t: 1, new: [] } },
   ]);
   assert.deepEqual(binary.decode(new Uint8Array([0xf0, 1, 0])), []);
 });
