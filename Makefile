@@ -5,9 +5,9 @@ export RUSTDOCFLAGS = -Dwarnings
 export UWS_DIR
 
 .PHONY: test tools fmt lint doc unit loom interop release autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
-        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate demo demo-check browser cuts
+        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate demo demo-check typescript browser cuts
 
-test: tools fmt lint doc unit loom benchmarks planted-apply demo-check fuzz-replay fuzz-ci interop browser icount autobahn-ci
+test: tools fmt lint doc unit loom benchmarks planted-apply typescript demo-check fuzz-replay fuzz-ci interop browser icount autobahn-ci
 	@echo "make test: all steps passed"
 
 # What the steps need besides Rust: Python with venv for the Autobahn suite and a client, Node and
@@ -72,6 +72,19 @@ demo-check: demo/node_modules
 
 demo/node_modules: demo/package-lock.json
 	cd demo && npm ci --silent --prefer-offline --no-audit --no-fund && touch node_modules
+
+# The TypeScript client: types, style, tests, a real server in both dialects, size, and the package in
+# a fresh project.
+typescript: release clients/typescript/node_modules
+	cd clients/typescript && npm run --silent check
+	cd clients/typescript && npm run --silent lint
+	cd clients/typescript && npm test --silent
+	cd clients/typescript && npm run --silent test:server
+	cd clients/typescript && npm run --silent size
+	cd clients/typescript && npm run --silent test:pack
+
+clients/typescript/node_modules: clients/typescript/package-lock.json
+	cd clients/typescript && npm ci --silent --prefer-offline --no-audit --no-fund && touch node_modules
 
 # The page in real Chromium; screenshots in target/browser.
 browser: release

@@ -22,22 +22,25 @@ export const RETRY_MS_MAX = 600_000;
 /** Clients come back within this time after a server that said "soon" and no time. */
 const SPREAD_MS = 1000;
 
+/** Codes of RFC 6455 that say that this client and the server do not get along. */
+const FINAL = [1002, 1003, 1007, 1009, 1010];
+
 /** What the server has said about coming back. */
 export interface Hints {
-  readonly retryMs?: number | undefined;
-  readonly spreadMs?: number | undefined;
+  readonly retry_ms?: number | undefined;
+  readonly spread_ms?: number | undefined;
 }
 
 /** What a client does after a Close frame. */
 export type Comeback = "never" | "later" | "soon";
 
 /** What a client does after a Close frame with this code, or after none. */
-export function comeback(code: number | undefined): Comeback {
-  if (code === undefined) return "later";
-  if (code >= 4300 && code <= 4999) return Math.floor(code / 100) % 2 === 0 ? "never" : "later";
-  if (code >= 4200 || code === 1001 || code === 1012) return "soon";
-  if (code >= 4100) return "later";
-  return code >= 4000 || [1002, 1003, 1007, 1009, 1010].includes(code) ? "never" : "later";
+export function comeback(code = 0): Comeback {
+  const hundred = Math.floor(code / 100);
+  if (hundred === 42 || code === 1001 || code === 1012) return "soon";
+  const isApplications = hundred > 42;
+  if (isApplications ? hundred % 2 === 0 : hundred === 40 || FINAL.includes(code)) return "never";
+  return "later";
 }
 
 /** The most that the return after so many failures in a row waits. */
@@ -46,21 +49,21 @@ export function ceilingMs({ firstMs, maxMs }: Backoff, failures: number): number
 }
 
 /**
- * How long to wait: not less than the server's `retryMs`; at once inside its `spreadMs` if there was
+ * How long to wait: not less than the server's `retry_ms`; at once inside its `spread_ms` if there was
  * no failure before; otherwise a moment between 0 and the ceiling, each as likely as any other.
  */
 export function waitMs(
   backoff: Backoff,
   failures: number,
   soon: boolean,
-  { retryMs = 0, spreadMs }: Hints,
+  { retry_ms = 0, spread_ms }: Hints,
   random: Random,
 ): number {
-  const spread = spreadMs ?? (soon ? SPREAD_MS : undefined);
+  const spread = spread_ms ?? (soon ? SPREAD_MS : undefined);
   const spreadWait = random() * Math.min(spread ?? 0, RETRY_MS_MAX);
   const wait =
     spread !== undefined && failures === 0
       ? spreadWait
       : Math.max(spreadWait, random() * ceilingMs(backoff, failures));
-  return Math.round(Math.min(retryMs, RETRY_MS_MAX) + wait);
+  return Math.round(Math.min(retry_ms, RETRY_MS_MAX) + wait);
 }

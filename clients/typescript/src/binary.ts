@@ -14,15 +14,9 @@
  * @module
  */
 
-import { errorName } from "./errors.js";
+import { broken, type CorewireError, errorName } from "./errors.js";
 import { type Field, fieldsOf, names, opOf, parse } from "./shape.js";
-import {
-  type Dialect,
-  MalformedError,
-  type Payload,
-  type Request,
-  type ServerWord,
-} from "./words.js";
+import type { Dialect, Payload, Request, ServerWord } from "./words.js";
 
 type Json = Record<string, unknown>;
 
@@ -39,7 +33,7 @@ export const binary: Dialect = {
 
   decode(message: string | ArrayBuffer | Uint8Array): ServerWord[] {
     if (typeof message === "string") {
-      throw new MalformedError("a text message; this dialect is binary");
+      throw broken("a text message; this dialect is binary");
     }
     const reader = new Reader(message instanceof Uint8Array ? message : new Uint8Array(message));
     const words: ServerWord[] = [];
@@ -131,9 +125,10 @@ function encodeRecord(
 }
 
 function decodeWord(op: number, is: string, body: Reader): ServerWord {
-  if (op >= PUSHES) return { is, body: body.fields(is, is) } as unknown as ServerWord;
+  if (op >= PUSHES)
+    return { is, id: undefined, body: body.fields(is, is) } as unknown as ServerWord;
   const id = body.integer(`${is}: id`);
-  if (id === 0) throw new MalformedError(`${is}: id: found 0; numbers of commands begin at 1`);
+  if (id === 0) throw broken(`${is}: id: found 0; numbers of commands begin at 1`);
   return { is, id, body: body.fields(is, is) } as ServerWord;
 }
 
@@ -282,11 +277,11 @@ class Reader {
       const byte = this.byte(path);
       integer += (byte % 0x80) * scale;
       if (integer > Number.MAX_SAFE_INTEGER || (byte >= 0x80 && scale >= 2 ** 49)) {
-        throw new MalformedError(`${path}: a number of 2^53 or more; they stay below`);
+        throw broken(`${path}: a number of 2^53 or more; they stay below`);
       }
       if (byte >= 0x80) continue;
       if (byte === 0 && scale > 1) {
-        throw new MalformedError(`${path}: a number with a zero byte at its end; leave it out`);
+        throw broken(`${path}: a number with a zero byte at its end; leave it out`);
       }
       return integer;
     }
@@ -332,7 +327,7 @@ class Reader {
     const number = this.integer(path);
     const value = NAMES[of]?.[number];
     if (value !== undefined) return value;
-    throw new MalformedError(`${path}: found ${number}; less is needed`);
+    throw broken(`${path}: found ${number}; less is needed`);
   }
 
   #list(of: string, path: string): unknown[] {
@@ -361,9 +356,7 @@ class Reader {
     if (kind === DATA_TEXT) return text(bytes, path);
     // A copy: what is kept of a message does not keep all of it.
     if (kind === DATA_BYTES) return bytes.slice();
-    throw new MalformedError(
-      `${path}: found the kind ${kind}; 0 (JSON), 1 (text) or 2 (bytes) is needed`,
-    );
+    throw broken(`${path}: found the kind ${kind}; 0 (JSON), 1 (text) or 2 (bytes) is needed`);
   }
 
   #sized(path: string): Uint8Array {
@@ -380,7 +373,7 @@ function text(bytes: Uint8Array, path: string): string {
   try {
     return strictUtf8.decode(bytes);
   } catch {
-    throw new MalformedError(`${path}: not UTF-8`);
+    throw broken(`${path}: not UTF-8`);
   }
 }
 
@@ -388,10 +381,10 @@ function parseJson(bytes: Uint8Array, path: string): unknown {
   try {
     return JSON.parse(text(bytes, path));
   } catch (error) {
-    throw new MalformedError(`${path}: not JSON: ${error instanceof Error ? error.message : ""}`);
+    throw broken(`${path}: not JSON: ${error instanceof Error ? error.message : ""}`);
   }
 }
 
-function early(path: string): MalformedError {
-  return new MalformedError(`${path}: the record ends before it does`);
+function early(path: string): CorewireError {
+  return broken(`${path}: the record ends before it does`);
 }

@@ -5,14 +5,14 @@
  */
 
 import type { Backoff, Random } from "./backoff.js";
-import { type Clock, systemClock } from "./clock.js";
+import { type Clock, NEVER, systemClock } from "./clock.js";
 import type { Bounds, Effect, Identity } from "./effect.js";
 import { CorewireError } from "./errors.js";
 import type { Message, Session, Status } from "./events.js";
 import type { Feed, SubscribeOptions } from "./feed.js";
 import { json } from "./json.js";
 import { Machine } from "./machine.js";
-import type { Published } from "./outbox.js";
+import type { Outcome, Published } from "./outbox.js";
 import { type Handlers, Subscription, type SubscriptionHost } from "./subscription.js";
 import {
   type Connection,
@@ -21,14 +21,7 @@ import {
   webSocketTransport,
 } from "./transport.js";
 import { watchWake } from "./wake.js";
-import {
-  type Dialect,
-  type HistoryCommand,
-  MalformedError,
-  type PageBody,
-  type Payload,
-  type Request,
-} from "./words.js";
+import type { Dialect, HistoryCommand, PageBody, Payload, Request } from "./words.js";
 
 /** Bytes, or characters, of a message with several commands. */
 const BATCH_LEN = 16 << 10;
@@ -82,19 +75,17 @@ export interface ClientEvents {
 const DEFAULTS: Bounds = {
   topicWindow: 256,
   window: 4096,
-  subscriptionsMax: 10_000,
   publicationsMax: 10_000,
   publicationBytesMax: 16 << 20,
   inFlightMax: 256,
   publishTimeoutMs: 60_000,
   connectTimeoutMs: 10_000,
   replyTimeoutMs: 10_000,
-  tokenTimeoutMs: 30_000,
   closeTimeoutMs: 3000,
 };
 
-interface Settle<T> {
-  readonly resolve: (value: T) => void;
+interface Settle {
+  readonly resolve: (value: never) => void;
   readonly reject: (error: CorewireError) => void;
 }
 
@@ -109,8 +100,7 @@ export class Client {
   readonly #options: ClientOptions;
   readonly #connections = new Map<number, Connection>();
   readonly #subscriptions = new Map<number, Subscription>();
-  readonly #publishing = new Map<number, Settle<Published>>();
-  readonly #asking = new Map<number, Settle<PageBody>>();
+  readonly #waiting = new Map<number, Settle>();
   readonly #listeners = {
     status: new Set<(event: Status) => void>(),
     warning: new Set<(event: CorewireError) => void>(),
@@ -208,28 +198,15 @@ export class Client {
    * Publishes a JSON value, or a `Uint8Array` as bytes. It waits for a connection if there is none, and
    * is sent again if one ends before its reply, but published once. Resolves to where it stands.
    */
-  publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Published> {
-    return new Promise((resolve, reject) => {
-      const { key, tags, ttlMs, echo, idem } = options;
-      const payload = written(data);
-      this.#do(
-        (now) =>
-          this.#machine.publish(
-            {
-              topic,
-              idem,
-              key,
-              tags,
-              ttl_ms: ttlMs,
-              echo: echo === false ? echo : undefined,
-              data: payload,
-            },
-            sizeOf(payload),
-            now,
-          ),
-        (id) => this.#publishing.set(id, { resolve, reject }),
-      );
-    });
+  async publish(
+    topic: string,
+    data: unknown,
+    { key, tags, ttlMs, echo, idem }: PublishOptions = {},
+  ): Promise<Published> {
+    const payload = written(data);
+    const no = echo === false ? echo : undefined;
+    const body = { topic, idem, key, tags, ttl_ms: ttlMs, echo: no, data: payload } as const;
+    return this.#settled((now) => this.#machine.publish(body, sizeOf(payload), now));
   }
 
   /** The same without a promise: a failure is a `warning`. */
@@ -237,14 +214,15 @@ export class Client {
     this.publish(topic, data, options).catch((error: CorewireError) => this.#warn(error));
   }
 
-  /** @internal For `corewire/history`: a page, when there is a connection. */
-  page(body: HistoryCommand): Promise<PageBody> {
-    return new Promise((resolve, reject) => {
-      this.#do(
-        (now) => this.#machine.history(body, now),
-        (id) => this.#asking.set(id, { resolve, reject }),
-      );
-    });
+  /** @internal For `corewire/history`: a page, as soon as there is a connection that brings it. */
+  async page(body: HistoryCommand): Promise<PageBody> {
+    await this.connect();
+    try {
+      return await this.#settled((now) => this.#machine.history(body, now));
+    } catch (error) {
+      if ((error as CorewireError).code === "disconnected") return this.page(body);
+      throw error;
+    }
   }
 
   /** Calls with each event of this type. Returns what ends that. */
@@ -271,6 +249,20 @@ export class Client {
       this.#do((now) => this.#machine.close(now));
       if (this.status.type === "stopped") resolve();
     });
+  }
+
+  /** What becomes of that which the machine was asked. */
+  #settled<T>(ask: (now: number) => number): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#do(ask, (id) => this.#waiting.set(id, { resolve, reject }));
+    });
+  }
+
+  #settle(id: number, outcome: Outcome | PageBody): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (outcome instanceof CorewireError) waiting?.reject(outcome);
+    else waiting?.resolve(outcome as never);
   }
 
   /** Calls the machine, and `then` with what it returns, before anything comes of it. */
@@ -302,7 +294,7 @@ export class Client {
   #arm(): void {
     const at = this.#machine.deadline();
     // An alarm that comes too early only looks again.
-    const isNever = at === Number.POSITIVE_INFINITY;
+    const isNever = at === NEVER;
     if (this.#alarm !== undefined && this.#alarm.at <= at && !isNever) return;
     this.#alarm?.off();
     this.#alarm = undefined;
@@ -330,10 +322,8 @@ export class Client {
       case "event":
         this.#subscriptions.get(effect.s)?.hand(effect.event, effect.ticket);
         return;
-      case "published":
-        return settle(this.#publishing, effect.id, effect.outcome);
-      case "answer":
-        return settle(this.#asking, effect.call, effect.answer);
+      case "settle":
+        return this.#settle(effect.id, effect.outcome);
       case "news":
         return effect.watcher.hear(effect.news);
       case "status":
@@ -367,8 +357,8 @@ export class Client {
     try {
       this.#machine.message(link, this.#dialect.decode(message), now);
     } catch (error) {
-      if (!(error instanceof MalformedError)) throw error;
-      this.#machine.broken(link, error.message, now);
+      if (!(error instanceof CorewireError)) throw error;
+      this.#machine.broken(link, error, now);
     }
   }
 
@@ -397,11 +387,7 @@ export class Client {
       answer = typeof token === "function" ? await token() : (token ?? "");
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
-      answer = new CorewireError(
-        "unauthorized",
-        `the function that fetches tokens has failed: ${why}`,
-        { cause },
-      );
+      answer = new CorewireError("unauthorized", `no token: ${why}`, { cause });
     }
     this.#do((now) => this.#machine.token(answer, now));
   }
@@ -435,12 +421,10 @@ function identity({ token, user }: ClientOptions): Identity {
 
 function webSocketUrl(url: string | URL): string {
   const base = (globalThis as { location?: Location }).location?.href;
-  const parsed = new URL(url, base);
-  parsed.protocol = parsed.protocol.replace(/^http/, "ws");
-  if (!/^wss?:$/.test(parsed.protocol)) {
-    throw new TypeError(`${url}: not the address of a server; it is like wss://example.org/ws`);
-  }
-  return parsed.href;
+  const { href } = new URL(url, base);
+  const socket = href.replace(/^http/, "ws");
+  if (/^wss?:/.test(socket)) return socket;
+  throw new TypeError(`${url} is no address of a server, such as wss://example.org/ws`);
 }
 
 /** What is published, as it is now: what becomes of the value later does not matter. */
@@ -455,13 +439,6 @@ function written(data: unknown): Payload {
 function sizeOf(payload: Payload): number {
   if (typeof payload !== "string") return Math.ceil(payload.length / 3) * 4;
   return new TextEncoder().encode(payload).length;
-}
-
-function settle<T>(waiting: Map<number, Settle<T>>, id: number, outcome: T | CorewireError): void {
-  const one = waiting.get(id);
-  waiting.delete(id);
-  if (outcome instanceof CorewireError) one?.reject(outcome);
-  else one?.resolve(outcome);
 }
 
 /** An error of the application's own: it is thrown where nothing of ours is interrupted by it. */

@@ -14,6 +14,9 @@ export interface Clock {
   after(ms: number, call: () => void): () => void;
 }
 
+/** A moment that does not come. */
+export const NEVER: number = Number.POSITIVE_INFINITY;
+
 /** More do not fit a timer. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 

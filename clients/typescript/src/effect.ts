@@ -26,8 +26,6 @@ export interface Bounds {
   readonly topicWindow: number;
   /** The same of all topics together; 4,096. */
   readonly window: number;
-  /** Subscriptions at a time; 10,000. */
-  readonly subscriptionsMax: number;
   /** Publications that wait to be sent or answered; 10,000. */
   readonly publicationsMax: number;
   /** The same in bytes; 16 MiB. */
@@ -40,8 +38,6 @@ export interface Bounds {
   readonly connectTimeoutMs: number;
   /** Until a command that is no publication is answered; 10 s. */
   readonly replyTimeoutMs: number;
-  /** Until a token is there; 30 s. */
-  readonly tokenTimeoutMs: number;
   /** Until a client that is closed has its publications answered; 3 s. */
   readonly closeTimeoutMs: number;
 }
@@ -69,8 +65,8 @@ export type Effect =
       readonly event: StreamEvent;
       readonly ticket: Ticket | undefined;
     }
-  | { readonly do: "published"; readonly id: number; readonly outcome: Outcome }
-  | { readonly do: "answer"; readonly call: number; readonly answer: PageBody | CorewireError }
+  /** What `publish` or `history` has come to. */
+  | { readonly do: "settle"; readonly id: number; readonly outcome: Outcome | PageBody }
   /** Let a watcher of state hear it. */
   | { readonly do: "news"; readonly watcher: Watcher; readonly news: News }
   | { readonly do: "status"; readonly status: Status }

@@ -85,6 +85,16 @@ export class CorewireError extends Error {
   }
 }
 
+/** The server says what it must not, or what cannot be read. */
+export function broken(what: string): CorewireError {
+  return new CorewireError("broken", `the server broke the protocol: ${what}`);
+}
+
+/** What everything ends with in a client that was closed. */
+export function closed(): CorewireError {
+  return new CorewireError("closed", "the client was closed; make another one to go on");
+}
+
 /** The name of one of the server's codes. Those of a later version count as `internal`. */
 export function errorName(code: number): ServerErrorCode {
   return NAMES[code - 100] ?? "internal";

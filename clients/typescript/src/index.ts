@@ -34,4 +34,12 @@ export { json } from "./json.js";
 export type { Published } from "./outbox.js";
 export type { Handlers, StateLink, Subscription, Watchable } from "./subscription.js";
 export type { Connection, Listener, Transport, WebSocketClass } from "./transport.js";
-export type { Cause, Dialect, Place, Policy, PublisherBody } from "./words.js";
+export type {
+  Cause,
+  Dialect,
+  Place,
+  Policy,
+  PublisherBody,
+  Request,
+  ServerWord,
+} from "./words.js";

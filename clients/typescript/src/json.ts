@@ -8,21 +8,20 @@
  */
 
 import { fromBase64, toBase64 } from "./base64.js";
-import { type Dialect, MalformedError, type Request, type ServerWord } from "./words.js";
+import { broken, type CorewireError } from "./errors.js";
+import type { Dialect, Request, ServerWord } from "./words.js";
 
 type Json = Record<string, unknown>;
 
-/** What a word must have. Those of the first table are replies: they have an `id`. */
-const REPLIES: Readonly<Record<string, string>> = {
-  welcome: "conn node user ping_ms slack_ms limits subs",
-  ok: "",
-  subbed: "s policy",
-  pubbed: "epoch offset",
-  err: "code text",
-  page: "epoch start end items",
-  members: "ns ver n digest items",
-};
-const PUSHES: Readonly<Record<string, string>> = {
+/** What a word must have. Replies have an `id` first, outside of their fields. */
+const NEEDS: Readonly<Record<string, string>> = {
+  welcome: "id conn node user ping_ms slack_ms limits subs",
+  ok: "id",
+  subbed: "id s policy",
+  pubbed: "id epoch offset",
+  err: "id code text",
+  page: "id epoch start end items",
+  members: "id ns ver n digest items",
   topic: "t topic s epoch offset",
   msg: "t o ts pub data",
   untopic: "t",
@@ -49,7 +48,6 @@ const TEXTS = set(
 );
 const LISTS = set("items set subs del s");
 const OBJECTS = set("pub policy limits subbed err tags");
-const FLAGS = set("recovered resumed dup complete");
 
 /** The words as JSON, in text messages. */
 export const json: Dialect = {
@@ -72,7 +70,7 @@ export const json: Dialect = {
     try {
       parsed = JSON.parse(message as string);
     } catch (error) {
-      throw new MalformedError(`not JSON: ${error}`);
+      throw broken(`not JSON: ${error}`);
     }
     return (Array.isArray(parsed) ? parsed : [parsed]).flatMap(word);
   },
@@ -80,19 +78,16 @@ export const json: Dialect = {
 
 function word(value: unknown): ServerWord[] {
   const object = asObject(value, "a word");
-  for (const is in object) {
-    const isReply = Object.hasOwn(REPLIES, is);
-    if (!isReply && !Object.hasOwn(PUSHES, is)) continue;
-    const body = fields(object[is], is);
-    const needed = isReply ? `${REPLIES[is]}` : `${PUSHES[is]}`;
-    for (const name of needed.split(" ")) {
-      if (name !== "" && body[name] === undefined) throw wrong(`${is}.${name}`);
+  const is = Object.keys(object).find((name) => Object.hasOwn(NEEDS, name));
+  if (is === undefined) return [];
+  const body = fields(object[is], is);
+  for (const name of NEEDS[is]?.match(/\w+/g) ?? []) {
+    const { [name]: field } = name === "id" ? object : body;
+    if (field === undefined || (name === "id" && (!isInteger(field) || !field))) {
+      throw wrong(`${is}.${name}`);
     }
-    if (!isReply) return [{ is, body } as unknown as ServerWord];
-    if (!isInteger(object.id) || object.id === 0) throw wrong(`${is}.id`);
-    return [{ is, id: object.id, body } as ServerWord];
   }
-  return [];
+  return [{ is, id: object.id, body } as ServerWord];
 }
 
 /** The fields of an object, each of which is what its name says; bytes are read. */
@@ -122,7 +117,6 @@ function fits(name: string, value: unknown, path: string): boolean {
   }
   if (INTEGERS.has(name) || name.endsWith("_ms")) return isInteger(value);
   if (TEXTS.has(name)) return typeof value === "string";
-  if (FLAGS.has(name)) return typeof value === "boolean";
   if (OBJECTS.has(name)) fields(value, path);
   return !LISTS.has(name);
 }
@@ -144,6 +138,6 @@ function bytes(text: unknown, path: string): Uint8Array {
   }
 }
 
-function wrong(path: string): MalformedError {
-  return new MalformedError(`${path} is missing or of another type`);
+function wrong(path: string): CorewireError {
+  return broken(`${path} is not what it must be`);
 }

@@ -5,9 +5,10 @@
  * @module
  */
 
+import { NEVER } from "./clock.js";
 import type { Feed, Watcher } from "./feed.js";
 import { newPace, type Pace } from "./pace.js";
-import type { Limits, Place, Request } from "./words.js";
+import type { Limits, Place, Pushes, Request } from "./words.js";
 
 /** Milliseconds that a server has to answer whether it is there. */
 const PROBE_MS = 3000;
@@ -32,22 +33,18 @@ export type Awaited =
   | { readonly is: "hello"; readonly feeds: readonly Feed[] }
   | { readonly is: "sub"; readonly feed: Feed }
   | { readonly is: "state"; readonly watcher: Watcher }
-  | { readonly is: "call"; readonly call: number }
+  | { readonly is: "call"; readonly id: number }
   | { readonly is: "unsub" | "auth" | "probe" };
 
-/** Totals of messages: the server may have sent `granted`, the application has taken `taken`. */
-interface Account {
-  granted: number;
-  taken: number;
-}
-
 /** One topic on one connection. */
-export interface Delivery extends Account {
+export interface Delivery {
   readonly t: number;
   readonly topic: string;
   epoch: string;
   routes: number[];
-  received: number;
+  /** Messages that the server may have sent, and those that all have taken. */
+  granted: number;
+  taken: number;
   /** Whether what is left out is counted afterwards, by `conflated`. */
   counted: boolean;
 }
@@ -75,17 +72,12 @@ export interface Link {
   readonly said: Set<Feed>;
   limits: Limits | undefined;
   pace: Pace;
-  hints: {
-    readonly code?: number;
-    readonly reason?: string;
-    readonly retryMs?: number | undefined;
-    readonly spreadMs?: number | undefined;
-    readonly url?: string | undefined;
-  };
+  /** What the server has said about its end. */
+  hints: Partial<Pushes["closing"]>;
   /** Credit of all topics together. */
-  readonly account: Account;
-  /** Messages of connections before this one that the application has not taken. */
-  carried: number;
+  granted: number;
+  /** Messages that came by it. */
+  received: number;
   readonly deliveries: Map<number, Delivery>;
   /** Whether the server takes no publications from it any more: another connection has its session. */
   isFenced: boolean;
@@ -94,27 +86,21 @@ export interface Link {
 }
 
 /** A connection that is being opened. */
-export function newLink(
-  commands: { last: number },
-  id: number,
-  until: number,
-  now: number,
-  carried: number,
-): Link {
+export function newLink(commands: { last: number }, id: number, until: number, now: number): Link {
   return {
     id,
     commands,
     stage: { at: "opening", until },
     heardAt: now,
-    silenceMs: Number.POSITIVE_INFINITY,
+    silenceMs: NEVER,
     probeUntil: undefined,
     awaiting: new Map(),
     said: new Set(),
     limits: undefined,
-    pace: newPace(0, 0, now),
+    pace: newPace(0, 0),
     hints: {},
-    account: { granted: 0, taken: 0 },
-    carried,
+    granted: 0,
+    received: 0,
     deliveries: new Map(),
     isFenced: false,
     out: [],
@@ -124,6 +110,11 @@ export function newLink(
 /** Whether the server takes commands: the `hello` is out. */
 export function takesCommands({ stage }: Link): boolean {
   return stage.at === "greeting" || stage.at === "ready";
+}
+
+/** Whether the server has welcomed it, and it is not being left. */
+export function isReady(link: Link | undefined): link is Link {
+  return link?.stage.at === "ready";
 }
 
 /** Whether everything that was asked for when the connection opened has its answer. */
@@ -170,7 +161,6 @@ export function deliver(
       topic,
       epoch,
       routes: [],
-      received: 0,
       counted: false,
       granted: window,
       taken: 0,
@@ -181,11 +171,14 @@ export function deliver(
   return delivery;
 }
 
-/** The new total, if half of the window is used up: not each message costs one of our own. */
-export function grant(account: Account, window: number, carried = 0): number | undefined {
-  const next = account.taken + Math.max(0, window - carried);
-  if (next - account.granted <= window / 2) return undefined;
-  account.granted = next;
+/**
+ * The new total of what may have been sent, if half of the window is used up: not each message costs
+ * one of our own.
+ */
+export function grant(to: { granted: number }, taken: number, window: number): number | undefined {
+  const next = Math.max(1, taken + window);
+  if (to.granted > 0 && next - to.granted <= window / 2) return undefined;
+  to.granted = next;
   return next;
 }
 
@@ -194,7 +187,7 @@ export function dueAt(link: Link, replyTimeoutMs: number): number {
   if (link.stage.at !== "ready") return link.stage.until;
   if (link.probeUntil !== undefined) return link.probeUntil;
   const [first] = link.awaiting.values();
-  const reply = first === undefined ? Number.POSITIVE_INFINITY : first.sentAt + replyTimeoutMs;
+  const reply = first === undefined ? NEVER : first.sentAt + replyTimeoutMs;
   return Math.min(reply, link.heardAt + link.silenceMs);
 }
 

@@ -21,8 +21,9 @@
  */
 
 import { comeback, type Hints, type Random, RETRY_MS_MAX, waitMs } from "./backoff.js";
+import { NEVER } from "./clock.js";
 import type { Effect, MachineOptions } from "./effect.js";
-import { CorewireError, errorName, refusal } from "./errors.js";
+import { broken, CorewireError, closed, errorName, refusal } from "./errors.js";
 import type { Session, Status } from "./events.js";
 import type { Feed, SubscribeOptions, Watcher } from "./feed.js";
 import {
@@ -30,6 +31,7 @@ import {
   ask,
   dueAt,
   grant,
+  isReady,
   isSettled,
   type Link,
   newLink,
@@ -38,7 +40,7 @@ import {
   type Ticket,
   takesCommands,
 } from "./link.js";
-import { Outbox, OVERHEAD_BYTES } from "./outbox.js";
+import { Outbox, type Outcome, OVERHEAD_BYTES } from "./outbox.js";
 import { newPace, nextAt, take } from "./pace.js";
 import { Streams } from "./streams.js";
 import { checkSubject, checkTopic } from "./subject.js";
@@ -58,6 +60,8 @@ import {
 const HELLO_CHARS = 56 << 10;
 /** A connection that lasted so long ends a series of failures. */
 const STABLE_MS = 10_000;
+/** A token must be there so long after it was asked for. */
+const TOKEN_MS = 30_000;
 /** A client that hears that there is a network comes back within this time. */
 const ONLINE_MS = 500;
 /** Bytes of publications that are sent before the first of them is answered. */
@@ -73,17 +77,6 @@ type State =
   | { readonly at: "closing"; readonly link: Link; until: number }
   | { readonly at: "stopped" };
 
-type Token =
-  /** None is needed, or the source was not asked yet. */
-  | { readonly is: "none" }
-  | { readonly is: "asked" }
-  | { readonly is: "held"; readonly text: string; expiresAt: number };
-
-interface Call {
-  readonly body: HistoryCommand;
-  readonly askedAt: number;
-}
-
 /** See the module. */
 export class Machine {
   /** What the driver is to do, in this order. It takes them out. */
@@ -97,7 +90,10 @@ export class Machine {
   #departsAt: number | undefined;
   /** When to leave the elder one. */
   #leavesAt: number | undefined;
-  #token: Token;
+  /** What the client says who it is by, and until when that is true. */
+  #token: string | undefined;
+  #tokenEndsAt = NEVER;
+  #isFetchingToken = false;
   #hintedUrl: string | undefined;
   #failures = 0;
   #readyAt: number | undefined;
@@ -108,21 +104,18 @@ export class Machine {
   readonly #outbox = new Outbox();
   /** When more may be published, where that is a matter of time. */
   #publishAt: number | undefined;
-  readonly #calls = new Map<number, Call>();
   #nextLink = 0;
+  /** Counts what is published and asked. */
+  #nextId = 0;
   /** The number of the last command, on whatever connection. */
   readonly #commands = { last: 0 };
-  #nextCall = 0;
 
   constructor(options: MachineOptions, random: Random) {
     this.#options = options;
     this.#random = random;
     this.#streams = new Streams(this.effects, options.topicWindow, random);
     const { identity } = options;
-    this.#token =
-      identity.is === "token"
-        ? { is: "held", text: identity.token, expiresAt: Number.POSITIVE_INFINITY }
-        : { is: "none" };
+    if (identity.is === "token") this.#token = identity.token;
   }
 
   // What the application wants.
@@ -136,13 +129,6 @@ export class Machine {
   subscribe(subject: string, options: SubscribeOptions, now: number): Feed {
     const isPattern = checkSubject(subject);
     this.#refuseIfStopped();
-    const max = this.#options.subscriptionsMax;
-    if (this.#streams.feeds.size >= max) {
-      throw new CorewireError(
-        "full",
-        `there are ${max} subscriptions already; end some, or use a pattern`,
-      );
-    }
     const feed = this.#streams.begin(subject, isPattern, options);
     const link = this.#link();
     if (link !== undefined && takesCommands(link)) this.#streams.say(link, feed, now);
@@ -164,8 +150,6 @@ export class Machine {
   /** The application has taken a message: the server may send more. */
   taken(ticket: Ticket, now: number): void {
     if (!this.#streams.taken(ticket)) return;
-    const main = this.#link();
-    if (main !== undefined && main !== ticket.link && main.carried > 0) main.carried -= 1;
     this.#flush(now);
   }
 
@@ -176,28 +160,27 @@ export class Machine {
     const { publicationsMax, publicationBytesMax } = this.#options;
     const cost = bytes + body.topic.length + OVERHEAD_BYTES;
     if (this.#outbox.size >= publicationsMax || this.#outbox.bytes + cost > publicationBytesMax) {
-      throw new CorewireError(
-        "full",
-        "too many publications wait for the server; await some of their replies first",
-      );
+      throw new CorewireError("full", "too much waits to be published; await some replies first");
     }
-    const id = this.#outbox.push(body, cost, now);
+    this.#nextId += 1;
+    const id = this.#nextId;
+    this.#outbox.push(id, body, cost, now);
     this.start(now);
     this.#proceed(now);
     return id;
   }
 
-  /** Asks for a page of history. */
+  /** Asks for a page of history. Returns what the answer is called. */
   history(body: HistoryCommand, now: number): number {
     checkTopic(body.topic);
     this.#refuseIfStopped();
-    this.#nextCall += 1;
-    this.#calls.set(this.#nextCall, { body, askedAt: now });
-    const link = this.#link();
-    if (link?.stage.at === "ready") this.#call(link, this.#nextCall, body, now);
-    this.start(now);
-    this.#proceed(now);
-    return this.#nextCall;
+    const link = [...this.#links()].find(isReady);
+    if (link === undefined) throw new CorewireError("disconnected", "there is no connection");
+    this.#nextId += 1;
+    const id = this.#nextId;
+    ask(link, { is: "call", id }, now, "hist", body);
+    this.#flush(now);
+    return id;
   }
 
   /** The watcher hears of its state, beginning now if the subscription stands. */
@@ -221,12 +204,8 @@ export class Machine {
   /** Says good-bye: no further events and publications; those that were published are finished. */
   close(now: number): void {
     if (this.#state.at === "closing" || this.#state.at === "stopped") return;
-    const closed = new CorewireError("closed", "the client was closed; make another one to go on");
-    if (
-      this.#state.at === "linked" &&
-      (this.#state.link.stage.at === "ready" || this.#outbox.size > 0)
-    ) {
-      this.#streams.endAll(closed);
+    if (this.#state.at === "linked" && (isReady(this.#state.link) || this.#outbox.size > 0)) {
+      this.#streams.endAll(closed());
       this.#state = {
         at: "closing",
         link: this.#state.link,
@@ -235,7 +214,7 @@ export class Machine {
       this.#setStatus({ type: "closing" });
       this.#proceed(now);
     } else {
-      this.#stop(closed);
+      this.#stop(closed());
     }
   }
 
@@ -247,7 +226,7 @@ export class Machine {
     if (link?.stage.at !== "opening") return;
     link.heardAt = now;
     const { identity, replyTimeoutMs } = this.#options;
-    const token = this.#token.is === "held" ? this.#token.text : undefined;
+    const token = this.#token;
     if (this.#outbox.hasHole) this.#ticket = undefined;
     const resume = this.#ticket;
     const chars = HELLO_CHARS - (token?.length ?? 0) - (resume?.length ?? 0);
@@ -284,35 +263,36 @@ export class Machine {
   lost(id: number, code: number | undefined, reason: string, now: number): void {
     const link = this.#named(id);
     if (link === undefined) return;
-    const opening = link.stage.at === "opening";
-    const closeCode = link.hints.code ?? code;
-    const why = link.hints.reason ?? reason;
-    const text = opening
-      ? `no WebSocket at ${this.#options.url}${why === "" ? "" : ` (${why})`}: is the server there, is its path /ws, and ` +
-        "does it allow this page (--allow-origin)?"
-      : `the connection ended${closeCode === undefined ? "" : ` with ${closeCode}`}${why === "" ? "" : `: ${why}`}`;
-    this.#lost(
-      link,
-      new CorewireError(opening ? "unreachable" : "disconnected", text, { closeCode }),
-      now,
-    );
+    const { stage, hints } = link;
+    const closeCode = hints.code ?? code;
+    const why = `${closeCode ?? ""} ${hints.reason ?? reason}`.trim();
+    const error =
+      stage.at === "opening"
+        ? new CorewireError(
+            "unreachable",
+            `no WebSocket at ${this.#options.url}: ${why}; is the server there, with the path /ws, ` +
+              "and allows this page (--allow-origin)?",
+          )
+        : new CorewireError("disconnected", `the connection ended: ${why}`, { closeCode });
+    this.#lost(link, error, now);
   }
 
   /** A message that cannot be read. */
-  broken(id: number, what: string, now: number): void {
+  broken(id: number, error: CorewireError, now: number): void {
     const link = this.#named(id);
-    if (link !== undefined) this.#giveUp(link, broken(what), now);
+    if (link !== undefined) this.#giveUp(link, error, now);
   }
 
   /** The source of tokens has answered. */
   token(answer: string | CorewireError, now: number): void {
+    this.#isFetchingToken = false;
     if (answer instanceof CorewireError) {
-      this.#token = { is: "none" };
       if (this.#state.at === "token") this.#wait(answer, false, {}, now);
       else this.#warn(answer);
       return;
     }
-    this.#token = { is: "held", text: answer, expiresAt: Number.POSITIVE_INFINITY };
+    this.#token = answer;
+    this.#tokenEndsAt = NEVER;
     if (this.#state.at === "token") {
       this.#open(now);
     } else if (this.#state.at === "linked" && takesCommands(this.#state.link)) {
@@ -352,9 +332,7 @@ export class Machine {
     if (this.#publishAt !== undefined) moments.push(this.#publishAt);
     for (const feed of this.#streams.again) moments.push(feed.againAt ?? 0);
     if (this.#leavesAt !== undefined) moments.push(this.#leavesAt);
-    const [call] = this.#calls.values();
-    if (call !== undefined) moments.push(call.askedAt + publishTimeoutMs);
-    return Math.min(...moments, Number.POSITIVE_INFINITY);
+    return Math.min(...moments, NEVER);
   }
 
   /** Does what is due. */
@@ -362,28 +340,24 @@ export class Machine {
     const { replyTimeoutMs, publishTimeoutMs } = this.#options;
     const state = this.#state;
     if (state.at === "token" && state.until <= now) {
-      this.#token = { is: "none" };
-      this.#wait(
-        new CorewireError("timed_out", "the source of tokens took too long"),
-        false,
-        {},
-        now,
-      );
+      this.#isFetchingToken = false;
+      this.#wait(new CorewireError("timed_out", "no token in time"), false, {}, now);
     } else if (state.at === "waiting" && state.until <= now) {
       this.#begin(now);
     } else if (state.at === "closing" && state.until <= now) {
-      this.#stop(new CorewireError("closed", "the client was closed"));
+      this.#stop(closed());
     }
     for (const link of this.#links()) {
       const due = overdue(link, replyTimeoutMs, now);
       if (due === "ask") probe(link, now);
-      if (due === "lost") this.#giveUp(link, silent(link), now);
+      if (due === "lost")
+        this.#giveUp(
+          link,
+          new CorewireError("timed_out", `the server is silent (${link.stage.at})`),
+          now,
+        );
     }
     this.#outbox.expire(now - publishTimeoutMs);
-    for (const [id, { askedAt }] of this.#calls) {
-      if (askedAt + publishTimeoutMs > now) break;
-      this.#answer(id, new CorewireError("timed_out", "there was no answer in time; ask again"));
-    }
     this.#streams.sayAgain(this.#link(), now);
     this.#proceed(now);
   }
@@ -391,11 +365,11 @@ export class Machine {
   // From connection to connection.
 
   #begin(now: number): void {
-    const { identity, tokenTimeoutMs } = this.#options;
-    const isGood = this.#token.is === "held" && now < this.#token.expiresAt;
+    const { identity } = this.#options;
+    const isGood = this.#token !== undefined && now < this.#tokenEndsAt;
     if (identity.is === "renewable" && !isGood) {
       this.#renewToken();
-      this.#state = { at: "token", until: now + tokenTimeoutMs };
+      this.#state = { at: "token", until: now + TOKEN_MS };
     } else {
       this.#open(now);
     }
@@ -404,13 +378,8 @@ export class Machine {
 
   #open(now: number): void {
     this.#nextLink += 1;
-    const link = newLink(
-      this.#commands,
-      this.#nextLink,
-      now + this.#options.connectTimeoutMs,
-      now,
-      this.#streams.outstanding,
-    );
+    const until = now + this.#options.connectTimeoutMs;
+    const link = newLink(this.#commands, this.#nextLink, until, now);
     this.#state = { at: "linked", link };
     this.effects.push({ do: "open", link: link.id, url: this.#hintedUrl ?? this.#options.url });
   }
@@ -424,42 +393,43 @@ export class Machine {
     if (this.#publisher() === link) this.#outbox.cut();
     if (link === this.#elder) {
       this.#elder = undefined;
-      if (this.#link()?.stage.at !== "ready") this.#streams.away();
-      if (this.status.type === "connected" && this.#link()?.stage.at !== "ready")
-        this.#setStatus({ type: "connecting" });
+      if (!isReady(this.#link())) {
+        this.#streams.away();
+        if (this.status.type === "connected") this.#setStatus({ type: "connecting" });
+      }
     } else if (this.#state.at === "closing") {
-      this.#stop(new CorewireError("closed", "the client was closed"));
+      this.#stop(closed());
     } else if (this.#state.at === "linked") {
       this.#mainLost(link, error, now);
     }
+    this.#unanswered(link, new CorewireError("disconnected", error.message));
     this.#proceed(now);
   }
 
   #mainLost(link: Link, error: CorewireError, now: number): void {
-    const wasReady = link.stage.at === "ready";
+    const wasReady = isReady(link);
     if (wasReady && this.#readyAt !== undefined && now - this.#readyAt >= STABLE_MS)
       this.#failures = 0;
     this.#departsAt = undefined;
-    if (this.#elder?.stage.at !== "ready") this.#streams.away();
+    if (!isReady(this.#elder)) this.#streams.away();
     // An elder connection takes over what it was not asked to answer any more.
     this.#outbox.cut();
     this.#followHint(link.hints.url, wasReady);
     const { closeCode } = error;
-    const { retryMs, spreadMs } = link.hints;
     if (closeCode === 4001 || closeCode === 4203) {
       this.#tokenRefused(error, now);
     } else if (comeback(closeCode) === "never") {
       const text = `${error.message}; connecting again would end the same way`;
       this.#stop(new CorewireError("refused", text, { closeCode, cause: error }));
     } else {
-      this.#wait(error, comeback(closeCode) === "soon", { retryMs, spreadMs }, now);
+      this.#wait(error, comeback(closeCode) === "soon", link.hints, now);
     }
   }
 
   #wait(error: CorewireError, soon: boolean, hints: Hints, now: number): void {
     const wait = waitMs(this.#options.backoff, this.#failures, soon, hints, this.#random);
     this.#failures += 1;
-    const notBefore = now + Math.min(hints.retryMs ?? 0, RETRY_MS_MAX);
+    const notBefore = now + Math.min(hints.retry_ms ?? 0, RETRY_MS_MAX);
     this.#state = { at: "waiting", until: now + wait, notBefore };
     if (this.#elder === undefined) this.#setStatus({ type: "waiting", retryInMs: wait, error });
   }
@@ -469,12 +439,7 @@ export class Machine {
     if (url === undefined) {
       if (!wasReady) this.#hintedUrl = undefined;
     } else if (this.#options.url.startsWith("wss:") && !url.startsWith("wss:")) {
-      this.#warn(
-        new CorewireError(
-          "forbidden",
-          `the server names ${url}, which is not encrypted: not followed`,
-        ),
-      );
+      this.#warn(new CorewireError("forbidden", `not followed, for it is not encrypted: ${url}`));
     } else {
       this.#hintedUrl = url;
     }
@@ -482,40 +447,38 @@ export class Machine {
 
   #tokenRefused(error: CorewireError, now: number): void {
     const { identity } = this.#options;
-    const wasTaken =
-      this.#token.is === "held" && this.#token.expiresAt !== Number.POSITIVE_INFINITY;
+    const wasTaken = this.#tokenEndsAt !== NEVER;
     const again = identity.is === "renewable" && (wasTaken || this.#failures === 0);
     if (again) {
       // Another one may do.
-      this.#token = { is: "none" };
-      this.#wait(error, true, { spreadMs: 0 }, now);
+      this.#token = undefined;
+      this.#wait(error, true, { spread_ms: 0 }, now);
       return;
     }
-    const text = `the server does not take the token (${error.message}); give another one, or a function that fetches one`;
+    const text = `the token is refused; give another one, or a function that fetches one: ${error.message}`;
     this.#stop(new CorewireError("bad_token", text, { closeCode: error.closeCode, cause: error }));
   }
 
   #renewToken(): void {
     if (this.#options.identity.is !== "renewable") {
       this.#warn(
-        new CorewireError(
-          "token_expired",
-          "the token expires, and there is no function that fetches another one",
-        ),
+        new CorewireError("token_expired", "the token expires; give a function that fetches one"),
       );
-    } else if (this.#token.is !== "asked") {
-      this.#token = { is: "asked" };
+    } else if (!this.#isFetchingToken) {
+      this.#isFetchingToken = true;
       this.effects.push({ do: "token" });
     }
   }
 
   #stop(error: CorewireError): void {
-    for (const link of this.#links()) this.effects.push({ do: "abort", link: link.id });
+    for (const link of this.#links()) {
+      this.effects.push({ do: "abort", link: link.id });
+      this.#unanswered(link, error);
+    }
     this.#state = { at: "stopped" };
     this.#elder = undefined;
     this.#outbox.stop(error);
     this.#streams.endAll(error);
-    for (const id of [...this.#calls.keys()]) this.#answer(id, error);
     this.#setStatus({ type: "stopped", error });
     this.#outcomes();
   }
@@ -524,13 +487,13 @@ export class Machine {
   #proceed(now: number): void {
     const state = this.#state;
     const elder = this.#elder;
-    if (elder?.stage.at === "ready" && state.at === "linked" && isSettled(state.link)) {
+    if (isReady(elder) && state.at === "linked" && isSettled(state.link)) {
       this.#leavesAt ??= now + SETTLE_MS;
       if (this.#leavesAt <= now) this.#bye(elder, now);
     } else {
       this.#leavesAt = undefined;
     }
-    if (state.at === "closing" && state.link.stage.at === "ready" && this.#outbox.size === 0) {
+    if (state.at === "closing" && isReady(state.link) && this.#outbox.size === 0) {
       state.until = now + this.#options.closeTimeoutMs;
       this.#bye(state.link, now);
     }
@@ -551,7 +514,7 @@ export class Machine {
   /** Whether another connection can be opened in place of this one. */
   #mayDepart(): boolean {
     const state = this.#state;
-    return state.at === "linked" && state.link.stage.at === "ready" && this.#elder === undefined;
+    return state.at === "linked" && isReady(state.link) && this.#elder === undefined;
   }
 
   #bye(link: Link, now: number): void {
@@ -562,26 +525,22 @@ export class Machine {
 
   // What is said.
 
-  #call(link: Link, call: number, body: HistoryCommand, now: number): void {
-    ask(link, { is: "call", call }, now, "hist", body);
-  }
-
   #grant(link: Link): void {
-    const msgs = grant(link.account, this.#options.window, link.carried);
+    const msgs = grant(link, link.received - this.#streams.outstanding, this.#options.window);
     if (msgs !== undefined) link.out.push({ is: "credit", body: { msgs } });
   }
 
   /** The connection that publications go by: not an elder one from the moment when another says hello. */
   #publisher(): Link | undefined {
     const link = this.#link();
-    if (link?.stage.at === "ready") return link;
-    const replaced = link !== undefined && link.stage.at !== "opening";
+    const isOpening = link === undefined || link.stage.at === "opening";
+    if (isReady(link)) return link;
     const elder = this.#elder;
-    return elder?.stage.at === "ready" && !elder.isFenced && !replaced ? elder : undefined;
+    return isOpening && isReady(elder) && !elder.isFenced ? elder : undefined;
   }
 
   #inFlightMax({ limits }: Link): number {
-    return Math.min(this.#options.inFlightMax, limits?.unanswered || Number.POSITIVE_INFINITY);
+    return Math.min(this.#options.inFlightMax, limits?.unanswered || NEVER);
   }
 
   #flush(now: number): void {
@@ -597,7 +556,7 @@ export class Machine {
   /** Sends what may be sent. Returns when more may be, if only time is missing. */
   #publish(link: Link, now: number): number | undefined {
     const outbox = this.#outbox;
-    const bytesMax = link.limits?.message_bytes || Number.POSITIVE_INFINITY;
+    const bytesMax = link.limits?.message_bytes || NEVER;
     while (outbox.inFlight.size < this.#inFlightMax(link)) {
       const next = outbox.next(now);
       if (next === undefined) return outbox.heldUntil > now ? outbox.heldUntil : undefined;
@@ -623,8 +582,7 @@ export class Machine {
   }
 
   #outcomes(): void {
-    for (const [id, outcome] of this.#outbox.outcomes.splice(0))
-      this.effects.push({ do: "published", id, outcome });
+    for (const [id, outcome] of this.#outbox.outcomes.splice(0)) this.#settle(id, outcome);
   }
 
   // What the server says.
@@ -639,7 +597,7 @@ export class Machine {
       const isFenced = reply.is === "err" && errorName(reply.body.code) === "conflict";
       if (!isFenced) this.#outbox.answered(reply.id, reply.body, now);
       else if (link === this.#elder) link.isFenced = true;
-      else throw broken("it has given this session to somebody else");
+      else throw broken("it gave this session away");
     } else {
       throw broken("a reply that fits no command");
     }
@@ -647,11 +605,11 @@ export class Machine {
 
   #welcome(link: Link, feeds: readonly Feed[], body: WelcomeBody, now: number): void {
     const { conn, node, user, ticket, limits, ping_ms, slack_ms, resumed = false, subs } = body;
-    if (subs.length !== feeds.length) throw broken("the welcome does not answer each subscription");
+    if (subs.length !== feeds.length) throw broken("a welcome that fits no hello");
     link.stage = { at: "ready" };
-    link.silenceMs = ping_ms === 0 ? Number.POSITIVE_INFINITY : ping_ms + slack_ms;
+    link.silenceMs = ping_ms === 0 ? NEVER : ping_ms + slack_ms;
     link.limits = limits;
-    link.pace = newPace(limits.publish_per_s, limits.publish_burst, now);
+    link.pace = newPace(limits.publish_per_s, limits.publish_burst);
     // What an elder connection has not answered goes out again by this one.
     this.#outbox.cut();
     this.#outbox.welcomed(resumed, node === this.#node);
@@ -666,12 +624,10 @@ export class Machine {
       if (answer?.subbed !== undefined) this.#streams.subbed(link, feed, answer.subbed);
       else if (answer?.err !== undefined) this.#streams.notSubbed(link, feed, answer.err, now);
     }
-    for (const [id, call] of this.#calls) this.#call(link, id, call.body, now);
   }
 
   #tokenTaken(expiresMs: number | undefined, now: number): void {
-    if (this.#token.is === "held" && expiresMs !== undefined)
-      this.#token.expiresAt = now + expiresMs;
+    if (expiresMs !== undefined) this.#tokenEndsAt = now + expiresMs;
   }
 
   #answered(link: Link, awaited: Awaited, reply: Reply, now: number): void {
@@ -679,20 +635,20 @@ export class Machine {
     if (awaited.is === "hello" && is === "welcome") this.#welcome(link, awaited.feeds, body, now);
     else if (awaited.is === "hello" && is === "err") {
       // The server closes behind it.
-      link.hints = { reason: body.text, retryMs: body.retry_ms };
+      link.hints = { reason: body.text, retry_ms: body.retry_ms };
     } else if (awaited.is === "sub" && is === "subbed")
       this.#streams.subbed(link, awaited.feed, body);
     else if (awaited.is === "sub" && is === "err")
       this.#streams.notSubbed(link, awaited.feed, body, now);
     else if (awaited.is === "state" && is === "members")
       this.#streams.tell(awaited.watcher, { is: "page", body });
-    else if (awaited.is === "call" && is === "page") this.#answer(awaited.call, body);
+    else if (awaited.is === "call" && is === "page") this.#settle(awaited.id, body);
     else if (awaited.is === "call" && is === "err")
-      this.#answer(awaited.call, refusal("history", body));
+      this.#settle(awaited.id, refusal("history", body));
     else if (awaited.is === "auth" && is === "ok") this.#tokenTaken(body.expires_ms, now);
     else if (awaited.is === "probe") this.#awake(link, now);
     else if (is === "err" && awaited.is !== "unsub") this.#warn(refusal(awaited.is, body));
-    else if (is !== "ok" && is !== "err") throw broken("a reply that does not fit its command");
+    else if (is !== "ok" && is !== "err") throw broken("a reply that fits no command");
   }
 
   /** The server is there. What else was asked before it slept has its full time. */
@@ -711,8 +667,7 @@ export class Machine {
       const text = body.cmd === undefined ? body.text : `${body.cmd}: ${body.text}`;
       this.#warn(new CorewireError(errorName(body.code), text));
     } else if (is === "closing") {
-      const { code, reason, retry_ms, spread_ms, url } = body;
-      link.hints = { code, reason, retryMs: retry_ms, spreadMs: spread_ms, url };
+      link.hints = body;
     } else if (is === "token_expiring") {
       // An elder connection does not live as long.
       if (link === this.#link()) this.#renewToken();
@@ -722,12 +677,19 @@ export class Machine {
       this.#departsAt = now + Math.round(wait);
       this.#followHint(body.url, true);
     } else {
-      this.#streams.push(link, push, link === this.#elder && this.#link()?.stage.at === "ready");
+      this.#streams.push(link, push, link === this.#elder && isReady(this.#link()));
     }
   }
 
-  #answer(call: number, answer: PageBody | CorewireError): void {
-    if (this.#calls.delete(call)) this.effects.push({ do: "answer", call, answer });
+  #settle(id: number, outcome: Outcome | PageBody): void {
+    this.effects.push({ do: "settle", id, outcome });
+  }
+
+  /** Nothing is answered any more. */
+  #unanswered(link: Link, error: CorewireError): void {
+    for (const { what } of link.awaiting.values()) {
+      if (what.is === "call") this.#settle(what.id, error);
+    }
   }
 
   // Small things.
@@ -739,9 +701,7 @@ export class Machine {
   /** The connection by which a subscription stands. */
   #stands(feed: Feed): Link | undefined {
     const link = this.#link();
-    return link?.stage.at === "ready" && link.said.has(feed) && feed.life === "begun"
-      ? link
-      : undefined;
+    return isReady(link) && link.said.has(feed) && feed.life === "begun" ? link : undefined;
   }
 
   *#links(): Generator<Link> {
@@ -768,22 +728,6 @@ export class Machine {
 
   #refuseIfStopped(): void {
     if (this.#state.at !== "closing" && this.#state.at !== "stopped") return;
-    throw this.status.type === "stopped"
-      ? this.status.error
-      : new CorewireError("closed", "the client was closed");
+    throw this.status.type === "stopped" ? this.status.error : closed();
   }
-}
-
-function broken(what: string): CorewireError {
-  return new CorewireError("broken", `the server broke the protocol: ${what}`);
-}
-
-function silent({ stage }: Link): CorewireError {
-  const texts = {
-    opening: "connecting took too long",
-    greeting: "the server's welcome took too long",
-    ready: "the server has fallen silent",
-    leaving: "the end of the connection took too long",
-  };
-  return new CorewireError("timed_out", texts[stage.at]);
 }

@@ -63,7 +63,6 @@ export class Outbox {
   readonly outcomes: [id: number, outcome: Outcome][] = [];
   /** A number was given to what is not sent any more: this session can publish no further. */
   hasHole = false;
-  #nextId = 0;
   /** The last number given in each topic. */
   readonly #numbers = new Map<string, number>();
   /**
@@ -87,19 +86,9 @@ export class Outbox {
     return this.queued.find(({ body }) => !this.#beginning.has(body.topic));
   }
 
-  push(body: Omit<PublishCommand, "pseq">, bytes: number, now: number): number {
-    this.#nextId += 1;
-    const publication = {
-      id: this.#nextId,
-      body,
-      bytes,
-      askedAt: now,
-      pseq: undefined,
-      attempts: 0,
-    };
-    this.queued.push(publication);
+  push(id: number, body: Omit<PublishCommand, "pseq">, bytes: number, now: number): void {
+    this.queued.push({ id, body, bytes, askedAt: now, pseq: undefined, attempts: 0 });
     this.bytes += bytes;
-    return publication.id;
   }
 
   /** It goes out, as the command with this `id`. */
@@ -169,10 +158,7 @@ export class Outbox {
       if (publication !== undefined) this.#end(publication, uncertain());
       this.hasHole = true;
     }
-    const late = new CorewireError(
-      "timed_out",
-      "there was no connection in time; the message was not published",
-    );
+    const late = new CorewireError("timed_out", "not published: there was no connection in time");
     for (const publication of this.queued.filter(({ askedAt }) => askedAt <= askedUntil)) {
       this.fail(publication, late);
     }
@@ -249,7 +235,6 @@ export class Outbox {
 function uncertain(): CorewireError {
   return new CorewireError(
     "uncertain",
-    "the connection ended before the reply: the message may have been published; give publications an idem to have " +
-      "them sent again without a doubt",
+    "the message may have been published; one with an idem can be sent again without a doubt",
   );
 }

@@ -5,40 +5,30 @@
  * @module
  */
 
-/** A bucket that fills with time. */
+/** When the next publication is due if none may be early, and how early it may be. */
 export interface Pace {
-  /** 0 is no limit. */
-  readonly perSecond: number;
-  readonly room: number;
-  held: number;
-  filledAt: number;
+  readonly intervalMs: number;
+  readonly burstMs: number;
+  dueAt: number;
 }
 
 /**
- * A bucket that is full. It holds three quarters of the burst that the server allows: what left here
- * in time may arrive together.
+ * So many a second, 0 for no limit. Three quarters of the burst that the server allows: what leaves
+ * here in time may arrive together.
  */
-export function newPace(perSecond: number, burst: number, now: number): Pace {
-  const room = Math.max(1, burst * 0.75);
-  return { perSecond, room, held: room, filledAt: now };
+export function newPace(perSecond: number, burst: number): Pace {
+  const intervalMs = perSecond > 0 ? 1000 / perSecond : 0;
+  return { intervalMs, burstMs: (Math.max(1, burst * 0.75) - 1) * intervalMs, dueAt: 0 };
 }
 
-/** Takes one publication out, if there is one. */
+/** Sends one, if it may be sent. */
 export function take(pace: Pace, now: number): boolean {
-  if (pace.perSecond === 0) return true;
-  pace.held = Math.min(
-    pace.room,
-    pace.held + (Math.max(0, now - pace.filledAt) * pace.perSecond) / 1000,
-  );
-  pace.filledAt = Math.max(now, pace.filledAt);
-  if (pace.held < 1) return false;
-  pace.held -= 1;
+  if (nextAt(pace) > now) return false;
+  pace.dueAt = Math.max(pace.dueAt, now) + pace.intervalMs;
   return true;
 }
 
-/** When the next one may be taken. */
-export function nextAt(pace: Pace): number {
-  return pace.perSecond === 0 || pace.held >= 1
-    ? pace.filledAt
-    : pace.filledAt + Math.ceil(((1 - pace.held) * 1000) / pace.perSecond);
+/** When the next one may be sent. */
+export function nextAt({ dueAt, burstMs }: Pace): number {
+  return Math.ceil(dueAt - burstMs);
 }

@@ -7,7 +7,7 @@
 
 import type { Random } from "./backoff.js";
 import type { Effect } from "./effect.js";
-import { againMs, CorewireError, errorName, refusal } from "./errors.js";
+import { againMs, broken, type CorewireError, errorName, refusal } from "./errors.js";
 import type { StreamEvent } from "./events.js";
 import {
   absorb,
@@ -127,17 +127,7 @@ export class Streams {
   /** The server has not taken a subscription. */
   notSubbed(link: Link, feed: Feed, error: ErrorBody, now: number): void {
     link.said.delete(feed);
-    const name = errorName(error.code);
-    const isPlace = name === "bad_position" || name === "unsupported";
-    if (isPlace && feed.life === "begun" && from(feed) !== undefined) {
-      // It cannot go on where it was: it goes on from now.
-      feed.places.clear();
-      feed.mark = undefined;
-      this.#hand(feed, [{ type: "reset", cause: "node" }]);
-      this.say(link, feed, now);
-    } else {
-      this.#refused(feed, error, now);
-    }
+    this.#refused(feed, error, now);
   }
 
   /** The server has ended a subscription. */
@@ -199,9 +189,8 @@ export class Streams {
     this.outstanding -= 1;
     const { link, delivery } = ticket;
     delivery.taken += 1;
-    link.account.taken += 1;
     if (takesCommands(link) && link.deliveries.get(delivery.t) === delivery) {
-      const msgs = grant(delivery, this.#topicWindow);
+      const msgs = grant(delivery, delivery.taken, this.#topicWindow);
       if (msgs !== undefined) link.out.push({ is: "credit", body: { t: delivery.t, msgs } });
     }
     return true;
@@ -233,13 +222,16 @@ export class Streams {
   #stream(link: Link, word: StreamWord, stale: boolean): void {
     const delivery = link.deliveries.get(word.body.t ?? -1);
     if (delivery === undefined) {
-      throw new CorewireError("broken", "the server uses an alias that it did not announce");
+      throw broken("it uses an alias that it did not announce");
     }
     delivery.epoch = (word.is === "reset" && word.body.epoch) || delivery.epoch;
     delivery.counted ||= word.is === "conflated";
     const { topic, epoch, routes, counted } = delivery;
     const ticket: Ticket = { link, delivery, left: 0 };
-    if (word.is === "msg") this.outstanding += 1;
+    if (word.is === "msg") {
+      link.received += 1;
+      this.outstanding += 1;
+    }
     for (const s of routes) {
       const feed = this.feeds.get(s);
       if (feed === undefined || feed.life === "ended") continue;

@@ -18,11 +18,7 @@ const LEVELS = /^(([\w-]+|\*)(\.([\w-]+|\*))*(\.>)?|>)$/;
 export function checkSubject(subject: string): boolean {
   const levels = subject.split(".").length;
   if (!LEVELS.test(subject) || subject.length > CHARS_MAX || levels > LEVELS_MAX) {
-    throw bad(
-      subject,
-      `at most ${CHARS_MAX} letters, digits, - and _ in at most ${LEVELS_MAX} levels with a dot ` +
-        "between; in a pattern * is one level, and a last > all that follow",
-    );
+    throw bad(subject);
   }
   return /[*>]/.test(subject);
 }
@@ -33,9 +29,13 @@ export function checkSubject(subject: string): boolean {
  * @throws {@link CorewireError} if it is none.
  */
 export function checkTopic(topic: string): void {
-  if (checkSubject(topic)) throw bad(topic, "a pattern; name one topic");
+  if (checkSubject(topic)) throw bad(topic);
 }
 
-function bad(subject: string, what: string): CorewireError {
-  return new CorewireError("bad_request", `not a topic, ${JSON.stringify(subject)}: ${what}`);
+function bad(subject: string): CorewireError {
+  return new CorewireError(
+    "bad_request",
+    `${JSON.stringify(subject)} is no topic: letters, digits, - and _ in levels with a dot between, ` +
+      `${CHARS_MAX} in all; a pattern has * for a level, or a last > for all that follow`,
+  );
 }

@@ -16,7 +16,7 @@
 
 import { Client, type ClientOptions, type PublishOptions } from "./client.js";
 import { systemClock } from "./clock.js";
-import { CorewireError, type ErrorCode } from "./errors.js";
+import { CorewireError, closed, type ErrorCode } from "./errors.js";
 import type { Message, Status, StreamEvent } from "./events.js";
 import { type Feed, type News, newFeed, type SubscribeOptions, type Watcher } from "./feed.js";
 import type { Published } from "./outbox.js";
@@ -326,7 +326,7 @@ export class TabsClient {
     if (this.#isClosed) return;
     this.#wish({ is: "bye" });
     this.#isClosed = true;
-    const error = new CorewireError("closed", "the client was closed; make another one to go on");
+    const error = closed();
     for (const { subscription } of this.#held.values()) {
       subscription.hand({ type: "unsubscribed", error }, undefined);
     }
@@ -374,7 +374,7 @@ export class TabsClient {
   }
 
   #refuseIfClosed(): void {
-    if (this.#isClosed) throw new CorewireError("closed", "the client was closed");
+    if (this.#isClosed) throw closed();
   }
 
   #ask(asked: Asked): void {

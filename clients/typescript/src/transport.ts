@@ -53,10 +53,7 @@ const NO_CLOSE_FRAME = 1006;
 export function webSocketTransport(given?: WebSocketClass): Transport {
   const Class = given ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
   if (Class === undefined) {
-    throw new TypeError(
-      "there is no WebSocket here (Node has one from version 22 on): install the package ws and pass it, " +
-        "new Client(url, { WebSocket: (await import('ws')).WebSocket })",
-    );
+    throw new TypeError("no WebSocket here: pass that of the package ws, { WebSocket }");
   }
   return (url, protocols, listener) => {
     const socket = new Class(url, [...protocols]) as WebSocketLike;

@@ -15,19 +15,15 @@ export interface Wake {
 /** Tells until the function that it returns is called. Does nothing where there is no page. */
 export function watchWake({ woke, online }: Wake): () => void {
   const { document, window } = globalThis as { document?: Document; window?: Window };
-  const ends: (() => void)[] = [];
+  const ending = new AbortController();
   const listen = (target: EventTarget | undefined, type: string, call: () => void): void => {
-    target?.addEventListener?.(type, call);
-    ends.push(() => target?.removeEventListener?.(type, call));
+    target?.addEventListener(type, call, { signal: ending.signal });
   };
   listen(document, "visibilitychange", () => {
-    if (document?.visibilityState === "visible") woke();
+    if (!document?.hidden) woke();
   });
-  listen(document, "resume", woke);
   listen(window, "pageshow", woke);
   listen(window, "offline", woke);
   listen(window, "online", online);
-  return () => {
-    for (const end of ends) end();
-  };
+  return () => ending.abort();
 }

@@ -308,7 +308,7 @@ export interface Pushes {
   readonly closing: {
     readonly code: number;
     readonly reason: string;
-    readonly retry_ms?: number;
+    readonly retry_ms?: number | undefined;
     readonly spread_ms?: number;
     readonly url?: string;
   };
@@ -321,7 +321,7 @@ export type Reply = {
 
 /** A push. */
 export type Push = {
-  [W in keyof Pushes]: { readonly is: W; readonly id?: never; readonly body: Pushes[W] };
+  [W in keyof Pushes]: { readonly is: W; readonly id: undefined; readonly body: Pushes[W] };
 }[keyof Pushes];
 
 /** What a server says. */
@@ -338,12 +338,7 @@ export interface Dialect {
   /**
    * The words of a message. Words that this version does not know are left out.
    *
-   * @throws {@link MalformedError} if the message is not of this dialect.
+   * @throws CorewireError with the code `broken` if the message is not of this dialect.
    */
   decode(message: string | ArrayBuffer | Uint8Array): ServerWord[];
-}
-
-/** A message that cannot be read: the field, what was found, what is needed. */
-export class MalformedError extends Error {
-  override name = "MalformedError";
 }

@@ -463,8 +463,7 @@ test("a page of history waits for a connection", async () => {
   for (let data = 1; data <= 5; data += 1) world.server.publish("news", data);
   const client = world.client();
   const newest = history<number>(client, "news", { limit: 2 });
-  world.pass(100);
-  const page = await newest;
+  const page = await finish(world, newest);
   assert.deepEqual(
     page.messages.map(({ data, offset }) => [data, offset]),
     [
@@ -473,9 +472,8 @@ test("a page of history waits for a connection", async () => {
     ],
   );
   const before = history<number>(client, "news", { before: page.messages[0], limit: 10 });
-  world.pass(100);
   assert.deepEqual(
-    (await before).messages.map(({ data }) => data),
+    (await finish(world, before)).messages.map(({ data }) => data),
     [1, 2, 3],
   );
 });
