@@ -447,15 +447,10 @@ impl Link {
             let amount = Amount::message(message.data.len() as u64);
             delivery.received(amount);
         }
-        if let StreamWord::Reset { position, cause } = word {
+        if let StreamWord::Reset { position, .. } = word {
             delivery.set_epoch(&position.epoch);
             for id in delivery.routes() {
-                // It holds for these in any case: the position that they have may be no one's.
-                if self.lapsed.remove(&id)
-                    && let Some(subscription) = subscriptions.get_mut(id)
-                {
-                    subscription.topic_reset(delivery.topic(), position, *cause);
-                }
+                self.lapsed.remove(&id);
             }
         }
         let ticket = Ticket {

@@ -128,6 +128,7 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 struct Known {
     at: Position,
+    source: Source,
     /// The epoch before this one. Two connections may tell of a change of epochs at different
     /// times; what the later one says of the old epoch is over.
     past: Option<Arc<str>>,
@@ -135,10 +136,23 @@ struct Known {
     moved: u64,
 }
 
+/// Who has named a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The application, to begin there: it may be no position of this server's.
+    Application,
+    /// The server, when a topic came for the first time. What was before it is not missing, unless a
+    /// reset to it says so.
+    Announced,
+    /// The server. All up to it was told.
+    Server,
+}
+
 impl Known {
-    const fn new(at: Position, moved: u64) -> Self {
+    const fn new(at: Position, source: Source, moved: u64) -> Self {
         Self {
             at,
+            source,
             past: None,
             moved,
         }
@@ -150,10 +164,22 @@ impl Known {
             self.past = Some(past);
         }
         self.at.offset = at.offset;
+        self.source = Source::Server;
     }
 
     fn is_past(&self, epoch: &str) -> bool {
         self.past.as_deref() == Some(epoch)
+    }
+
+    /// Whether a reset to this position says nothing new: another connection has brought more, or
+    /// the topic's announcement has said it already.
+    fn covers(&self, position: &Position) -> bool {
+        let is_reached = self.at.epoch == position.epoch && self.at.offset >= position.offset;
+        match self.source {
+            Source::Application => false,
+            Source::Announced => self.is_past(&position.epoch),
+            Source::Server => self.is_past(&position.epoch) || is_reached,
+        }
     }
 }
 
@@ -306,7 +332,7 @@ impl Subscription {
             && recovered == Some(Recovered::No)
             && let Start::After(asked) = &self.subscribe.from
         {
-            let known = Known::new(asked.clone(), self.mark.number);
+            let known = Known::new(asked.clone(), Source::Application, self.mark.number);
             self.positions.insert(self.subscribe.subject.clone(), known);
         }
         self.begin(Some(position.clone()));
@@ -388,7 +414,7 @@ impl Subscription {
                 if self.positions.len() >= POSITIONS_MAX {
                     return Err(TooManyTopics);
                 }
-                let known = Known::new(position.clone(), self.mark.number);
+                let known = Known::new(position.clone(), Source::Announced, self.mark.number);
                 self.positions.insert(topic.clone(), known);
             }
             Some(known) if known.is_past(&position.epoch) => {}
@@ -405,7 +431,7 @@ impl Subscription {
             }
             Some(known) if known.at.offset < position.offset => {
                 let from = known.at.offset + 1;
-                known.at.offset = position.offset;
+                known.set(position);
                 known.moved = self.mark.number;
                 self.note(Event::Gap(Gap {
                     topic: topic.clone(),
@@ -439,9 +465,7 @@ impl Subscription {
             return false; // it has begun elsewhere: never without a position
         };
         if let StreamWord::Reset { position, cause } = word {
-            let is_known = known.is_past(&position.epoch)
-                || known.at.epoch == position.epoch && known.at.offset >= position.offset;
-            if !is_known {
+            if !known.covers(position) {
                 self.topic_reset(topic, position, *cause);
             }
             return false;
@@ -450,6 +474,7 @@ impl Subscription {
             return false; // another connection knows more of the topic
         }
         known.moved = self.mark.number;
+        known.source = Source::Server;
         let known = &mut known.at;
         match word {
             StreamWord::Message(message) => {
@@ -492,11 +517,13 @@ impl Subscription {
                 false
             }
             StreamWord::Conflated { count, up_to } => {
-                if *up_to >= known.offset && *count > 0 {
+                // Another connection may have accounted for some of them.
+                let count = up_to.saturating_sub(known.offset).min(*count);
+                if count > 0 {
                     known.offset = *up_to;
                     self.note(Event::Conflated(Conflated {
                         topic: topic.clone(),
-                        count: *count,
+                        count,
                         up_to: *up_to,
                     }));
                 }
@@ -511,7 +538,7 @@ impl Subscription {
     }
 
     /// Nothing can be said of what the topic had before this position.
-    pub(super) fn topic_reset(&mut self, topic: &Arc<str>, position: &Position, cause: GapCause) {
+    fn topic_reset(&mut self, topic: &Arc<str>, position: &Position, cause: GapCause) {
         let Some(known) = self.positions.get_mut(topic) else {
             return;
         };

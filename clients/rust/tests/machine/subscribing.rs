@@ -4,7 +4,9 @@ use corewire_client::machine::{
     Event, Gap, GapCause, Machine, Options, Position, Start, Subscribe, SubscribeError,
     SubscriptionId, Unsubscribed, Window,
 };
-use corewire_protocol::native::{self, Dialect, ErrorCode, ErrorReply, GoAway, Push, Unsubbed};
+use corewire_protocol::native::{
+    self, Cause, Dialect, ErrorCode, ErrorReply, GoAway, Push, TopicAlias, Unsubbed,
+};
 
 use crate::history::History;
 use crate::world::World;
@@ -560,6 +562,86 @@ fn a_departure_is_seamless_however_far_the_two_connections_are_apart() {
             assert_eq!((history.missing, history.resets), (0, 0), "{behind} {both}");
         }
     }
+}
+
+// The next connection begins where the server can, with a reset; the one before has brought more.
+#[test]
+fn a_departure_sets_no_position_back_where_nothing_is_kept() {
+    for behind in 1..4 {
+        for both in 0..4 {
+            for next_is_quicker in [false, true] {
+                let mut world = world(Window::default());
+                world.keeps_messages = false;
+                let id = subscribe(&mut world, "a");
+                let first = world.connect();
+                world.publish("a", b"1");
+                world.flow();
+                let away = GoAway {
+                    deadline_ms: 20_000,
+                    spread_ms: 0,
+                    url: None,
+                };
+                world.push(first, &Push::GoAway(away));
+                world.flow();
+                let second = world.open().unwrap();
+                world.transmit();
+                for _ in 0..behind {
+                    world.publish("a", b"x");
+                }
+                while world.serve_one(second) {}
+                for _ in 0..both {
+                    world.publish("a", b"x");
+                }
+                let order = match next_is_quicker {
+                    true => [second, first],
+                    false => [first, second],
+                };
+                for link in order {
+                    while world.deliver_one(link) {}
+                }
+                world.flow();
+                world.publish("a", b"x");
+                world.flow();
+                let upto = |from: u32| {
+                    let all: Vec<_> = (from..=2 + behind + both)
+                        .map(|at: u32| at.to_string())
+                        .collect();
+                    all.join(" ")
+                };
+                let expected = match next_is_quicker {
+                    true => format!("subscribed 1 reset(node) {}", upto(2 + behind)),
+                    false => format!("subscribed {}", upto(1)),
+                };
+                assert_eq!(told(&mut world, id), expected, "{behind} {both}");
+            }
+        }
+    }
+}
+
+// A topic that has appeared while the client was away.
+#[test]
+fn a_reset_to_where_a_topic_was_announced_is_told() {
+    let mut world = world(Window::default());
+    let id = subscribe(&mut world, "b.>");
+    let link = world.connect();
+    let announcement = TopicAlias {
+        t: 77,
+        topic: "b.new".into(),
+        s: vec![1],
+        epoch: "e".into(),
+        offset: 3,
+    };
+    let reset = native::Reset::Topic {
+        t: 77,
+        epoch: "e".into(),
+        offset: 3,
+        cause: Cause::Retention,
+    };
+    world.push(link, &Push::Topic(announcement));
+    world.push(link, &Push::Reset(reset.clone()));
+    world.push(link, &Push::Reset(reset));
+    world.flow();
+    assert_eq!(told(&mut world, id), "subscribed reset(retention)");
 }
 
 #[test]

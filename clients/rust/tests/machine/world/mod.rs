@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) honours_tickets: bool,
     /// Whether subscriptions can begin elsewhere than now.
     pub(crate) honours_positions: bool,
+    /// Whether messages are there for who comes later.
+    pub(crate) keeps_messages: bool,
     pub(crate) conns: BTreeMap<LinkId, Conn>,
     /// Connections that the machine wants to be opened.
     pub(crate) opening: VecDeque<(LinkId, String)>,
@@ -130,6 +132,7 @@ impl World {
             sessions: Vec::new(),
             honours_tickets: true,
             honours_positions: true,
+            keeps_messages: true,
             conns: BTreeMap::new(),
             opening: VecDeque::new(),
             opened: Vec::new(),

@@ -135,8 +135,14 @@ impl World {
     ) -> Result<(u64, Duplicate), ErrorReply<'static>> {
         let conn = &self.conns[&link];
         let (session, incarnation) = (conn.session, conn.incarnation);
-        if let Some(error) = self.refuse_publish.pop_front().flatten() {
-            return Err(error);
+        let answer = self.refuse_publish.pop_front().flatten();
+        match &answer {
+            // It has lost its memory, takes the message, and does not say so.
+            Some(error) if error.code == ErrorCode::Unavailable => {
+                self.topic(topic).producers.clear();
+            }
+            Some(error) => return Err(error.clone()),
+            None => {}
         }
         let refused = |code, text: String| {
             Err(ErrorReply {
@@ -180,7 +186,7 @@ impl World {
             producer.last = pseq;
             producer.offsets.insert(pseq, offset);
         }
-        Ok((offset, dup))
+        answer.map_or(Ok((offset, dup)), Err)
     }
 
     fn page(&mut self, history: &native::History<'_>) -> Page<'static> {
@@ -269,6 +275,10 @@ impl World {
                 .collect::<BTreeMap<_, _>>()
         };
         let now = |_: &str, topic: &Topic| topic.log.len() as u64;
+        let has = |place: &native::Place<'_>| {
+            let end = self.topics[&*subscribe.topic].log.len() as u64;
+            place.offset == end || self.keeps_messages && place.offset < end
+        };
         match &subscribe.from {
             Start::Now => (all(&now), None),
             Start::Last(count) => {
@@ -276,10 +286,7 @@ impl World {
                 (all(&last), None)
             }
             Start::Since(_) => panic!("this server has no clock"),
-            Start::After(place)
-                if place.epoch == epoch
-                    && place.offset <= self.topics[&*subscribe.topic].log.len() as u64 =>
-            {
+            Start::After(place) if place.epoch == epoch && has(place) => {
                 (all(&|_, _| place.offset), Some(Recovered::Yes))
             }
             Start::Pattern(place) if place.pos.starts_with(&format!("{epoch}.")) => {
