@@ -88,6 +88,7 @@ impl Machine {
                 self.fenced = Some(id);
                 Answer::Fenced
             }
+            Reply::Error(error) if error.code == ErrorCode::Unavailable => Answer::Lost,
             Reply::Error(error) => Answer::Refused(PublishError::Refused {
                 code: error.code,
                 text: (&*error.text).into(),
