@@ -150,6 +150,10 @@ impl Client {
     pub(crate) fn successor(&mut self) -> Option<Self> {
         let memory = self.memory.take()?;
         let purse = memory.purse().cloned();
+        if !memory.is_resumed() {
+            // It was somebody else's, and was not said again in time.
+            self.script.retain(|act| !matches!(act, Act::Again(_)));
+        }
         let (hello, again) = memory.greeting(&self.witness)?;
         let name = self.witness.party.to_string();
         let random = Random::new(self.random.next());

@@ -7,7 +7,9 @@ use corewire_protocol::native::{Echo, Subject, TopicName};
 
 use super::anomaly::{Anomaly, Kind};
 use super::delivery::{Delivery, State, What};
-use super::witness::{Ear, Fate, Moment, Ordered, Outcome, Published, Subscription, Witness};
+use super::witness::{
+    Ear, Fate, Moment, Ordered, Outcome, Published, Repeats, Subscription, Witness,
+};
 
 /// Whatever is wrong with what the witnesses say. `ends` are what else is known of topics: an
 /// epoch, and the offset of the last message that any witness can have been sent.
@@ -75,6 +77,8 @@ struct Message<'w> {
     sent: Moment,
     /// How often it was sent.
     times: u32,
+    /// Whether it may have been sent oftener.
+    repeats: Repeats,
     place: Option<(&'w str, u64)>,
 }
 
@@ -104,6 +108,7 @@ impl<'w> Court<'w> {
                 party: &witness.party,
                 sent: published.sent,
                 times: 1,
+                repeats: witness.repeats,
                 place: None,
             };
             match self.messages.entry(&published.identity) {
@@ -166,7 +171,7 @@ impl<'w> Court<'w> {
             None => message.place = Some(at),
             Some(known) if known == at => return,
             // Said again to a core that has lost its memory. Whoever was there was told so.
-            Some((before, _)) if before != epoch && message.times > 1 => {}
+            Some((before, _)) if before != epoch && message.may_be_said_again() => {}
             Some(known) => {
                 let text = format!("{text}, and at {known:?}");
                 self.found.push(Anomaly::new(Kind::Duplicate, text));
@@ -428,6 +433,10 @@ impl Message<'_> {
     /// Whether it may be passed on the way to this party: because it is its own, or may have expired.
     fn is_passed(&self, party: &str) -> bool {
         self.is_own(party) || self.published.ttl_ms.is_some()
+    }
+
+    const fn may_be_said_again(&self) -> bool {
+        self.times > 1 || matches!(self.repeats, Repeats::Hidden)
     }
 
     /// Whether its publisher was told that it is there.
