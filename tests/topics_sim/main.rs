@@ -251,6 +251,18 @@ fn forgetful() -> Plan {
     }
 }
 
+/// The same with hardly any memory for all topics of a core together.
+fn tight() -> Plan {
+    Plan {
+        options: Options {
+            history_budget_bytes: 64 << 10,
+            ..forgetful().options
+        },
+        keeps: Keeps::Little,
+        ..forgetful()
+    }
+}
+
 /// And cores lose their memory.
 fn amnesia() -> Plan {
     Plan {
@@ -279,6 +291,7 @@ fn plans() -> Vec<(&'static str, Plan)> {
         ("many", many()),
         ("resume", resume()),
         ("forgetful", forgetful()),
+        ("tight", tight()),
         ("amnesia", amnesia()),
         ("restart", restart()),
         ("real", real()),
@@ -368,6 +381,11 @@ fn whoever_comes_back_misses_nothing() {
 #[test]
 fn whoever_comes_back_too_late_is_told() {
     run_all_resumed("forgetful", 0..100, &forgetful());
+}
+
+#[test]
+fn whoever_comes_back_to_a_server_without_room_is_told() {
+    run_all_resumed("tight", 0..60, &tight());
 }
 
 #[test]

@@ -259,8 +259,10 @@ impl<'w> Court<'w> {
             if witness.ordered == Ordered::Answered && !message.is_told() {
                 continue;
             }
-            // What is said again without a number stands wherever it comes then.
-            if message.times > 1 && published.pseq.is_none() {
+            // Without a number, what is said again stands wherever it comes then, and what was not
+            // answered may come after what is said by the next connection.
+            let is_numbered = published.pseq.is_some() || witness.repeats == Repeats::Hidden;
+            if !is_numbered && (message.times > 1 || !message.is_told()) {
                 continue;
             }
             if let Some(before) = last.insert(epoch, offset)

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use corewire_protocol::native::{
-    Command, Data, Echo, PolicyMode, Position, Publish, Push, Recovered, Reply, Request, Reset,
-    Resumed, ServerWord, Start, Subbed, SubbedTo, Subscribe, Target, TopicAlias,
+    Command, Data, Echo, ErrorCode, PolicyMode, Position, Publish, Push, Recovered, Reply, Request,
+    Reset, Resumed, ServerWord, Start, Subbed, SubbedTo, Subscribe, Target, TopicAlias,
 };
 
 use super::anomaly::{Anomaly, Kind};
@@ -396,6 +396,12 @@ impl Witness {
                     offset: pubbed.offset,
                     heard: at,
                 };
+                Ok(())
+            }
+            // Where it went has lost its memory.
+            (Question::Publication(_), Reply::Error(error))
+                if error.code == ErrorCode::Unavailable =>
+            {
                 Ok(())
             }
             (Question::Publication(place), Reply::Error(_)) => {
