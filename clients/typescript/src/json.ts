@@ -145,5 +145,5 @@ function bytes(text: unknown, path: string): Uint8Array {
 }
 
 function wrong(path: string): CorewireError {
-  return broken(`${path} is not what it must be`);
+  return broken(`${path} is missing, or of another type`);
 }
