@@ -15,6 +15,7 @@ use std::time::Duration;
 use corewire_testkit::{Process, Serve, eventually, system};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_corewire");
 
@@ -218,10 +219,7 @@ fn a_fan_out_that_delivers_nothing_says_so() {
 
 #[test]
 fn what_cannot_be_measured_ends_with_1_and_the_reason() {
-    let dead = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let (_held, dead) = dead();
     let mail = answering(b"220 mail.example.com ESMTP\r\n\r\n");
     let page = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let server = Serve::new(BINARY).cores(1).start();
@@ -354,21 +352,20 @@ fn every_measurement_has_help_with_examples() {
 fn the_documented_commands_are_sound() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/bench.md");
     let text = fs::read_to_string(path).unwrap();
-    let dead = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let (_held, dead) = dead();
     let blocks = text.split("```sh\n").skip(1);
     let mut count = 0;
     for block in blocks {
         let (block, _) = block.split_once("```").unwrap();
         for command in block.replace("\\\n", " ").lines() {
-            let Some(arguments) = command.strip_prefix("corewire ") else {
+            let Some(arguments) = command.strip_prefix("corewire bench ") else {
                 continue;
             };
             // The shell takes the quotes off, as for whoever copies it.
-            let script = format!("exec \"$0\" {arguments}")
-                .replace("$(pidof corewire)", &std::process::id().to_string());
+            let pid = std::process::id().to_string();
+            let script = format!("exec \"$0\" bench {arguments}")
+                .replace("$(pidof corewire)", &pid)
+                .replace("$!", &pid);
             let (before, after) = script.split_once("ws://").unwrap();
             let end = after.find(['/', ' ']).unwrap();
             let script = format!("{before}ws://{dead}{}", &after[end..]);
@@ -391,6 +388,15 @@ fn url(server: &Process) -> String {
 
 fn at(address: SocketAddr) -> String {
     format!("ws://{address}/")
+}
+
+/// An address where nobody listens, nor anybody else can while the socket is held.
+fn dead() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// A server that says this to whoever connects.

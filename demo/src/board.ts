@@ -3,7 +3,7 @@
  * state, so nobody keeps them. Places are shares of the canvas's width and height.
  */
 
-import type { Client, Subscription } from "corewire";
+import type { Client } from "corewire";
 import { type LiveState, state } from "corewire/presence";
 import { byId, made } from "./element.js";
 import { refill } from "./history.js";
@@ -52,7 +52,7 @@ export class Board {
       },
       { from: { last: STROKES_MAX }, watch: ["cursor"] },
     );
-    this.#cursors = state<unknown>(subscription as unknown as Subscription<never>, "cursor");
+    this.#cursors = state<unknown>(subscription, "cursor");
     this.#cursors.onChange(() => this.#showCursors());
     this.#listen();
     new ResizeObserver(() => this.#resize()).observe(this.#canvas);

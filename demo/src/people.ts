@@ -17,8 +17,8 @@ export class People {
   /** `me` is this connection's name, which its own entries have as key. */
   constructor(subscription: Subscription<unknown>, person: Person, me: () => string | undefined) {
     this.#me = me;
-    this.#here = presence<unknown>(subscription as unknown as Subscription<never>);
-    this.#typing = state<unknown>(subscription as unknown as Subscription<never>, "typing");
+    this.#here = presence<unknown>(subscription);
+    this.#typing = state<unknown>(subscription, "typing");
     this.#here.onChange(() => this.#showHere());
     this.#typing.onChange(() => this.#showTyping());
     this.announce(person);

@@ -312,7 +312,9 @@ impl MessagingHandler {
             None => Ok(()),
             Some(s) => {
                 let text = format!(
-                    "sub.policy: subscription {s} of this connection has topics in common with this                      pattern, and another policy; leave policy out to share what is in force there"
+                    "sub.policy: subscription {s} of this connection has topics in common with \
+                     this pattern, and another policy; leave policy out to share what is in force \
+                     there"
                 );
                 Err(refused(ErrorCode::Already, text))
             }

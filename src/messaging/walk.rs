@@ -25,7 +25,7 @@ use super::core_set::CoreSet;
 use super::delivery::Alias;
 use super::home::{Arrears, Changed, Cursor, Missed, Proof, Reach};
 use super::hub::{Hub, Outgoing, PatternKey};
-use super::mail::Mail;
+use super::mail::{Mail, WalkRequest};
 use super::patterns::{Patterns, subbed};
 use super::place::{HomeMark, Marks};
 use super::publication::TopicId;
@@ -100,17 +100,6 @@ impl Walk {
         }
     }
 
-    /// Where it begins in the topics of a home core, once that is known.
-    fn missed(&self, home: CoreId) -> Option<Missed> {
-        match &self.from {
-            From::Marks(marks) => Some(Missed {
-                mark: marks.of(home).mark,
-                reach: marks.reach,
-            }),
-            From::Nowhere | From::Now(_) => None,
-        }
-    }
-
     fn is_pending(&self, home: CoreId) -> bool {
         match &self.stage {
             Stage::Walking { pending, .. } => pending.contains(home),
@@ -159,15 +148,32 @@ impl Patterns {
         }
     }
 
-    /// The pattern of which a home core is to list topics, and what of them was missed.
+    /// What a home core is asked for when it is to list topics.
     pub(super) fn walk_request(
         &self,
-        number: WalkNumber,
-        home: CoreId,
-    ) -> Option<(Box<str>, Missed)> {
+        life: u32,
+        (number, home): (WalkNumber, CoreId),
+        from: Option<Cursor>,
+    ) -> Option<WalkRequest> {
         let walk = self.walks.get(&number)?;
-        let pattern = self.patterns.get(walk.pattern)?;
-        Some((pattern.text.clone(), walk.missed(home)?))
+        let From::Marks(marks) = &walk.from else {
+            return None;
+        };
+        let HomeMark {
+            life: home_life,
+            mark,
+        } = marks.of(home);
+        Some(WalkRequest {
+            life,
+            number,
+            pattern: self.patterns.get(walk.pattern)?.text.clone(),
+            missed: Missed {
+                mark,
+                reach: marks.reach,
+            },
+            home_life,
+            from,
+        })
     }
 
     /// A client that is still told of topics has forgotten one, and how far it had come.

@@ -1,7 +1,7 @@
 //! A world of several shards, their mailboxes, sockets and clients, all moved by one seed.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -21,6 +21,7 @@ use corewire_testkit::sim::{Anomaly, Kind, Outcome, judge, needless_resets};
 
 use super::app::{App, Appetite, Line, SharedApp, Time};
 use super::client::{Client, Clock, Manner};
+use super::company::Company;
 use super::party::Party;
 use super::plant::{Faults, Faulty};
 use super::script;
@@ -32,8 +33,9 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const RESTARTS_MAX: u32 = 3;
 /// A client that comes back is away so many milliseconds at most.
 const AWAY_MS_MAX: usize = 3000;
-/// Rounds in which nothing happens until all is quiet: mail is tried again after a millisecond.
-const QUIET_ROUNDS: usize = 12;
+/// Rounds of a millisecond in which nothing happens until all is quiet: mail is tried again, graces
+/// and windows of state end.
+const QUIET_ROUNDS: usize = 30;
 
 /// What a world is like.
 #[derive(Debug, Clone)]
@@ -633,6 +635,7 @@ impl World {
                 break;
             }
         }
+        let untrue = self.untrue_state();
         let mut witnesses = Vec::new();
         for app in &self.apps {
             witnesses.extend(app.borrow_mut().testify());
@@ -677,7 +680,25 @@ impl World {
             Keeps::Some => {}
             Keeps::Everything => found.extend(needless_resets(&witnesses)),
         }
+        found.extend(untrue);
         found
+    }
+
+    /// P10 and P11: all is at rest, so whoever watches knows who is there, and nobody types.
+    fn untrue_state(&self) -> Vec<Anomaly> {
+        let stations = self.stations.iter();
+        let companies: Vec<&Company> = stations
+            .flat_map(|station| &station.sockets)
+            .filter_map(|socket| socket.client.company())
+            .collect();
+        let mut present: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (topic, conn) in companies.iter().flat_map(|company| company.announced()) {
+            present.entry(topic).or_default().insert(conn);
+        }
+        let untrue = companies
+            .iter()
+            .flat_map(|company| company.untrue(&present));
+        untrue.collect()
     }
 
     fn note(&mut self, step: u64, detail: u64) {

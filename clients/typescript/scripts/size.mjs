@@ -4,7 +4,7 @@
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const BYTES_MAX = { index: 13_500, presence: 2_500, history: 500, binary: 3_500, tabs: 17_500 };
+const BYTES_MAX = { index: 12 << 10, presence: 2_500, history: 500, binary: 3_500, tabs: 15_000 };
 
 let isTooLarge = false;
 for (const [entry, bytesMax] of Object.entries(BYTES_MAX)) {

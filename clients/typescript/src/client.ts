@@ -6,7 +6,7 @@
 
 import type { Backoff, Random } from "./backoff.js";
 import { type Clock, NEVER, systemClock } from "./clock.js";
-import type { Bounds, Effect, Identity } from "./effect.js";
+import type { Bounds, Effect } from "./effect.js";
 import { CorewireError } from "./errors.js";
 import type { Message, Session, Status } from "./events.js";
 import type { Feed, SubscribeOptions } from "./feed.js";
@@ -118,7 +118,7 @@ export class Client {
    * @throws TypeError if that is no address, or if there is no WebSocket here.
    */
   constructor(url: string | URL, options: ClientOptions = {}) {
-    const { clock = systemClock, dialect = json, random = Math.random } = options;
+    const { clock = systemClock, dialect = json, random = Math.random, token } = options;
     this.#options = options;
     this.#clock = clock;
     this.#dialect = dialect;
@@ -129,7 +129,8 @@ export class Client {
         ...options,
         backoff: { firstMs: 500, maxMs: 20_000, ...options.backoff },
         url: webSocketUrl(url),
-        identity: identity(options),
+        token: typeof token === "string" ? token : undefined,
+        renews: typeof token === "function",
       },
       random,
     );
@@ -239,16 +240,10 @@ export class Client {
    * Says good-bye: subscriptions end, and what was published before is finished. Resolves when the
    * connection is gone.
    */
-  close(): Promise<void> {
-    return new Promise((resolve) => {
-      const end = this.on("status", ({ type }) => {
-        if (type !== "stopped") return;
-        end();
-        resolve();
-      });
-      this.#do((now) => this.#machine.close(now));
-      if (this.status.type === "stopped") resolve();
-    });
+  async close(): Promise<void> {
+    this.#do((now) => this.#machine.close(now));
+    // What cannot be connected any more rejects when it has stopped.
+    await this.connect().catch(() => {});
   }
 
   /** What becomes of that which the machine was asked. */
@@ -387,7 +382,11 @@ export class Client {
       answer = typeof token === "function" ? await token() : (token ?? "");
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
-      answer = new CorewireError("unauthorized", `no token: ${why}`, { cause });
+      answer = new CorewireError(
+        "unauthorized",
+        `the function that fetches tokens failed: ${why}`,
+        { cause },
+      );
     }
     this.#do((now) => this.#machine.token(answer, now));
   }
@@ -411,12 +410,6 @@ export class Client {
       }
     }
   }
-}
-
-function identity({ token, user }: ClientOptions): Identity {
-  if (typeof token === "function") return { is: "renewable" };
-  if (token !== undefined) return { is: "token", token };
-  return user === undefined ? { is: "anonymous" } : { is: "user", user };
 }
 
 function webSocketUrl(url: string | URL): string {

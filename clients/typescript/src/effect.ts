@@ -12,14 +12,6 @@ import type { Ticket } from "./link.js";
 import type { Outcome } from "./outbox.js";
 import type { PageBody, Request } from "./words.js";
 
-/** Who a client says it is. */
-export type Identity =
-  | { readonly is: "anonymous" }
-  | { readonly is: "user"; readonly user: string }
-  | { readonly is: "token"; readonly token: string }
-  /** Tokens come by an effect, anew before the last one expires. */
-  | { readonly is: "renewable" };
-
 /** Every bound of a client. */
 export interface Bounds {
   /** Messages of one topic that may wait here to be taken; 256. More wait at the server. */
@@ -45,7 +37,11 @@ export interface Bounds {
 /** What a machine is made with. */
 export interface MachineOptions extends Bounds {
   readonly url: string;
-  readonly identity: Identity;
+  /** Who the client says it is, if it has no token. */
+  readonly user?: string | undefined;
+  readonly token: string | undefined;
+  /** Whether tokens come by an effect: the first one, and others before it expires. */
+  readonly renews: boolean;
   readonly backoff: Backoff;
 }
 

@@ -181,13 +181,12 @@ export function absorb(
     move(feed, topic, position);
     return [{ type: "reset", topic, position, cause: word.body.cause }];
   }
-  const first = firstOf(word);
+  const [first, last] = span(word);
   if (known !== undefined && known.epoch !== epoch) {
     known = { epoch, offset: first - 1 };
     events.push({ type: "reset", topic, position: known, cause: "epoch" });
   }
   const heard = known?.offset ?? first - 1;
-  const last = lastOf(word);
   if (last <= heard && word.is !== "conflated") return events;
   move(feed, topic, { epoch, offset: Math.max(heard, last) });
   if (first > heard + 1 && !counted && word.is !== "pos") {
@@ -219,17 +218,12 @@ export function absorb(
   return events;
 }
 
-/** The first offset that a word is about. */
-function firstOf(word: Exclude<StreamWord, { is: "reset" }>): number {
-  if (word.is === "msg") return word.body.o;
-  return word.is === "gap" ? word.body.from : lastOf(word) + 1;
-}
-
-/** The last offset that a word accounts for. */
-function lastOf(word: Exclude<StreamWord, { is: "reset" }>): number {
-  if (word.is === "msg") return word.body.o;
-  if (word.is === "gap") return word.body.to;
-  return word.is === "pos" ? (word.body.o ?? 0) : word.body.upto;
+/** The first and the last offset that a word accounts for; without a first one all up to the last. */
+function span(word: Exclude<StreamWord, { is: "reset" }>): readonly [first: number, last: number] {
+  if (word.is === "msg") return [word.body.o, word.body.o];
+  if (word.is === "gap") return [word.body.from, word.body.to];
+  const last = word.is === "pos" ? (word.body.o ?? 0) : word.body.upto;
+  return [last + 1, last];
 }
 
 function move(feed: Feed, topic: string, place: Place): void {

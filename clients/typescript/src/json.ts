@@ -47,7 +47,7 @@ const TEXTS = set(
   "conn node user ticket epoch pos topic text cause repair ns k next key reason url mode level cmd",
 );
 const LISTS = set("items set subs del s");
-const OBJECTS = set("pub policy limits subbed err tags");
+const OBJECTS = set("pub policy limits subbed err");
 
 /** The words as JSON, in text messages. */
 export const json: Dialect = {
@@ -112,11 +112,13 @@ function fields(value: unknown, path: string): Json {
 function fits(name: string, value: unknown, path: string): boolean {
   if (LISTS.has(name) && Array.isArray(value)) {
     if (name === "s") return value.every(isInteger);
-    if (name === "del") return value.every((item) => typeof item === "string");
+    if (name === "del") return value.every(isText);
     return value.every((item) => fields(item, path));
   }
   if (INTEGERS.has(name) || name.endsWith("_ms")) return isInteger(value);
-  if (TEXTS.has(name)) return typeof value === "string";
+  if (TEXTS.has(name)) return isText(value);
+  // Their names are the application's own: they say nothing of a type.
+  if (name === "tags") return Object.values(asObject(value, path)).every(isText);
   if (OBJECTS.has(name)) fields(value, path);
   return !LISTS.has(name);
 }
@@ -124,6 +126,10 @@ function fits(name: string, value: unknown, path: string): boolean {
 function asObject(value: unknown, path: string): Json {
   if (typeof value === "object" && value && !Array.isArray(value)) return value as Json;
   throw wrong(path);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
 }
 
 function isInteger(value: unknown): boolean {
@@ -139,5 +145,5 @@ function bytes(text: unknown, path: string): Uint8Array {
 }
 
 function wrong(path: string): CorewireError {
-  return broken(`${path} is not what it must be`);
+  return broken(`${path} is missing, or of another type`);
 }

@@ -114,8 +114,7 @@ export class Machine {
     this.#options = options;
     this.#random = random;
     this.#streams = new Streams(this.effects, options.topicWindow, random);
-    const { identity } = options;
-    if (identity.is === "token") this.#token = identity.token;
+    this.#token = options.token;
   }
 
   // What the application wants.
@@ -225,16 +224,15 @@ export class Machine {
     const link = this.#named(id);
     if (link?.stage.at !== "opening") return;
     link.heardAt = now;
-    const { identity, replyTimeoutMs } = this.#options;
     const token = this.#token;
     if (this.#outbox.hasHole) this.#ticket = undefined;
     const resume = this.#ticket;
     const chars = HELLO_CHARS - (token?.length ?? 0) - (resume?.length ?? 0);
     const { feeds, subs, later } = this.#streams.hello(link, chars);
-    const user = identity.is === "user" ? identity.user : undefined;
+    const user = token === undefined ? this.#options.user : undefined;
     const body = { v: VERSION, token, user, resume, subs: subs.length > 0 ? subs : undefined };
     ask(link, { is: "hello", feeds }, now, "hello", body);
-    link.stage = { at: "greeting", until: now + replyTimeoutMs };
+    link.stage = { at: "greeting", until: now + this.#options.replyTimeoutMs };
     // It is a message of its own.
     this.#send(link);
     for (const feed of later) this.#streams.say(link, feed, now);
@@ -341,7 +339,12 @@ export class Machine {
     const state = this.#state;
     if (state.at === "token" && state.until <= now) {
       this.#isFetchingToken = false;
-      this.#wait(new CorewireError("timed_out", "no token in time"), false, {}, now);
+      this.#wait(
+        new CorewireError("timed_out", "the function that fetches tokens took too long"),
+        false,
+        {},
+        now,
+      );
     } else if (state.at === "waiting" && state.until <= now) {
       this.#begin(now);
     } else if (state.at === "closing" && state.until <= now) {
@@ -365,9 +368,8 @@ export class Machine {
   // From connection to connection.
 
   #begin(now: number): void {
-    const { identity } = this.#options;
     const isGood = this.#token !== undefined && now < this.#tokenEndsAt;
-    if (identity.is === "renewable" && !isGood) {
+    if (this.#options.renews && !isGood) {
       this.#renewToken();
       this.#state = { at: "token", until: now + TOKEN_MS };
     } else {
@@ -446,10 +448,8 @@ export class Machine {
   }
 
   #tokenRefused(error: CorewireError, now: number): void {
-    const { identity } = this.#options;
     const wasTaken = this.#tokenEndsAt !== NEVER;
-    const again = identity.is === "renewable" && (wasTaken || this.#failures === 0);
-    if (again) {
+    if (this.#options.renews && (wasTaken || this.#failures === 0)) {
       // Another one may do.
       this.#token = undefined;
       this.#wait(error, true, { spread_ms: 0 }, now);
@@ -460,7 +460,7 @@ export class Machine {
   }
 
   #renewToken(): void {
-    if (this.#options.identity.is !== "renewable") {
+    if (!this.#options.renews) {
       this.#warn(
         new CorewireError("token_expired", "the token expires; give a function that fetches one"),
       );
@@ -597,15 +597,15 @@ export class Machine {
       const isFenced = reply.is === "err" && errorName(reply.body.code) === "conflict";
       if (!isFenced) this.#outbox.answered(reply.id, reply.body, now);
       else if (link === this.#elder) link.isFenced = true;
-      else throw broken("it gave this session away");
+      else throw broken("it has given this session to another connection");
     } else {
-      throw broken("a reply that fits no command");
+      throw broken("a reply that does not fit its command");
     }
   }
 
   #welcome(link: Link, feeds: readonly Feed[], body: WelcomeBody, now: number): void {
     const { conn, node, user, ticket, limits, ping_ms, slack_ms, resumed = false, subs } = body;
-    if (subs.length !== feeds.length) throw broken("a welcome that fits no hello");
+    if (subs.length !== feeds.length) throw broken("the welcome does not answer each subscription");
     link.stage = { at: "ready" };
     link.silenceMs = ping_ms === 0 ? NEVER : ping_ms + slack_ms;
     link.limits = limits;
@@ -618,7 +618,7 @@ export class Machine {
     this.#readyAt = now;
     this.#tokenTaken(body.expires_ms, now);
     const session: Session = { conn, node, user, resumed };
-    this.#setStatus({ type: "connected", session });
+    if (this.#state.at !== "closing") this.#setStatus({ type: "connected", session });
     for (const [place, feed] of feeds.entries()) {
       const answer = subs[place];
       if (answer?.subbed !== undefined) this.#streams.subbed(link, feed, answer.subbed);
@@ -648,7 +648,7 @@ export class Machine {
     else if (awaited.is === "auth" && is === "ok") this.#tokenTaken(body.expires_ms, now);
     else if (awaited.is === "probe") this.#awake(link, now);
     else if (is === "err" && awaited.is !== "unsub") this.#warn(refusal(awaited.is, body));
-    else if (is !== "ok" && is !== "err") throw broken("a reply that fits no command");
+    else if (is !== "ok" && is !== "err") throw broken("a reply that does not fit its command");
   }
 
   /** The server is there. What else was asked before it slept has its full time. */

@@ -102,15 +102,18 @@ export class LiveState<V = unknown> {
    * Sets this connection's entry. Presence is kept, and said again after a cut. Other state ends by
    * itself: set it again while it lasts (nothing is sent if that is too early), and it is not sent at
    * all without a connection.
+   *
+   * @throws TypeError if JSON has no such value.
    */
   set(value?: V, { key, ttlMs }: EntryOptions = {}): void {
+    // What JSON does not have, such as a BigInt, is refused here and now.
+    const text = JSON.stringify(value) as string | undefined;
     if (this.ns === PRESENCE) {
       this.#announced = { value };
       this.#announce();
       return;
     }
     const now = this.#link.clock.now();
-    const text = JSON.stringify(value) as string | undefined;
     const before = this.#mine.get(key);
     if (before !== undefined && before.text === text && now < before.until) return;
     const { topic, ns } = this;

@@ -86,7 +86,8 @@ export class Subscription<T = unknown> implements AsyncIterable<StreamEvent<T>>,
   #flow: "open" | "overflown" = "open";
   #isHandling = false;
   #ended = false;
-  #readers: ((result: IteratorResult<StreamEvent<T>, undefined>) => void)[] = [];
+  /** Calls those who iterate, and wait for an event or for the end. */
+  #wake: (() => void)[] = [];
 
   /** @internal */
   constructor(
@@ -110,18 +111,21 @@ export class Subscription<T = unknown> implements AsyncIterable<StreamEvent<T>>,
     for (const { ticket } of this.#waiting.splice(0)) {
       if (ticket !== undefined) this.#host.taken(ticket);
     }
-    for (const reader of this.#readers.splice(0)) reader({ done: true, value: undefined });
+    this.#serve();
   }
 
   /** All events, each once. To leave the loop ends the subscription. */
-  [Symbol.asyncIterator](): AsyncIterator<StreamEvent<T>, undefined> {
-    return {
-      next: () => this.#next(),
-      return: () => {
-        this.unsubscribe();
-        return Promise.resolve({ done: true, value: undefined });
-      },
-    };
+  async *[Symbol.asyncIterator](): AsyncGenerator<StreamEvent<T>, undefined> {
+    try {
+      for (;;) {
+        const event = this.#take();
+        if (event !== undefined) yield event;
+        else if (this.#ended) return;
+        else await new Promise<void>((wake) => this.#wake.push(wake));
+      }
+    } finally {
+      this.unsubscribe();
+    }
   }
 
   /**
@@ -168,27 +172,8 @@ export class Subscription<T = unknown> implements AsyncIterable<StreamEvent<T>>,
   }
 
   #serve(): void {
-    if (this.#handlers !== undefined) {
-      this.#handle(this.#handlers);
-      return;
-    }
-    for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift()) {
-      const event = this.#take();
-      if (event === undefined) {
-        this.#readers.unshift(reader);
-        return;
-      }
-      reader({ done: false, value: event });
-    }
-  }
-
-  #next(): Promise<IteratorResult<StreamEvent<T>, undefined>> {
-    return new Promise((resolve) => {
-      const event = this.#take();
-      if (event !== undefined) resolve({ done: false, value: event });
-      else if (this.#ended) resolve({ done: true, value: undefined });
-      else this.#readers.push(resolve);
-    });
+    if (this.#handlers !== undefined) this.#handle(this.#handlers);
+    for (const wake of this.#wake.splice(0)) wake();
   }
 
   #handle(handlers: Handlers<T>): void {

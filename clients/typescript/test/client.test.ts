@@ -390,6 +390,27 @@ test("who does not read is not sent more than the window, and loses nothing", as
   assert.equal(world.server.peer.subs.size, 0, "to leave the loop ends the subscription");
 });
 
+test("a loop that waits ends with its subscription, or with the client", async () => {
+  const world = new World();
+  const client = world.client();
+  const one = client.subscribe("news");
+  const other = client.subscribe("news");
+  await connected(world, client);
+  const all = async (events: AsyncIterable<{ type: string }>): Promise<string[]> => {
+    const types: string[] = [];
+    for await (const { type } of events) types.push(type);
+    return types;
+  };
+  const loops = [all(one), all(one), all(other)];
+  await settled();
+  one.unsubscribe();
+  await settled();
+  await finish(world, client.close());
+  const [first, second, third] = await Promise.all(loops);
+  assert.deepEqual([...(first ?? []), ...(second ?? [])], ["subscribed"]);
+  assert.deepEqual(third, ["subscribed", "unsubscribed"]);
+});
+
 test("a handler that returns a promise is waited for", async () => {
   const world = new World();
   const client = world.client({ topicWindow: 4 });
@@ -511,6 +532,18 @@ test("to close it finishes what was published, then says good-bye", async () => 
   assert.equal(world.server.peers.size, 0);
   assert.equal(world.clock.waiting, 0, "no alarm is left behind");
   await assert.rejects(client.publish("news", 1), { code: "closed" });
+});
+
+test("one that is closed before it is connected only says that it is closing", async () => {
+  const world = new World();
+  const client = world.client();
+  const published = client.publish("news", 1);
+  const seen: string[] = [];
+  client.on("status", ({ type }) => seen.push(type));
+  const closed = client.close();
+  await finish(world, closed);
+  assert.equal((await published).offset, 1);
+  assert.deepEqual(seen, ["closing", "stopped"]);
 });
 
 test("a handler that throws does not stop the others", () => {

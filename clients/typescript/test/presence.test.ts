@@ -212,6 +212,15 @@ test("presence is announced again after a cut, and nobody seems to leave", () =>
   assert.deepEqual(seen, ["+a", "+b", "+c", "+d", "+e", "-b"]);
 });
 
+test("a value that JSON does not have is refused, and nothing else suffers", () => {
+  const { world, here } = watching();
+  world.pass(100);
+  assert.throws(() => here.set(1n), TypeError);
+  here.set("me");
+  world.pass(100);
+  assert.equal(world.server.heard("state").at(-1).v, "me");
+});
+
 test("who typed is forgotten when the connection is gone for long", () => {
   const world = new World();
   const model = new Model();
