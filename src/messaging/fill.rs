@@ -153,8 +153,16 @@ impl Filling<'_, '_> {
             // Messages wait for the welcome.
             Stage::Greeting | Stage::Welcoming(_) => return Err(Stop::With(Fill::Done)),
         }
+        // What it has not been sent yet is known all the same, and lies behind no position: should
+        // the connection end before, it cannot go on without another reset.
+        let is_current = client.behind_count == 0 && client.walks == 0;
         while let Some((s, cause)) = client.resets.pop_first() {
-            let pos = self.hub.patterns.position().into();
+            let pos = if is_current {
+                self.hub.patterns.position().into()
+            } else {
+                client.told.owe();
+                self.hub.patterns.nowhere().into()
+            };
             let push = Push::Reset(Reset::Pattern { s, pos, cause });
             self.pen.push(client.dialect, &push, self.context)?;
         }

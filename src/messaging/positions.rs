@@ -29,6 +29,13 @@ pub(super) struct Told {
     next: Option<u64>,
 }
 
+impl Told {
+    /// It is to be told as soon as it has been sent everything.
+    pub(super) const fn owe(&mut self) {
+        self.next = Some(0);
+    }
+}
+
 /// Tells a client how far it is in its patterns, if that has changed.
 pub(super) fn tell(
     (hub, clients): (&mut Hub, &mut Clients),
