@@ -209,7 +209,7 @@ impl Machine {
         s: SubscriptionId,
         subbed: &Subbed<'_>,
     ) -> Result<(), Loss> {
-        let Some((link, elder, subscriptions)) = self.linked(id) else {
+        let Some((link, other, subscriptions)) = self.linked(id) else {
             return Ok(());
         };
         if subbed.s != s.0 {
@@ -231,7 +231,7 @@ impl Machine {
                     link.lapsed.insert(s);
                 }
                 link.said.insert(s, Some(*t));
-                link.topic(*t, &topic, &position, &[s], subscriptions, elder)
+                link.topic(*t, &topic, &position, &[s], subscriptions, other)
             }
             SubbedTo::Pattern { pos } => {
                 subscription.pattern_subscribed(position_text(pos)?, subbed.recovered);
@@ -298,7 +298,7 @@ impl Machine {
     fn push(&mut self, id: LinkId, push: Push<'_>, now_ms: u64) -> Result<(), Loss> {
         match push {
             Push::Topic(topic) => {
-                let Some((link, elder, subscriptions)) = self.linked(id) else {
+                let Some((link, other, subscriptions)) = self.linked(id) else {
                     return Ok(());
                 };
                 let position = position(&topic.epoch, topic.offset)?;
@@ -306,7 +306,7 @@ impl Machine {
                 let routes = routes.filter(|s| link.said.contains_key(s));
                 let routes: Vec<_> = routes.collect();
                 let name = (&*topic.topic).into();
-                link.topic(topic.t, &name, &position, &routes, subscriptions, elder)
+                link.topic(topic.t, &name, &position, &routes, subscriptions, other)
             }
             Push::Message(message) => self.published(id, message),
             Push::Untopic(untopic) => {
@@ -418,10 +418,10 @@ impl Machine {
     }
 
     fn word(&mut self, id: LinkId, t: u64, word: &StreamWord) -> Result<(), Loss> {
-        let Some((link, _, subscriptions)) = self.linked(id) else {
+        let Some((link, other, subscriptions)) = self.linked(id) else {
             return Ok(());
         };
-        link.word(t, word, subscriptions)
+        link.word(t, word, subscriptions, other)
     }
 
     /// All up to this position of a pattern has come over this connection.

@@ -13,7 +13,7 @@ use super::history::HistoryId;
 use super::options::{Options, Window};
 use super::pace::Pace;
 use super::stop::Loss;
-use super::subscription::{StreamWord, Subscription, SubscriptionId, Ticket};
+use super::subscription::{Epochs, StreamWord, Subscription, SubscriptionId, Ticket};
 
 /// Topics that a connection may carry at a time. A server that announces more is not one of ours.
 const TOPICS_MAX: usize = 65_536;
@@ -384,8 +384,9 @@ impl Link {
 
     // Topics and their messages.
 
-    /// A topic comes from `position` on, for these subscriptions. It may come over `elder`, too, the
-    /// connection that this one replaces: whatever a subscription has had it leaves out.
+    /// A topic comes from `position` on, for these subscriptions. It may come over `other`, too, the
+    /// connection that this one replaces or is replaced by: whatever a subscription has had it
+    /// leaves out.
     pub(super) fn topic(
         &mut self,
         t: u64,
@@ -393,8 +394,9 @@ impl Link {
         position: &Position,
         routes: &[SubscriptionId],
         subscriptions: &mut Subscriptions,
-        elder: Option<&Self>,
+        other: Option<&Self>,
     ) -> Result<(), Loss> {
+        let epochs = self.epochs(topic, other);
         if let Some(&before) = self.topics.get(topic)
             && before != t
         {
@@ -426,20 +428,31 @@ impl Link {
             if self.lapsed.contains(id) {
                 continue; // until the server says from where on it knows
             }
-            begin(*id, topic, position, subscriptions, |name| {
-                self.topics.contains_key(name) || elder.is_some_and(|e| e.carries(name))
+            begin(*id, topic, (position, epochs), subscriptions, |name| {
+                self.topics.contains_key(name) || other.is_some_and(|other| other.carries(name))
             })?;
         }
         Ok(())
     }
 
-    /// What the server says of the topic behind an alias.
+    /// Whether a change of the topic's epoch that it tells is one. See [`topic`](Self::topic).
+    fn epochs(&self, topic: &str, other: Option<&Self>) -> Epochs {
+        match other {
+            Some(next) if next.id > self.id && next.carries(topic) => Epochs::Kept,
+            Some(_) | None => Epochs::Followed,
+        }
+    }
+
+    /// What the server says of the topic behind an alias. See [`topic`](Self::topic).
     pub(super) fn word(
         &mut self,
         t: u64,
         word: &StreamWord,
         subscriptions: &mut Subscriptions,
+        other: Option<&Self>,
     ) -> Result<(), Loss> {
+        let known = self.deliveries.get(&t).map(Delivery::topic);
+        let epochs = known.map_or(Epochs::Followed, |topic| self.epochs(topic, other));
         let Some(delivery) = self.deliveries.get_mut(&t) else {
             return Err(broken("it uses an alias that it did not announce"));
         };
@@ -459,7 +472,7 @@ impl Link {
             serial: delivery.serial(),
             bytes: 0,
         };
-        let taken = delivery.hand_out(word, ticket, subscriptions);
+        let taken = delivery.hand_out(word, (ticket, epochs), subscriptions);
         self.took(t, taken);
         Ok(())
     }
@@ -578,7 +591,7 @@ impl Link {
 fn begin(
     id: SubscriptionId,
     topic: &Arc<str>,
-    position: &Position,
+    (position, epochs): (&Position, Epochs),
     subscriptions: &mut Subscriptions,
     keep: impl Fn(&str) -> bool,
 ) -> Result<(), Loss> {
@@ -586,7 +599,7 @@ fn begin(
         return Ok(());
     };
     let begin = |subscription: &mut Subscription| {
-        subscription.topic_begins(topic, position, GapCause::Away)
+        subscription.topic_begins(topic, position, (GapCause::Away, epochs))
     };
     if begin(subscription).is_ok() {
         return Ok(());

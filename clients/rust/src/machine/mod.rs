@@ -434,14 +434,16 @@ impl Machine {
         *next_command
     }
 
-    /// The connection of this name, and the one before it if it is the newer of two.
+    /// The connection of this name, and the one that it replaces or is replaced by.
     fn linked(&mut self, id: LinkId) -> Option<(&mut Link, Option<&Link>, &mut Subscriptions)> {
         let elder = self.elder.as_deref_mut().map(Elder::link_mut);
         match (self.state.link_mut(), elder) {
             (Some(link), elder) if link.id == id => {
                 Some((link, elder.map(|elder| &*elder), &mut self.subscriptions))
             }
-            (_, Some(elder)) if elder.id == id => Some((elder, None, &mut self.subscriptions)),
+            (main, Some(elder)) if elder.id == id => {
+                Some((elder, main.map(|main| &*main), &mut self.subscriptions))
+            }
             (_, _) => None,
         }
     }

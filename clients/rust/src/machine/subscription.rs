@@ -17,6 +17,8 @@ use super::link::LinkId;
 /// Events that are no messages, and wait: more become one reset. Messages are bounded by the
 /// credit that the server is given.
 const NOTES_MAX: usize = 4096;
+/// Epochs of a topic that are known to be over.
+const PAST_MAX: usize = 4;
 /// Topics of a pattern whose positions are remembered.
 const POSITIONS_MAX: usize = 65_536;
 /// Bytes of the topics that a server is told together with a pattern's position. Messages of others
@@ -84,6 +86,15 @@ pub(super) enum Holes {
     Counted,
 }
 
+/// Whether a connection may say that a topic has another epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Epochs {
+    Followed,
+    /// It is being replaced, and the next connection carries the topic, too. Which of two epochs is the
+    /// newer one nobody can tell; the next connection knows of each that is newer than its own.
+    Kept,
+}
+
 /// Whether events are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -129,9 +140,9 @@ pub(super) struct Subscription {
 struct Known {
     at: Position,
     source: Source,
-    /// The epoch before this one. Two connections may tell of a change of epochs at different
-    /// times; what the later one says of the old epoch is over.
-    past: Option<Arc<str>>,
+    /// The epochs before this one, the last at the end. Two connections may tell of a change of
+    /// epochs at different times; what the later one says of an old epoch is over.
+    past: Vec<Arc<str>>,
     /// The [`Mark::number`] when it moved last.
     moved: u64,
 }
@@ -153,22 +164,25 @@ impl Known {
         Self {
             at,
             source,
-            past: None,
+            past: Vec::new(),
             moved,
         }
     }
 
     fn set(&mut self, at: &Position) {
         if self.at.epoch != at.epoch {
+            if self.past.len() == PAST_MAX {
+                self.past.remove(0);
+            }
             let past = std::mem::replace(&mut self.at.epoch, at.epoch.clone());
-            self.past = Some(past);
+            self.past.push(past);
         }
         self.at.offset = at.offset;
         self.source = Source::Server;
     }
 
     fn is_past(&self, epoch: &str) -> bool {
-        self.past.as_deref() == Some(epoch)
+        self.past.iter().any(|past| **past == *epoch)
     }
 
     /// Whether a reset to this position says nothing new: another connection has brought more, or
@@ -407,7 +421,7 @@ impl Subscription {
         &mut self,
         topic: &Arc<str>,
         position: &Position,
-        cause: GapCause,
+        (cause, epochs): (GapCause, Epochs),
     ) -> Result<(), TooManyTopics> {
         match self.positions.get_mut(topic) {
             None => {
@@ -418,6 +432,7 @@ impl Subscription {
                 self.positions.insert(topic.clone(), known);
             }
             Some(known) if known.is_past(&position.epoch) => {}
+            Some(known) if known.at.epoch != position.epoch && epochs == Epochs::Kept => {}
             Some(known) if known.at.epoch != position.epoch => {
                 known.set(position);
                 known.moved = self.mark.number;
@@ -458,14 +473,15 @@ impl Subscription {
         topic: &Arc<str>,
         epoch: &Arc<str>,
         word: &StreamWord,
-        holes: Holes,
+        (holes, epochs): (Holes, Epochs),
         ticket: Ticket,
     ) -> bool {
         let Some(known) = self.positions.get_mut(topic) else {
             return false; // it has begun elsewhere: never without a position
         };
         if let StreamWord::Reset { position, cause } = word {
-            if !known.covers(position) {
+            let is_followed = epochs == Epochs::Followed || known.at.epoch == position.epoch;
+            if is_followed && !known.covers(position) {
                 self.topic_reset(topic, position, *cause);
             }
             return false;

@@ -9,7 +9,7 @@ use corewire_protocol::native::{
 };
 
 use crate::history::History;
-use crate::world::World;
+use crate::world::{Keeps, World};
 
 fn world(window: Window) -> World {
     let options = Options {
@@ -387,7 +387,7 @@ fn what_the_server_leaves_out_without_a_word_is_told_all_the_same() {
         t,
         from,
         to,
-        cause: native::Cause::Slow,
+        cause: Cause::Slow,
         repair: native::Repair::None,
     };
     let message = |offset| native::Message {
@@ -432,7 +432,7 @@ fn an_alias_that_was_not_announced_breaks_the_connection() {
         t: 999,
         from: 1,
         to: 1,
-        cause: native::Cause::Slow,
+        cause: Cause::Slow,
         repair: native::Repair::None,
     };
     world.push(link, &Push::Gap(gap));
@@ -571,7 +571,7 @@ fn a_departure_sets_no_position_back_where_nothing_is_kept() {
         for both in 0..4 {
             for next_is_quicker in [false, true] {
                 let mut world = world(Window::default());
-                world.keeps_messages = false;
+                world.keeps = Keeps::Nothing;
                 let id = subscribe(&mut world, "a");
                 let first = world.connect();
                 world.publish("a", b"1");
@@ -616,6 +616,57 @@ fn a_departure_sets_no_position_back_where_nothing_is_kept() {
             }
         }
     }
+}
+
+// A core has lost its memory twice, and the connection that is being replaced is behind: of which of the
+// two epochs is the newer one it knows nothing.
+#[test]
+fn a_departing_connection_does_not_bring_an_old_epoch_back() {
+    let mut world = world(Window::default());
+    let id = subscribe(&mut world, "a");
+    let first = world.connect();
+    world.publish("a", b"1");
+    world.flow();
+    let away = GoAway {
+        deadline_ms: 20_000,
+        spread_ms: 0,
+        url: None,
+    };
+    world.push(first, &Push::GoAway(away));
+    world.flow();
+    let second = world.connect();
+    let reset = |t, epoch: &'static str, offset| {
+        let (topic, s) = ("a".into(), vec![1]);
+        let announcement = TopicAlias {
+            t,
+            topic,
+            s,
+            epoch: epoch.into(),
+            offset,
+        };
+        let reset = native::Reset::Topic {
+            t,
+            epoch: epoch.into(),
+            offset,
+            cause: Cause::Node,
+        };
+        [Push::Topic(announcement), Push::Reset(reset)]
+    };
+    for (link, t, epoch, offset) in [
+        (second, 72, "two", 0),
+        (first, 71, "one", 5),
+        (first, 72, "two", 0),
+        (second, 72, "two", 3),
+    ] {
+        for push in reset(t, epoch, offset) {
+            world.push(link, &push);
+        }
+        while world.deliver_one(link) {}
+    }
+    assert_eq!(
+        told(&mut world, id),
+        "subscribed 1 reset(epoch) gap(1-3 away)"
+    );
 }
 
 // A topic that has appeared while the client was away.

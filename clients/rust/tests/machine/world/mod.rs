@@ -62,8 +62,7 @@ pub(crate) struct World {
     pub(crate) honours_tickets: bool,
     /// Whether subscriptions can begin elsewhere than now.
     pub(crate) honours_positions: bool,
-    /// Whether messages are there for who comes later.
-    pub(crate) keeps_messages: bool,
+    pub(crate) keeps: Keeps,
     pub(crate) conns: BTreeMap<LinkId, Conn>,
     /// Connections that the machine wants to be opened.
     pub(crate) opening: VecDeque<(LinkId, String)>,
@@ -79,6 +78,13 @@ pub(crate) struct World {
     next_t: u64,
     /// All that the server was asked, in its own words.
     pub(crate) asked: Vec<(LinkId, Option<u64>, String)>,
+}
+
+/// What there is for who comes later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    Everything,
+    Nothing,
 }
 
 /// Where a subscription begins.
@@ -132,7 +138,7 @@ impl World {
             sessions: Vec::new(),
             honours_tickets: true,
             honours_positions: true,
-            keeps_messages: true,
+            keeps: Keeps::Everything,
             conns: BTreeMap::new(),
             opening: VecDeque::new(),
             opened: Vec::new(),

@@ -277,7 +277,7 @@ impl World {
         let now = |_: &str, topic: &Topic| topic.log.len() as u64;
         let has = |place: &native::Place<'_>| {
             let end = self.topics[&*subscribe.topic].log.len() as u64;
-            place.offset == end || self.keeps_messages && place.offset < end
+            place.offset == end || self.keeps == Keeps::Everything && place.offset < end
         };
         match &subscribe.from {
             Start::Now => (all(&now), None),
