@@ -36,6 +36,8 @@ const AWAY_MS_MAX: usize = 3000;
 /// Rounds of a millisecond in which nothing happens until all is quiet: mail is tried again, graces
 /// and windows of state end.
 const QUIET_ROUNDS: usize = 30;
+/// So much time passes at once, at most.
+const JUMP_MS_MAX: u32 = 2048;
 
 /// What a world is like.
 #[derive(Debug, Clone)]
@@ -414,7 +416,7 @@ impl World {
         }
         if self.plan.storm && self.random.once_in(400) {
             let ms = 1 << self.random.below(12);
-            self.pass(ms);
+            self.pass(ms.min(JUMP_MS_MAX));
         }
         let core = self.random.below(self.plan.cores);
         if self.plan.restarts != Restarts::Never
@@ -524,7 +526,9 @@ impl World {
                         };
                         let peer = SocketAddr::from(([127, 0, 0, 1], 4000));
                         let id = shard.accepted(peer).unwrap();
-                        sockets.push(Socket::new(id, party));
+                        let mut socket = Socket::new(id, party);
+                        socket.jump_ms = JUMP_MS_MAX;
+                        sockets.push(socket);
                     }
                     shard.did_accept(0, accepted);
                     self.note(1, 0);
