@@ -340,8 +340,13 @@ impl<'w> Court<'w> {
         let lost = || {
             let messages = self.messages.values();
             let lost = messages.filter(|message| {
+                // What was said again stands in another life, too.
+                let is_elsewhere = |(_, offset)| {
+                    let here = life.log.get(&offset).copied();
+                    message.may_be_said_again() && here != Some(&*message.published.identity)
+                };
                 message.is_passed(&witness.party)
-                    && message.place.is_none()
+                    && message.place.is_none_or(is_elsewhere)
                     && *message.published.topic == *life.topic
             });
             lost.count() as u64
