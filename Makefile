@@ -86,8 +86,8 @@ typescript: release clients/typescript/node_modules
 clients/typescript/node_modules: clients/typescript/package-lock.json
 	cd clients/typescript && npm ci --silent --prefer-offline --no-audit --no-fund && touch node_modules
 
-# The page in real Chromium; screenshots in target/browser.
-browser: release
+# The page, and tabs that share a connection, in real Chromium; screenshots in target/browser.
+browser: release clients/typescript/node_modules
 	tests/browser/run
 
 # All 517 cases in both roles, a quarter of an hour; writes docs/autobahn.md.

@@ -1,6 +1,8 @@
 // A `corewire serve` of its own for a test, and a way to it that can be cut.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import http from "node:http";
 import net from "node:net";
 import { createInterface } from "node:readline";
 
@@ -12,19 +14,20 @@ process.on("exit", () => {
 /** A server process. It can be killed and started again at the same address. */
 export class Server {
   #process;
+  #options = [];
   port = 0;
 
-  static async start() {
+  static async start(...options) {
     const server = new Server();
+    server.#options = options;
     await server.start();
     return server;
   }
 
   async start() {
     const listen = `127.0.0.1:${this.port}`;
-    this.#process = spawn(process.env.COREWIRE_BIN, ["serve", "--cores", "2", "--listen", listen], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    const args = ["serve", "--cores", "2", "--listen", listen, ...this.#options];
+    this.#process = spawn(process.env.COREWIRE_BIN, args, { stdio: ["ignore", "pipe", "inherit"] });
     running.add(this.#process);
     this.#process.on("exit", () => running.delete(this.#process));
     const [line] = await once(createInterface(this.#process.stdout), "line");
@@ -40,6 +43,39 @@ export class Server {
   async stop() {
     this.#process.kill("SIGTERM");
     await once(this.#process, "exit");
+  }
+}
+
+/** A site of static modules, as somebody else's page that uses the client. */
+export class Site {
+  #listener;
+
+  /** The files of a folder, and an empty page at `/`. */
+  static async of(folder) {
+    const site = new Site();
+    site.#listener = http.createServer(async ({ url }, response) => {
+      try {
+        const isPage = url === "/";
+        const body = isPage ? '<!doctype html><link rel="icon" href="data:,">' : await readFile(folder + url);
+        response.setHeader("Content-Type", isPage ? "text/html" : "text/javascript");
+        response.end(body);
+      } catch {
+        response.writeHead(404).end();
+      }
+    });
+    site.#listener.listen(0, "127.0.0.1");
+    await once(site.#listener, "listening");
+    return site;
+  }
+
+  get origin() {
+    return `http://127.0.0.1:${this.#listener.address().port}`;
+  }
+
+  async stop() {
+    this.#listener.closeAllConnections();
+    this.#listener.close();
+    await once(this.#listener, "close");
   }
 }
 

@@ -215,15 +215,10 @@ export class Client {
     this.publish(topic, data, options).catch((error: CorewireError) => this.#warn(error));
   }
 
-  /** @internal For `corewire/history`: a page, as soon as there is a connection that brings it. */
+  /** @internal For `corewire/history`: a page, by the next connection that there is. */
   async page(body: HistoryCommand): Promise<PageBody> {
     await this.connect();
-    try {
-      return await this.#settled((now) => this.#machine.history(body, now));
-    } catch (error) {
-      if ((error as CorewireError).code === "disconnected") return this.page(body);
-      throw error;
-    }
+    return this.#settled((now) => this.#machine.history(body, now));
   }
 
   /** Calls with each event of this type. Returns what ends that. */

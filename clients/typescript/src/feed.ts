@@ -42,6 +42,8 @@ export interface Feed {
   readonly isPattern: boolean;
   readonly options: SubscribeOptions;
   life: "new" | "begun" | "ended";
+  /** Whether another subscription has the topic, too: its policy and its credit are shared. */
+  isShared: boolean;
   /** When the server may be asked again, if it said "later". */
   againAt: number | undefined;
   readonly places: Map<string, Place>;
@@ -93,6 +95,7 @@ export function newFeed(
     isPattern,
     options,
     life: "new",
+    isShared: false,
     againAt: undefined,
     places: new Map(),
     mark: undefined,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { CorewireError } from "./errors.js";
 import { type Message, messageOf } from "./events.js";
 import type { HistoryCommand, PageBody, Place } from "./words.js";
 
@@ -49,7 +50,18 @@ export async function history<T = unknown>(
   const position = place && { epoch: place.epoch, offset: place.offset };
   const from = sinceMs === undefined ? position : { since_ms: sinceMs };
   const dir = after === undefined && sinceMs === undefined ? "backward" : undefined;
-  const { epoch, start, end, complete, items } = await client.page({ topic, from, dir, limit });
+  const { epoch, start, end, complete, items } = await read(client, { topic, from, dir, limit });
   const messages = items.map((item) => messageOf<T>(topic, epoch, item, true));
   return { topic, epoch, start, end, complete, messages };
+}
+
+/** The next connection brings what one did not that has ended. */
+async function read(client: Pager, body: HistoryCommand): Promise<PageBody> {
+  for (;;) {
+    try {
+      return await client.page(body);
+    } catch (error) {
+      if ((error as CorewireError).code !== "disconnected") throw error;
+    }
+  }
 }

@@ -239,20 +239,18 @@ export class Machine {
     this.#flush(now);
   }
 
-  /** A message has come over a connection. */
+  /**
+   * A message has come over a connection.
+   *
+   * @throws {@link CorewireError} if the server breaks the protocol: call `broken` with it.
+   */
   message(id: number, words: readonly ServerWord[], now: number): void {
     for (const word of words) {
       const link = this.#named(id);
       if (link === undefined) return;
       link.heardAt = now;
-      try {
-        if (word.id === undefined) this.#push(link, word, now);
-        else this.#reply(link, word, now);
-      } catch (error) {
-        if (!(error instanceof CorewireError)) throw error;
-        this.#giveUp(link, error, now);
-        return;
-      }
+      if (word.id === undefined) this.#push(link, word, now);
+      else this.#reply(link, word, now);
     }
     this.#proceed(now);
   }
@@ -275,7 +273,7 @@ export class Machine {
     this.#lost(link, error, now);
   }
 
-  /** A message that cannot be read. */
+  /** A message that cannot be read, or must not be. */
   broken(id: number, error: CorewireError, now: number): void {
     const link = this.#named(id);
     if (link !== undefined) this.#giveUp(link, error, now);

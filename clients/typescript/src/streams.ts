@@ -26,6 +26,9 @@ import {
 import { ask, deliver, grant, type Link, type Ticket, takesCommands } from "./link.js";
 import type { ErrorBody, Push, Pushes, StateBody, SubbedBody, SubscribeCommand } from "./words.js";
 
+/** The code for a topic that another subscription of the connection has already. */
+const ALREADY = 106;
+
 /** What a server says of topics, patterns and their state. */
 export type StreamPush = Extract<
   Push,
@@ -127,7 +130,12 @@ export class Streams {
   /** The server has not taken a subscription. */
   notSubbed(link: Link, feed: Feed, error: ErrorBody, now: number): void {
     link.said.delete(feed);
-    this.#refused(feed, error, now);
+    if (error.code === ALREADY && !feed.isShared) {
+      feed.isShared = true;
+      this.say(link, feed, now);
+    } else {
+      this.#refused(feed, error, now);
+    }
   }
 
   /** The server has ended a subscription. */
@@ -147,6 +155,8 @@ export class Streams {
       const delivery = deliver(link, t, feed.subject, { epoch, offset }, this.#topicWindow);
       if (!delivery.routes.includes(feed.s)) delivery.routes.push(feed.s);
       delivery.counted ||= policy.mode === "latest";
+      // Should nobody else have brought credit.
+      if (feed.isShared) link.out.push({ is: "credit", body: { t, msgs: delivery.granted } });
     }
     for (const watcher of feed.watchers) this.tell(watcher, { is: "subscribed" });
   }
@@ -216,7 +226,8 @@ export class Streams {
   #command(feed: Feed): SubscribeCommand {
     const { s, subject: topic, options } = feed;
     const { policy, presence, watch } = options;
-    return { s, topic, from: from(feed), policy, credit: this.#topicWindow, presence, watch };
+    const credit = feed.isShared ? undefined : this.#topicWindow;
+    return { s, topic, from: from(feed), policy, credit, presence, watch };
   }
 
   #stream(link: Link, word: StreamWord, stale: boolean): void {

@@ -17,8 +17,16 @@
 import { Client, type ClientOptions, type PublishOptions } from "./client.js";
 import { systemClock } from "./clock.js";
 import { CorewireError, closed, type ErrorCode } from "./errors.js";
-import type { Message, Status, StreamEvent } from "./events.js";
-import { type Feed, type News, newFeed, type SubscribeOptions, type Watcher } from "./feed.js";
+import type { Message, Status, StreamEvent, Subscribed } from "./events.js";
+import {
+  type Feed,
+  type News,
+  newFeed,
+  type Start,
+  type SubscribeOptions,
+  type Watcher,
+} from "./feed.js";
+import { type HistoryOptions, history } from "./history.js";
 import type { Published } from "./outbox.js";
 import { checkSubject, checkTopic } from "./subject.js";
 import {
@@ -183,16 +191,59 @@ class Desk {
     { n, subject, options }: Extract<Wish, { is: "sub" }>,
   ): void {
     if (this.#subscriptions.has(name)) return;
-    const event = (event: StreamEvent): void => this.#tell(tab, { is: "event", n, event });
+    const tell = (event: StreamEvent): void => this.#tell(tab, { is: "event", n, event });
+    const { from = "now" } = options;
+    const isShared = [...this.#subscriptions.values()].some((one) => one.subject === subject);
+    const isFilled = isShared && from !== "now" && !/[*>]/.test(subject);
     const handlers = {
-      message: event,
-      subscribed: event,
-      gap: event,
-      conflated: event,
-      reset: event,
-      unsubscribed: event,
+      message: tell,
+      // What follows waits for it.
+      subscribed: (event: Subscribed) =>
+        isFilled ? this.#fill(subject, from, event, tell) : tell(event),
+      gap: tell,
+      conflated: tell,
+      reset: tell,
+      unsubscribed: tell,
     };
-    this.#subscriptions.set(name, this.#client.subscribe(subject, handlers, options));
+    const asked = isFilled ? { ...options, from: "now" as const } : options;
+    this.#subscriptions.set(name, this.#client.subscribe(subject, handlers, asked));
+  }
+
+  /**
+   * A connection has one stream of a topic: whoever comes later goes on where that is. What he wants of
+   * the past comes from history.
+   */
+  async #fill(
+    topic: string,
+    from: Exclude<Start, "now">,
+    { position }: Subscribed,
+    tell: (event: StreamEvent) => void,
+  ): Promise<void> {
+    if (position === undefined) return;
+    const { epoch, offset } = position;
+    let known = "epoch" in from ? from.offset : undefined;
+    let which: HistoryOptions;
+    if ("last" in from) which = { before: { epoch, offset: offset + 1 }, limit: from.last };
+    else which = "epoch" in from ? { after: from } : { sinceMs: from.sinceMs };
+    try {
+      for (let isFirst = true; ; isFirst = false) {
+        const { start, end, complete, messages } = await history(this.#client, topic, which);
+        known ??= start;
+        if (isFirst) tell({ type: "subscribed", position: { epoch, offset: known } });
+        if (start > known) {
+          const cause = "retention";
+          tell({ type: "gap", topic, from: known + 1, to: start, cause, inHistory: false });
+        }
+        for (const message of messages) if (message.offset <= offset) tell(message);
+        known = end;
+        if ("last" in from || complete || end >= offset) return;
+        which = { after: { epoch, offset: end } };
+      }
+    } catch {
+      // Nobody knows what was missed.
+      tell({ type: "subscribed", position });
+      tell({ type: "reset", topic, position, cause: "retention" });
+    }
   }
 
   #answer(tab: string, n: number, answer: Promise<unknown>): void {

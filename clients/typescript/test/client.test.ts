@@ -47,6 +47,25 @@ test("a message goes to each subscription that it fits", () => {
   assert.deepEqual(told(room), ["subscribed", 1]);
 });
 
+test("several subscriptions of a topic share it, also with a pattern that came first", () => {
+  const world = new World();
+  const client = world.client({ topicWindow: 4 });
+  const heard = [world.record(client, "chat.>")];
+  world.pass(100);
+  world.server.publish("chat.a", 1);
+  world.pass(100);
+  for (let n = 0; n < 2; n += 1) heard.push(world.record(client, "chat.a"));
+  world.pass(100);
+  for (let data = 2; data <= 20; data += 1) world.server.publish("chat.a", data);
+  world.pass(100);
+  world.server.peer.cut();
+  world.server.publish("chat.a", 21);
+  world.pass(2000);
+  const all = Array.from({ length: 21 }, (_, place) => place + 1);
+  assert.deepEqual(told(heard[0] as never), ["subscribed", ...all]);
+  for (const one of heard.slice(1)) assert.deepEqual(told(one), ["subscribed", ...all.slice(1)]);
+});
+
 test("what is published without a connection is sent once, in order, when there is one", async () => {
   const world = new World();
   world.server.isDown = true;

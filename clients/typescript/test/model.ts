@@ -244,7 +244,7 @@ export class Server {
         if (id !== undefined) peer.say({ id, ok: {} });
         return;
       case "hist":
-        return peer.say({ id, page: this.#page(body) });
+        return peer.say({ id, ...this.#page(body) });
       case "state":
         if (id !== undefined) peer.say({ id, ok: {} });
         return;
@@ -285,6 +285,10 @@ export class Server {
 
   #subscribe(peer: Peer, sub: Word): Word {
     const isPattern = /[*>]/.test(sub.topic);
+    const isKnown = !isPattern && peer.deliveries.has(sub.topic);
+    if (isKnown && (sub.credit ?? sub.policy) !== undefined) {
+      return { err: { code: 106, name: "already", text: "sub.credit" } };
+    }
     peer.subs.set(sub.s, sub);
     const policy = { mode: "all" };
     const life = `${this.node}.${this.#life}`;
@@ -419,6 +423,9 @@ export class Server {
 
   #page({ topic: name, from, dir, limit = 100 }: Word): Word {
     const { t, epoch, log, end, gone } = this.topic(name);
+    if (from?.epoch !== undefined && from.epoch !== epoch) {
+      return { err: { code: 110, name: "bad_position", text: "hist.from: another epoch" } };
+    }
     const after = dir === "backward" ? 0 : (from?.offset ?? 0);
     const before = dir === "backward" ? (from?.offset ?? end + 1) : end + 1;
     const all = log.filter(({ o }) => o > after && o < before);
@@ -427,7 +434,7 @@ export class Server {
     const first = items[0]?.o ?? after + 1;
     const complete = some.length === all.length;
     const start = dir === "backward" ? first - 1 : Math.max(after, gone);
-    return { t, epoch, start, end: items.at(-1)?.o ?? after, complete, items };
+    return { page: { t, epoch, start, end: items.at(-1)?.o ?? after, complete, items } };
   }
 }
 

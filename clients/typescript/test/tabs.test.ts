@@ -145,6 +145,30 @@ test("another tab takes over from one that is gone: nothing is lost or doubled",
   for (const one of heard) assert.deepEqual(short(one), ["subscribed", 1, 2, 3]);
 });
 
+test("each tab has the past that it asks for", async () => {
+  const browser = new Browser();
+  const tabs = [browser.open(), browser.open(), browser.open(), browser.open()] as const;
+  const { server } = browser.world;
+  server.retained = 8;
+  for (let data = 1; data <= 10; data += 1) server.publish("news", data);
+  await browser.pass(100);
+  const { epoch } = server.topic("news");
+  const heard: { events: StreamEvent[] }[] = [];
+  const froms = [{ last: 3 }, { last: 5 }, { epoch, offset: 1 }, { epoch: "old", offset: 3 }];
+  for (const [at, from] of froms.entries()) {
+    heard.push(record(tabs[at] as TabsClient, "news", { from }));
+    await browser.pass(100);
+  }
+  server.publish("news", 11);
+  await browser.pass(100);
+  assert.deepEqual(heard.map(short), [
+    ["subscribed", 8, 9, 10, 11],
+    ["subscribed", 6, 7, 8, 9, 10, 11],
+    ["subscribed", "gap", 3, 4, 5, 6, 7, 8, 9, 10, 11],
+    ["subscribed", "reset", 11],
+  ]);
+});
+
 test("what a tab that is gone wanted is not wanted any more", async () => {
   const browser = new Browser();
   browser.open();

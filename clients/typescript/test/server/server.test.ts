@@ -62,6 +62,36 @@ for (const dialect of DIALECTS) {
       assert.deepEqual(two?.data, bytes);
     });
 
+    test("several subscriptions of a client share a topic", async () => {
+      const topic = room();
+      const ann = open("ann");
+      const heard: unknown[][] = [];
+      const subscribe = async (subject: string, options = {}): Promise<void> => {
+        const events: unknown[] = [];
+        const note = (event: StreamEvent): void => {
+          events.push(event.type === "message" ? event.data : event.type);
+        };
+        const handlers = { message: note, gap: note, reset: note, unsubscribed: note };
+        await new Promise<unknown>((subscribed) =>
+          ann.client.subscribe(subject, { ...handlers, subscribed }, options),
+        );
+        heard.push(events);
+      };
+      await subscribe("test.*");
+      await ann.client.publish(topic, 0);
+      await subscribe(topic, { policy: { mode: "all" } });
+      await subscribe(topic);
+      await ann.client.publish(topic, 1);
+      ann.cut();
+      await ann.client.publish(topic, 2);
+      await until(() => heard.every((events) => events.includes(2)));
+      assert.deepEqual(heard, [
+        [0, 1, 2],
+        [1, 2],
+        [1, 2],
+      ]);
+    });
+
     test("an iterator gets the same, and ends the subscription when it is left", async () => {
       const topic = room();
       const ann = open("ann").client;
