@@ -375,8 +375,9 @@ fn run_all(name: &'static str, seeds: Range<u64>, plan: &Plan) {
     assert!(full > 0 && lost > 0 && gaps > 0, "nothing was provoked");
 }
 
-/// Runs the seeds. Clients must have come back.
+/// Runs the seeds. Clients must have come back, about once in each.
 fn run_all_resumed(name: &'static str, seeds: Range<u64>, plan: &Plan) {
+    let wanted = seeds.end - seeds.start;
     let (mut returns, mut full) = (0, 0);
     for seed in seeds {
         let world = run(name, seed, plan.clone());
@@ -384,7 +385,7 @@ fn run_all_resumed(name: &'static str, seeds: Range<u64>, plan: &Plan) {
         full += world.count(|counters| &counters.mail_full);
     }
     eprintln!("{name}: {returns} times back, {full} times full");
-    assert!(returns > 100, "nobody came back");
+    assert!(returns >= wanted, "hardly anybody came back");
 }
 
 /// P1, P2, P5, and one reply for each command.
