@@ -133,9 +133,8 @@ pub(crate) fn plan(app: &mut App, number: usize, style: Style, random: &mut Rand
                     Subjects::Topics | Subjects::All => policy(style, random),
                 };
                 app.plans(Deed::Subscribe(client::Subscribe {
-                    subject: subject.into(),
                     policy,
-                    from: client::Start::Now,
+                    ..client::Subscribe::to(&subject)
                 }));
             }
             2 if style.loyalty == Loyalty::Fickle && begun > 0 => {

@@ -144,6 +144,20 @@ impl Machine {
                 self.histories.refused(asked, &error);
                 Ok(())
             }
+            (Awaited::Members(set, number), Reply::Members(members)) => {
+                self.states.page(id, (set, number), &members, now_ms)
+            }
+            (Awaited::Members(set, number), Reply::Error(error)) => {
+                if self.states.refused(id, (set, number), &error, now_ms) {
+                    self.warn_of_state(&error);
+                }
+                Ok(())
+            }
+            (Awaited::State, Reply::Ok(_)) => Ok(()),
+            (Awaited::State, Reply::Error(error)) => {
+                self.warn_of_state(&error);
+                Ok(())
+            }
             (Awaited::Auth, Reply::Ok(done)) => {
                 let expires = done.expires_ms.map(|ms| now_ms.saturating_add(ms));
                 self.token.taken(expires);
@@ -158,6 +172,13 @@ impl Machine {
             }
             (_, _) => Err(broken("a reply that does not fit its command")),
         }
+    }
+
+    fn warn_of_state(&mut self, error: &ErrorReply<'_>) {
+        self.warn(Warning {
+            code: error.code,
+            text: format!("state: {}", error.text).into(),
+        });
     }
 
     fn welcome(&mut self, id: LinkId, welcome: &Welcome<'_>, now_ms: u64) -> Result<(), Loss> {
@@ -184,6 +205,7 @@ impl Machine {
         if asked.len() != welcome.subscribed.len() {
             return Err(broken("the welcome does not answer each subscription"));
         }
+        self.states.begin(id, now_ms);
         self.ready_at_ms = Some(now_ms);
         self.status = Status::Connected(Session {
             conn: (&*welcome.conn).into(),
@@ -209,6 +231,12 @@ impl Machine {
         s: SubscriptionId,
         subbed: &Subbed<'_>,
     ) -> Result<(), Loss> {
+        if let SubbedTo::Topic { t, .. } = &subbed.to
+            && let Some(subscription) = self.subscriptions.get(s)
+        {
+            let subscribe = &subscription.subscribe;
+            self.states.granted(id, s, subscribe, *t);
+        }
         let Some((link, other, subscriptions)) = self.linked(id) else {
             return Ok(());
         };
@@ -273,6 +301,7 @@ impl Machine {
         retry_ms: Option<u64>,
         now_ms: u64,
     ) {
+        self.states.revoked(s);
         let Some(subscription) = self.subscriptions.get_mut(s) else {
             return;
         };
@@ -288,16 +317,22 @@ impl Machine {
                 let text = format!("{subject}: not yet: {} {text}", code.name()).into();
                 self.warn(Warning { code, text });
             }
-            None => subscription.end(Unsubscribed::Refused {
-                code,
-                text: text.into(),
-            }),
+            None => {
+                subscription.end(Unsubscribed::Refused {
+                    code,
+                    text: text.into(),
+                });
+                let topic = subscription.subscribe.subject.clone();
+                self.left(&topic);
+            }
         }
     }
 
     fn push(&mut self, id: LinkId, push: Push<'_>, now_ms: u64) -> Result<(), Loss> {
         match push {
             Push::Topic(topic) => {
+                let name = (&*topic.topic).into();
+                self.states.named(id, topic.t, &name);
                 let Some((link, other, subscriptions)) = self.linked(id) else {
                     return Ok(());
                 };
@@ -305,7 +340,6 @@ impl Machine {
                 let routes = topic.s.iter().map(|s| SubscriptionId(*s));
                 let routes = routes.filter(|s| link.said.contains_key(s));
                 let routes: Vec<_> = routes.collect();
-                let name = (&*topic.topic).into();
                 link.topic(topic.t, &name, &position, &routes, subscriptions, other)
             }
             Push::Message(message) => self.published(id, message),
@@ -347,8 +381,7 @@ impl Machine {
                 }
                 Ok(())
             }
-            // This client asks for none.
-            Push::State(_) => Ok(()),
+            Push::State(diff) => self.states.diff(id, &diff, now_ms),
             Push::Unsubbed(unsubbed) => {
                 let s = SubscriptionId(unsubbed.s);
                 if let Some((link, _, _)) = self.linked(id) {

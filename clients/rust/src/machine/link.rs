@@ -12,6 +12,7 @@ use super::event::{GapCause, Position, Publisher};
 use super::history::HistoryId;
 use super::options::{Options, Window};
 use super::pace::Pace;
+use super::state::StateId;
 use super::stop::Loss;
 use super::subscription::{Epochs, StreamWord, Subscription, SubscriptionId, Ticket};
 
@@ -131,6 +132,10 @@ pub(super) enum Awaited {
     Unsubscribe(SubscriptionId),
     Auth,
     History(HistoryId),
+    /// An entry of the client's own.
+    State,
+    /// A page of a set, by the number of its question.
+    Members(StateId, u64),
     /// Everything that the server sent before is here.
     Probe,
 }
@@ -268,6 +273,8 @@ impl Link {
                 Awaited::Subscribe(_)
                 | Awaited::Unsubscribe(_)
                 | Awaited::Auth
+                | Awaited::State
+                | Awaited::Members(..)
                 | Awaited::Probe => None,
             })
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use corewire_protocol::native::{self, Policy, PolicyMode, Recovered, SEEN_MAX};
+use corewire_protocol::native::{self, Policy, PolicyMode, Presence, Recovered, SEEN_MAX};
 
 use super::credit::Amount;
 use super::event::{
@@ -40,6 +40,25 @@ pub struct Subscribe {
     pub policy: Option<Policy>,
     /// Where it begins. When a connection has ended it goes on where it was.
     pub from: Start,
+    /// Whether others are told that this client is there, and it of the others. Of topics only.
+    pub presence: Option<Presence>,
+    /// Other namespaces of state that the server is to tell of, such as `typing`: at most 8. Of
+    /// topics only.
+    pub watch: Vec<Arc<str>>,
+}
+
+impl Subscribe {
+    /// From the next message on, with the server's policy and without state.
+    #[must_use]
+    pub fn to(subject: &str) -> Self {
+        Self {
+            subject: subject.into(),
+            policy: None,
+            from: Start::Now,
+            presence: None,
+            watch: Vec::new(),
+        }
+    }
 }
 
 /// Where a subscription begins.

@@ -20,11 +20,7 @@ fn world(window: Window) -> World {
 }
 
 fn subscribe(world: &mut World, subject: &str) -> SubscriptionId {
-    let subscribe = Subscribe {
-        subject: subject.into(),
-        policy: None,
-        from: Start::Now,
-    };
+    let subscribe = Subscribe::to(subject);
     world.machine.subscribe(subscribe).unwrap()
 }
 
@@ -85,11 +81,7 @@ fn ten_thousand_subscriptions_come_back_in_messages_of_bounded_size() {
         let ids: Vec<_> = (0..10_000)
             .map(|number| subscribe(&mut world, &format!("a-rather-long-name.{number}")))
             .collect();
-        let one_more = Subscribe {
-            subject: "x".into(),
-            policy: None,
-            from: Start::Now,
-        };
+        let one_more = Subscribe::to("x");
         assert_eq!(
             world.machine.subscribe(one_more),
             Err(SubscribeError::TooMany(10_000))
@@ -235,9 +227,8 @@ fn a_subscription_begins_where_the_application_wants_it() {
     world.connect();
     let mut begin = |subject: &str, from: Start| {
         let subscribe = Subscribe {
-            subject: subject.into(),
-            policy: None,
             from,
+            ..Subscribe::to(subject)
         };
         let id = world.machine.subscribe(subscribe)?;
         world.flow();
@@ -270,9 +261,8 @@ fn a_subscription_begins_where_the_application_wants_it() {
         Ok("subscribed reset(node)".to_owned())
     );
     let subscribe = Subscribe {
-        subject: "a".into(),
-        policy: None,
         from: after("e1", 300),
+        ..Subscribe::to("a")
     };
     let id = world.machine.subscribe(subscribe).unwrap();
     world.flow();

@@ -24,6 +24,7 @@ impl World {
             Command::Unsubscribe(unsubscribe) => {
                 if let Some(conn) = self.conns.get_mut(&link) {
                     conn.subs.remove(&unsubscribe.s);
+                    conn.watches.remove(&unsubscribe.s);
                     let left: Vec<_> = conn.subs.values().map(|(one, _)| one.clone()).collect();
                     conn.said.retain(|topic, _| {
                         let name = TopicName::parse(topic).expect("a name");
@@ -57,7 +58,10 @@ impl World {
                 let page = self.page(history);
                 self.reply(link, id.expect("hist wants a reply"), &Reply::Page(page));
             }
-            Command::State(_) => panic!("nobody asked the machine to"),
+            Command::State(state) => {
+                let reply = self.state(state);
+                self.reply(link, id.expect("the machine wants a reply"), &reply);
+            }
             Command::Credit(credit) => self.credit(link, credit),
             Command::Pong(_) | Command::Auth(_) => {
                 if let Some(id) = id {
@@ -358,6 +362,11 @@ impl World {
         };
         self.attached.insert((link, subscribe.s), base);
         conn.subs.insert(subscribe.s, (subject.clone(), credit));
+        conn.watches.insert(subscribe.s, state::watched(subscribe));
+        for (topic, namespace) in state::watched(subscribe) {
+            resets.push(self.mark_of(&topic, &namespace));
+        }
+        let conn = &self.conns[&link];
         let to = match parsed {
             Subject::Topic(_) => SubbedTo::Topic {
                 t: self.topics[&subject].t,
