@@ -46,17 +46,18 @@ export class Server {
   }
 }
 
-/** A site of static modules, as somebody else's page that uses the client. */
+/** A site of static files, as somebody else's page that uses the client. */
 export class Site {
   #listener;
 
-  /** The files of a folder, and an empty page at `/`. */
+  /** The files of a folder; at `/` its index.html, or an empty page. */
   static async of(folder) {
     const site = new Site();
     site.#listener = http.createServer(async ({ url }, response) => {
       try {
         const isPage = url === "/";
-        const body = isPage ? '<!doctype html><link rel="icon" href="data:,">' : await readFile(folder + url);
+        const file = readFile(folder + (isPage ? "/index.html" : url));
+        const body = await (isPage ? file.catch(() => "<!doctype html>") : file);
         response.setHeader("Content-Type", isPage ? "text/html" : "text/javascript");
         response.end(body);
       } catch {
