@@ -1,27 +1,23 @@
 //! What a core knows of one client of the messaging layer.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use corewire_protocol::native::{Cause, Dialect, ErrorReply, Push, Reply, Resumed, Subbed};
+use corewire_protocol::native::{Dialect, ErrorReply, Resumed, Subbed};
 use slotmap::{SlotMap, new_key_type};
 
 use crate::engine::Tick;
-use crate::ids::{ConnId, CoreId};
+use crate::ids::ConnId;
 
 use super::delivery::{DeliveryCredit, InForce, List};
-use super::history::Pages;
 use super::hub::{PatternKey, TopicKey};
 use super::options::Options;
 use super::positions;
+use super::talk::Talk;
 
 new_key_type! {
     /// The name of a client on its core.
     pub struct ClientKey;
 }
-
-/// Warnings and the like that may wait for one client.
-const NOTICES_MAX: usize = 16;
 
 /// The clients of a core.
 pub(super) type Clients = SlotMap<ClientKey, Client>;
@@ -85,27 +81,18 @@ pub(super) struct Client {
     pub(super) behind_count: usize,
     /// Patterns of which it is still to be told what it has missed.
     pub(super) walks: usize,
-    /// Patterns that it is to be told begin anew, and why.
-    pub(super) resets: BTreeMap<u64, Cause>,
     /// What it was told of the positions of its patterns.
     pub(super) told: positions::Told,
     /// Deliveries that only patterns ask for.
     pub(super) by_pattern: usize,
-    /// Replies that came from other cores.
-    pub(super) replies: VecDeque<(u64, Reply<'static>)>,
-    pub(super) unanswered: Unanswered,
+    /// What is being said to it; most of the time nothing is.
+    pub(super) talk: Option<Box<Talk>>,
     pub(super) bucket: Bucket,
     /// For all messages of the connection together.
     pub(super) credit: Option<Box<DeliveryCredit>>,
     pub(super) heartbeat: Heartbeat,
     /// When its token expires.
     pub(super) expires: Option<Expiry>,
-    /// Aliases that it was told once and does not need any more.
-    pub(super) forgotten: Vec<u64>,
-    /// What it has asked of history.
-    pub(super) pages: Pages,
-    /// What it is to be told besides, at most [`NOTICES_MAX`].
-    pub(super) notices: VecDeque<Push<'static>>,
 }
 
 /// How far a client has come.
@@ -211,22 +198,6 @@ pub(super) enum Subscribed {
     },
 }
 
-/// Requests to other cores without a reply yet, in the order in which they were sent.
-#[derive(Debug, Default)]
-pub(super) struct Unanswered {
-    requests: VecDeque<Sent>,
-    bytes: usize,
-    held: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Sent {
-    to: CoreId,
-    number: u64,
-    id: Option<u64>,
-    bytes: usize,
-}
-
 /// A bucket that fills with time: how many publications are allowed at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {
@@ -246,11 +217,9 @@ impl Client {
             behind: List::default(),
             behind_count: 0,
             walks: 0,
-            resets: BTreeMap::new(),
             told: positions::Told::default(),
             by_pattern: 0,
-            replies: VecDeque::new(),
-            unanswered: Unanswered::default(),
+            talk: None,
             bucket: Bucket {
                 level: u64::from(options.publish_burst) * 1000,
                 filled: Tick(0),
@@ -262,16 +231,18 @@ impl Client {
                 count: 0,
             },
             expires: None,
-            forgotten: Vec::new(),
-            pages: Pages::default(),
-            notices: VecDeque::new(),
         }
     }
 
-    /// Tells the client something of no reply. What is too much is left out: it is the same again.
-    pub(super) fn notice(&mut self, push: Push<'static>) {
-        if self.notices.len() < NOTICES_MAX {
-            self.notices.push_back(push);
+    /// What is being said to it, for something more.
+    pub(super) fn talk(&mut self) -> &mut Talk {
+        self.talk.get_or_insert_default()
+    }
+
+    /// Keeps no memory for talk when there is none.
+    pub(super) fn rest(&mut self) {
+        if self.talk.as_ref().is_some_and(|talk| talk.is_over()) {
+            self.talk = None;
         }
     }
 
@@ -337,54 +308,6 @@ impl Subscriptions {
     }
 }
 
-impl Unanswered {
-    /// A request was sent: to which core, and with which number among those of this core.
-    pub(super) fn sent(&mut self, (to, number): (CoreId, u64), id: Option<u64>, bytes: usize) {
-        self.bytes += bytes;
-        self.requests.push_back(Sent {
-            to,
-            number,
-            id,
-            bytes,
-        });
-    }
-
-    /// A reply has come. Returns the `id` of the command, if the reply was waited for.
-    pub(super) fn answered(&mut self, by: CoreId, number: u64) -> Option<Option<u64>> {
-        let is_it = |sent: &Sent| sent.to == by && sent.number == number;
-        self.take(is_it)
-    }
-
-    /// No reply will come from this core. Returns the `id` of one command after the other.
-    pub(super) fn given_up(&mut self, by: CoreId) -> Option<Option<u64>> {
-        self.take(|sent| sent.to == by)
-    }
-
-    fn take(&mut self, is_it: impl Fn(&Sent) -> bool) -> Option<Option<u64>> {
-        let place = self.requests.iter().position(is_it)?;
-        let sent = self.requests.remove(place)?;
-        self.bytes -= sent.bytes;
-        Some(sent.id)
-    }
-
-    /// Whether there are as many as there may be. The connection is to be held then.
-    pub(super) fn hold(&mut self, options: &Options) -> bool {
-        self.held |=
-            self.requests.len() >= options.unanswered_max || self.bytes >= options.unanswered_bytes;
-        self.held
-    }
-
-    /// Whether a connection that was held is to be released.
-    pub(super) fn release(&mut self, options: &Options) -> bool {
-        let few = self.requests.len() <= options.unanswered_max / 2
-            && self.bytes <= options.unanswered_bytes / 2;
-        self.held && few && {
-            self.held = false;
-            true
-        }
-    }
-}
-
 impl Bucket {
     /// It is filled from here on.
     pub(super) const fn begin(&mut self, now: Tick) {
@@ -413,6 +336,8 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
+    use crate::ids::CoreId;
+
     use super::*;
 
     #[test]

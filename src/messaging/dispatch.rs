@@ -189,14 +189,16 @@ impl MessagingHandler {
                 let reply = result.unwrap_or_else(Reply::Error);
                 // What came from other cores was true before: an `unsub` must not seem to come
                 // before the `sub` that it ends. A connection that is closing needs no answer.
-                for (id, reply) in client.replies.drain(..) {
-                    let _ = self.pen.reply(client.dialect, (id, &reply), context);
+                if let Some(talk) = &mut client.talk {
+                    for (id, reply) in talk.replies.drain(..) {
+                        let _ = self.pen.reply(client.dialect, (id, &reply), context);
+                    }
                 }
                 let _ = self.pen.reply(client.dialect, (id, &reply), context);
             }
             (None, Ok(_)) => {}
             (None, Err(error)) => {
-                client.notice(warn(command, error));
+                client.talk().notice(warn(command, error));
                 context.ready();
             }
         }
@@ -487,7 +489,10 @@ impl MessagingHandler {
         self.requests += 1;
         let number = self.requests;
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        client.unanswered.sent((home, number), id, draft.data.len());
+        client
+            .talk()
+            .unanswered
+            .sent((home, number), id, draft.data.len());
         let request = PublishRequest {
             life: self.life,
             client: key,

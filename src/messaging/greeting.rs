@@ -167,7 +167,8 @@ impl MessagingHandler {
             time_ms: now_ms,
         };
         let reply = Reply::Welcome(Box::new(welcome));
-        client.replies.push_back((welcoming.id, reply));
+        let id = welcoming.id;
+        client.talk().replies.push_back((id, reply));
         client.stage = Stage::Ready(author);
         if let Some(conn) = client.conn {
             effects.ready(conn);

@@ -330,14 +330,14 @@ impl MessagingHandler {
             };
             match (answer, result) {
                 (Answer::Reply(Some(id)), Ok(subbed)) => {
-                    client.replies.push_back((id, Reply::Subbed(subbed)));
+                    client.talk().replies.push_back((id, Reply::Subbed(subbed)));
                 }
                 (Answer::Reply(Some(id)), Err(error)) => {
-                    client.replies.push_back((id, Reply::Error(error)));
+                    client.talk().replies.push_back((id, Reply::Error(error)));
                 }
                 (Answer::Reply(None) | Answer::Reset, Ok(_)) => {}
-                (Answer::Reply(None), Err(error)) => client.notice(warn("sub", error)),
-                (Answer::Reset, Err(error)) => client.notice(Push::Unsubbed(Unsubbed {
+                (Answer::Reply(None), Err(error)) => client.talk().notice(warn("sub", error)),
+                (Answer::Reset, Err(error)) => client.talk().notice(Push::Unsubbed(Unsubbed {
                     s,
                     code: error.code,
                     retry_ms: error.retry_ms,
@@ -365,16 +365,19 @@ impl MessagingHandler {
         let Some(client) = self.clients.get_mut(published.client) else {
             return;
         };
-        let Some(id) = client.unanswered.answered(by, published.number) else {
+        let Some(talk) = &mut client.talk else {
+            return;
+        };
+        let Some(id) = talk.unanswered.answered(by, published.number) else {
             return;
         };
         match (id, published.outcome) {
-            (Some(id), outcome) => client.replies.push_back((id, pubbed(outcome))),
+            (Some(id), outcome) => talk.replies.push_back((id, pubbed(outcome))),
             (None, Ok(_)) => {}
-            (None, Err(error)) => client.notice(warn("pub", not_published(error))),
+            (None, Err(error)) => talk.notice(warn("pub", not_published(error))),
         }
         if let Some(conn) = client.conn {
-            if client.unanswered.release(&self.shared.options) {
+            if talk.unanswered.release(&self.shared.options) {
                 effects.release(conn);
             }
             effects.ready(conn);
@@ -386,7 +389,10 @@ impl MessagingHandler {
         self.home.forget_core(effects.now().tick, core);
         self.losses.retain(|(_, to), _| *to != core);
         for client in self.clients.values_mut() {
-            while let Some(id) = client.unanswered.given_up(core) {
+            let Some(talk) = &mut client.talk else {
+                continue;
+            };
+            while let Some(id) = talk.unanswered.given_up(core) {
                 let error = ErrorReply {
                     code: ErrorCode::Unavailable,
                     text: "a part of the server has restarted; the message may have been sent"
@@ -394,20 +400,20 @@ impl MessagingHandler {
                     retry_ms: Some(0),
                 };
                 match id {
-                    Some(id) => client.replies.push_back((id, Reply::Error(error))),
-                    None => client.notice(warn("pub", error)),
+                    Some(id) => talk.replies.push_back((id, Reply::Error(error))),
+                    None => talk.notice(warn("pub", error)),
                 }
             }
-            while let Some(id) = client.pages.given_up(core) {
+            while let Some(id) = talk.pages.given_up(core) {
                 let error = ErrorReply {
                     code: ErrorCode::Unavailable,
                     text: "a part of the server has restarted; ask again".into(),
                     retry_ms: Some(0),
                 };
-                client.replies.push_back((id, Reply::Error(error)));
+                talk.replies.push_back((id, Reply::Error(error)));
             }
             if let Some(conn) = client.conn {
-                if client.unanswered.release(&self.shared.options) {
+                if talk.unanswered.release(&self.shared.options) {
                     effects.release(conn);
                 }
                 effects.ready(conn);
@@ -614,7 +620,9 @@ impl Handler for MessagingHandler {
             if self.pen.words != words {
                 client.heartbeat.said = context.now();
             }
-            if client.unanswered.hold(&self.shared.options) {
+            if let Some(talk) = &mut client.talk
+                && talk.unanswered.hold(&self.shared.options)
+            {
                 context.hold();
             }
         }

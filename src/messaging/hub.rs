@@ -117,7 +117,9 @@ impl Hub {
     ) {
         self.end_walk(clients, client, s);
         if let Some(of_client) = clients.get_mut(client) {
-            of_client.resets.remove(&s);
+            if let Some(talk) = &mut of_client.talk {
+                talk.resets.remove(&s);
+            }
         }
         if let Some(text) = self.patterns.leave(key, client, s) {
             self.outgoing.push_back(Outgoing::NoPatternInterest(text));
@@ -376,7 +378,7 @@ impl Hub {
                     && alias == Alias::Announced
                     && let Some(of_client) = clients.get_mut(client)
                 {
-                    of_client.forgotten.push(id.alias);
+                    of_client.talk().forgotten.push(id.alias);
                 }
                 self.drop_delivery(clients, key);
                 // Its next message must find the patterns again.

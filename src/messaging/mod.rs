@@ -58,6 +58,7 @@ mod state;
 mod store;
 mod stream;
 mod tail;
+mod talk;
 mod ticket;
 mod topic;
 mod trie;

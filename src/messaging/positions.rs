@@ -50,7 +50,10 @@ pub(super) fn tell(
     if client.subscriptions.patterns() == 0
         || client.behind_count > 0
         || client.walks > 0
-        || !client.resets.is_empty()
+        || client
+            .talk
+            .as_ref()
+            .is_some_and(|talk| !talk.resets.is_empty())
     {
         return Ok(());
     }

@@ -326,7 +326,7 @@ impl Hub {
             self.patterns.walks.remove(&number);
             if let Some(client) = clients.get_mut(client) {
                 client.walks -= 1;
-                client.resets.insert(wanted.s, Cause::Node);
+                client.talk().resets.insert(wanted.s, Cause::Node);
             }
         } else {
             let homes = CoreSet::first(self.patterns.cores());
@@ -559,7 +559,7 @@ pub(super) fn reset(
     effects: &mut Effects<Mail>,
 ) {
     if let Some(client) = clients.get_mut(client) {
-        client.resets.insert(s, cause);
+        client.talk().resets.insert(s, cause);
         if let Some(conn) = client.conn {
             effects.ready(conn);
         }
