@@ -78,16 +78,17 @@ pub(super) struct Client {
     /// Those that have something to send.
     pub(super) behind: List,
     /// Deliveries that have something to send, also those that wait for credit or for the log.
-    pub(super) behind_count: usize,
+    pub(super) behind_count: u32,
     /// Patterns of which it is still to be told what it has missed.
-    pub(super) walks: usize,
+    pub(super) walks: u32,
     /// What it was told of the positions of its patterns.
-    pub(super) told: positions::Told,
+    pub(super) told: Option<Box<positions::Told>>,
     /// Deliveries that only patterns ask for.
-    pub(super) by_pattern: usize,
+    pub(super) by_pattern: u32,
     /// What is being said to it; most of the time nothing is.
     pub(super) talk: Option<Box<Talk>>,
-    pub(super) bucket: Bucket,
+    /// What it is as somebody who publishes, once it has.
+    pub(super) publisher: Option<Box<Publisher>>,
     /// For all messages of the connection together.
     pub(super) credit: Option<Box<DeliveryCredit>>,
     pub(super) heartbeat: Heartbeat,
@@ -107,14 +108,30 @@ pub(super) enum Stage {
     /// Its `hello` asked for subscriptions that other cores have to grant.
     Welcoming(Box<Welcoming>),
     /// It is one of us.
-    Ready(Arc<Author>),
+    Ready(Who),
+}
+
+/// Who a client is: no more than a connection itself, unless it has said so.
+#[derive(Debug, Default)]
+pub(super) struct Who {
+    /// `None`: a user of its own, who is called as the connection is.
+    pub(super) user: Option<Box<str>>,
+    /// The session that it goes on with. `None`: it is one of its own.
+    pub(super) session: Option<Box<Producer>>,
+}
+
+/// What a client is as somebody who publishes.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) author: Arc<Author>,
+    pub(super) bucket: Bucket,
 }
 
 /// A `welcome` in the making.
 #[derive(Debug)]
 pub(super) struct Welcoming {
     pub(super) id: u64,
-    pub(super) author: Arc<Author>,
+    pub(super) who: Who,
     pub(super) resumed: Resumed,
     /// The outcome of each subscription, in the order of the `hello`.
     pub(super) outcomes: Vec<Option<Result<Subbed<'static>, ErrorReply<'static>>>>,
@@ -160,7 +177,7 @@ pub(super) struct Heartbeat {
     /// When it was last sent anything.
     pub(super) said: Tick,
     pub(super) state: Pulse,
-    pub(super) count: u64,
+    pub(super) count: u32,
 }
 
 /// See [`Heartbeat`].
@@ -207,7 +224,7 @@ pub(super) struct Bucket {
 }
 
 impl Client {
-    pub(super) fn new(dialect: Dialect, options: &Options) -> Self {
+    pub(super) fn new(dialect: Dialect) -> Self {
         Self {
             conn: None,
             dialect,
@@ -217,13 +234,10 @@ impl Client {
             behind: List::default(),
             behind_count: 0,
             walks: 0,
-            told: positions::Told::default(),
+            told: None,
             by_pattern: 0,
             talk: None,
-            bucket: Bucket {
-                level: u64::from(options.publish_burst) * 1000,
-                filled: Tick(0),
-            },
+            publisher: None,
             credit: None,
             heartbeat: Heartbeat {
                 said: Tick(0),
@@ -247,12 +261,36 @@ impl Client {
     }
 
     /// Who it is, once that is known.
-    pub(super) fn author(&self) -> Option<&Arc<Author>> {
+    pub(super) fn who(&self) -> Option<&Who> {
         match &self.stage {
             Stage::Greeting => None,
-            Stage::Welcoming(welcoming) => Some(&welcoming.author),
-            Stage::Ready(author) => Some(author),
+            Stage::Welcoming(welcoming) => Some(&welcoming.who),
+            Stage::Ready(who) => Some(who),
         }
+    }
+
+    /// Which producer it is, once that is known.
+    pub(super) fn producer(&self) -> Option<Producer> {
+        Some(self.who()?.producer(self.conn?))
+    }
+
+    /// Who it is to those who are told, once that is known.
+    pub(super) fn author(&self, node: &str) -> Option<Author> {
+        Some(self.who()?.author(node, self.conn?))
+    }
+
+    /// Who it is as somebody who publishes, once that is known.
+    pub(super) fn publisher(
+        &mut self,
+        node: &str,
+        (now, options): (Tick, &Options),
+    ) -> Option<&mut Publisher> {
+        if self.publisher.is_none() {
+            let author = Arc::new(self.author(node)?);
+            let bucket = Bucket::full(now, options);
+            self.publisher = Some(Box::new(Publisher { author, bucket }));
+        }
+        self.publisher.as_deref_mut()
     }
 }
 
@@ -308,10 +346,30 @@ impl Subscriptions {
     }
 }
 
+impl Who {
+    pub(super) fn producer(&self, conn: ConnId) -> Producer {
+        self.session
+            .as_deref()
+            .map_or_else(|| conn.into(), |&session| session)
+    }
+
+    pub(super) fn author(&self, node: &str, conn: ConnId) -> Author {
+        let name: Box<str> = format!("{node}-{conn}").into();
+        Author {
+            user: self.user.clone().unwrap_or_else(|| name.clone()),
+            conn: name,
+            producer: self.producer(conn),
+        }
+    }
+}
+
 impl Bucket {
-    /// It is filled from here on.
-    pub(super) const fn begin(&mut self, now: Tick) {
-        self.filled = now;
+    /// It is full, and filled from here on.
+    fn full(now: Tick, options: &Options) -> Self {
+        Self {
+            level: u64::from(options.publish_burst) * 1000,
+            filled: now,
+        }
     }
 
     /// Takes one out. If it is empty: the milliseconds until there is one.

@@ -456,8 +456,10 @@ impl MessagingHandler {
             return Err(refused(ErrorCode::TooLarge, text));
         }
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        let author = Arc::clone(client.author().ok_or_else(gone)?);
-        client
+        let moment = (context.now(), options);
+        let publisher = client.publisher(&self.shared.node, moment);
+        let publisher = publisher.ok_or_else(gone)?;
+        publisher
             .bucket
             .take(context.now(), options)
             .map_err(|retry_ms| ErrorReply {
@@ -473,7 +475,7 @@ impl MessagingHandler {
             data: publish.data.into_owned(),
             key: publish.key.map(|key| key.into_owned().into()),
             pseq: publish.pseq,
-            author,
+            author: Arc::clone(&publisher.author),
             echo: publish.echo,
             ttl_ms: publish.ttl_ms.and_then(lifetime),
             rare: rare(publish.idem, publish.tags),

@@ -167,7 +167,7 @@ impl Filling<'_, '_> {
             let pos = if is_current {
                 self.hub.patterns.position().into()
             } else {
-                client.told.owe();
+                client.told.get_or_insert_default().owe();
                 self.hub.patterns.nowhere().into()
             };
             let push = Push::Reset(Reset::Pattern { s, pos, cause });
@@ -240,7 +240,7 @@ impl Filling<'_, '_> {
         let (Some(id), Some(client)) = (&topic.id, self.clients.get_mut(client_key)) else {
             return Ok(Turn::CaughtUp);
         };
-        let session = client.author().map_or(0, |author| author.producer.session);
+        let session = client.producer().map_or(0, |producer| producer.session);
         let page = delivery.page.and_then(|page| self.hub.catch_up.page(page));
         let before = delivery.cursor;
         let mut stream = Stream {

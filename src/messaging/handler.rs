@@ -474,8 +474,9 @@ impl MessagingHandler {
             Pulse::Fine | Pulse::Asked(_) | Pulse::AskedTwice(_) => return None,
         };
         heartbeat.said = now;
-        heartbeat.count += 1;
-        let ping = Push::Ping(Ping { t: heartbeat.count });
+        heartbeat.count = heartbeat.count.wrapping_add(1);
+        let t = u64::from(heartbeat.count);
+        let ping = Push::Ping(Ping { t });
         // Nothing is to be asked of a connection that is closing.
         let _ = self.pen.push(client.dialect, &ping, context);
         let core = (&mut self.hub, &mut self.clients);
@@ -589,8 +590,7 @@ impl Handler for MessagingHandler {
         if request.choose_subprotocol(dialect.subprotocol()).is_err() {
             return Err(Response::text(400, "the subprotocol was not offered"));
         }
-        let client = Client::new(dialect, &self.shared.options);
-        Ok(self.clients.insert(client))
+        Ok(self.clients.insert(Client::new(dialect)))
     }
 
     fn open(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
@@ -599,7 +599,6 @@ impl Handler for MessagingHandler {
         if let Some(client) = self.clients.get_mut(*key) {
             client.conn = Some(context.id());
             client.heartbeat.said = context.now();
-            client.bucket.begin(context.now());
         }
     }
 

@@ -357,7 +357,7 @@ impl Hub {
         let Some(of_client) = clients.get(client) else {
             return;
         };
-        if of_client.by_pattern < self.pattern_topics_max {
+        if (of_client.by_pattern as usize) < self.pattern_topics_max {
             return;
         }
         let of_client_walks = of_client.walks;
@@ -408,8 +408,8 @@ impl Hub {
         if let Some(of_client) = clients.get_mut(client) {
             self.deliveries
                 .unlink(&mut of_client.deliveries, key, Of::Own);
-            of_client.by_pattern -= usize::from(exact == 0);
-            of_client.behind_count -= usize::from(standing != Standing::Current);
+            of_client.by_pattern -= u32::from(exact == 0);
+            of_client.behind_count -= u32::from(standing != Standing::Current);
             if standing == Standing::Behind {
                 self.deliveries.unlink(&mut of_client.behind, key, Of::Line);
             }

@@ -32,7 +32,7 @@ use super::publication::TopicId;
 use super::topic::{Answer, Outcome, Waiting, Wanted};
 
 /// Deliveries that a client may have behind before the next page of topics is asked for.
-const AHEAD_MAX: usize = 1024;
+const AHEAD_MAX: u32 = 1024;
 
 /// The number of a walk, among those of its core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -486,7 +486,7 @@ impl Hub {
         self.patterns.generation += 1;
         let done = pending.is_empty();
         if let Some(client) = clients.get_mut(walk.waiting.client) {
-            client.walks -= usize::from(done);
+            client.walks -= u32::from(done);
             if let Some(conn) = client.conn {
                 effects.ready(conn);
             }

@@ -183,7 +183,7 @@ impl MessagingHandler {
     }
 
     fn member(&self, key: ClientKey) -> Option<Arc<Member>> {
-        let author = self.clients.get(key)?.author()?;
+        let author = self.clients.get(key)?.author(&self.shared.node)?;
         // A session is called as its first connection was.
         let first = author.producer.first_connection();
         Some(Arc::new(Member {
