@@ -42,7 +42,6 @@ pub(super) struct Hub {
     pub(super) by_name: Table<TopicKey>,
     by_alias: Map<u64, TopicKey>,
     pub(super) deliveries: Deliveries,
-    pub(super) pairs: Map<(ClientKey, TopicKey), DeliveryKey>,
     pub(super) patterns: Patterns,
     /// Home cores that have lost their memory, and the generation of patterns in which that was
     /// last.
@@ -90,8 +89,7 @@ impl Hub {
             topics: SlotMap::with_key(),
             by_name: Table::new(),
             by_alias: Map::with_hasher(seed.clone()),
-            deliveries: Deliveries::default(),
-            pairs: Map::with_hasher(seed.clone()),
+            deliveries: Deliveries::new(seed.clone()),
             patterns: Patterns::new(node, cores, seed),
             restarts: Map::with_hasher(seed.clone()),
             backlog: Backlog::new(options.backlog_budget_bytes as u64),
@@ -211,7 +209,7 @@ impl Hub {
     /// The topic with an alias, if this client is sent it.
     pub(super) fn topic_of(&self, client: ClientKey, alias: u64) -> Option<TopicKey> {
         let key = *self.by_alias.get(&alias)?;
-        self.pairs.contains_key(&(client, key)).then_some(key)
+        self.delivery_of(client, key).map(|_| key)
     }
 
     /// The deliveries that serve a subscription.
@@ -232,7 +230,7 @@ impl Hub {
 
     /// A client's delivery of a topic.
     pub(super) fn delivery_of(&self, client: ClientKey, topic: TopicKey) -> Option<DeliveryKey> {
-        self.pairs.get(&(client, topic)).copied()
+        self.deliveries.find(client, topic)
     }
 
     // ── Parts ──
@@ -242,7 +240,7 @@ impl Hub {
         client: ClientKey,
         topic: TopicKey,
     ) -> Option<&mut Delivery> {
-        self.deliveries.get_mut(*self.pairs.get(&(client, topic))?)
+        self.deliveries.get_mut(self.delivery_of(client, topic)?)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<TopicKey> {
@@ -428,7 +426,6 @@ impl Hub {
                 topic.latest = None;
             }
         }
-        self.pairs.remove(&(client, topic_key));
         self.deliveries.remove(key);
         Some(topic_key)
     }

@@ -119,7 +119,7 @@ impl<'a> Stream<'a, '_> {
         self.push(&Push::Topic(TopicAlias {
             t: self.id.alias,
             topic: Cow::Borrowed(&self.topic.name),
-            s: self.delivery.subscriptions.clone(),
+            s: self.delivery.subscriptions.to_vec(),
             epoch: Cow::Borrowed(&self.id.epoch),
             offset,
         }))?;
