@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
-    Closing, Dialect, Duplicate, ErrorCode, ErrorReply, Limits, Ping, Pubbed, Push, Reply,
-    TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, closing,
+    Closing, Dialect, Duplicate, ErrorReply, Limits, Ping, Pubbed, Push, Reply, TOPIC_BYTES_MAX,
+    TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, closing,
 };
 
 use crate::engine::{
@@ -389,35 +389,16 @@ impl MessagingHandler {
         self.home.forget_core(effects.now().tick, core);
         self.losses.retain(|(_, to), _| *to != core);
         for client in self.clients.values_mut() {
-            let Some(talk) = &mut client.talk else {
+            let Some(conn) = client.conn else {
                 continue;
             };
-            while let Some(id) = talk.unanswered.given_up(core) {
-                let error = ErrorReply {
-                    code: ErrorCode::Unavailable,
-                    text: "a part of the server has restarted; the message may have been sent"
-                        .into(),
-                    retry_ms: Some(0),
-                };
-                match id {
-                    Some(id) => talk.replies.push_back((id, Reply::Error(error))),
-                    None => talk.notice(warn("pub", error)),
-                }
-            }
-            while let Some(id) = talk.pages.given_up(core) {
-                let error = ErrorReply {
-                    code: ErrorCode::Unavailable,
-                    text: "a part of the server has restarted; ask again".into(),
-                    retry_ms: Some(0),
-                };
-                talk.replies.push_back((id, Reply::Error(error)));
-            }
-            if let Some(conn) = client.conn {
+            if let Some(talk) = &mut client.talk {
+                talk.give_up(core);
                 if talk.unanswered.release(&self.shared.options) {
                     effects.release(conn);
                 }
-                effects.ready(conn);
             }
+            effects.ready(conn);
         }
         let (shared, cores) = (Arc::clone(&self.shared), self.cores);
         let lost = (core, |topic: &str| shared.home_of(topic, cores));

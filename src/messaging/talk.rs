@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use corewire_protocol::native::{Cause, Push, Reply};
+use corewire_protocol::native::{Cause, ErrorCode, ErrorReply, Push, Reply};
 
 use crate::ids::CoreId;
 
+use super::handler::warn;
 use super::history::Pages;
 use super::options::Options;
 
@@ -52,6 +53,28 @@ impl Talk {
     pub(super) fn notice(&mut self, push: Push<'static>) {
         if self.notices.len() < NOTICES_MAX {
             self.notices.push_back(push);
+        }
+    }
+
+    /// No answer will come from a core any more.
+    pub(super) fn give_up(&mut self, core: CoreId) {
+        let unavailable = |text: &'static str| ErrorReply {
+            code: ErrorCode::Unavailable,
+            text: text.into(),
+            retry_ms: Some(0),
+        };
+        while let Some(id) = self.unanswered.given_up(core) {
+            let text = "a part of the server has restarted; the message may have been sent";
+            match id {
+                Some(id) => self
+                    .replies
+                    .push_back((id, Reply::Error(unavailable(text)))),
+                None => self.notice(warn("pub", unavailable(text))),
+            }
+        }
+        while let Some(id) = self.pages.given_up(core) {
+            let error = unavailable("a part of the server has restarted; ask again");
+            self.replies.push_back((id, Reply::Error(error)));
         }
     }
 
