@@ -54,6 +54,7 @@ mod publication;
 mod recency;
 mod refusal;
 mod restart;
+mod runs;
 mod state;
 mod store;
 mod stream;
