@@ -50,14 +50,18 @@ pub(super) fn tell(
     if client.subscriptions.patterns() == 0
         || client.behind_count > 0
         || client.walks > 0
-        || !client.resets.is_empty()
+        || client
+            .talk
+            .as_ref()
+            .is_some_and(|talk| !talk.resets.is_empty())
     {
         return Ok(());
     }
-    let (now, told) = (context.now(), client.told);
+    let now = context.now();
+    let told = client.told.get_or_insert_default();
     let Some(at) = told.at else {
         // It has just subscribed, and was told then.
-        client.told.at = Some(now);
+        told.at = Some(now);
         return Ok(());
     };
     if !at.after(EVERY_MS).is_due(now) {
@@ -87,7 +91,7 @@ pub(super) fn tell(
         });
         pen.push(client.dialect, &push, context)?;
     }
-    client.told = Told {
+    **told = Told {
         at: Some(now),
         moved,
         next,

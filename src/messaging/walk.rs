@@ -32,7 +32,7 @@ use super::publication::TopicId;
 use super::topic::{Answer, Outcome, Waiting, Wanted};
 
 /// Deliveries that a client may have behind before the next page of topics is asked for.
-const AHEAD_MAX: usize = 1024;
+const AHEAD_MAX: u32 = 1024;
 
 /// The number of a walk, among those of its core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -326,7 +326,7 @@ impl Hub {
             self.patterns.walks.remove(&number);
             if let Some(client) = clients.get_mut(client) {
                 client.walks -= 1;
-                client.resets.insert(wanted.s, Cause::Node);
+                client.talk().resets.insert(wanted.s, Cause::Node);
             }
         } else {
             let homes = CoreSet::first(self.patterns.cores());
@@ -486,7 +486,7 @@ impl Hub {
         self.patterns.generation += 1;
         let done = pending.is_empty();
         if let Some(client) = clients.get_mut(walk.waiting.client) {
-            client.walks -= usize::from(done);
+            client.walks -= u32::from(done);
             if let Some(conn) = client.conn {
                 effects.ready(conn);
             }
@@ -559,7 +559,7 @@ pub(super) fn reset(
     effects: &mut Effects<Mail>,
 ) {
     if let Some(client) = clients.get_mut(client) {
-        client.resets.insert(s, cause);
+        client.talk().resets.insert(s, cause);
         if let Some(conn) = client.conn {
             effects.ready(conn);
         }
