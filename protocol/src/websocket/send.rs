@@ -113,6 +113,10 @@ impl WebSocket {
     /// # Panics
     ///
     /// If the run does not suit the connection: its peer could not read it.
+    #[expect(
+        clippy::panic_in_result_fn,
+        reason = "a mistake of the caller, which its peer would have to pay for"
+    )]
     pub fn send_run(&mut self, run: &PreparedRun, env: &Env<'_>) -> Result<(), NotOpen> {
         if !self.is_open() || self.role == Role::Client {
             return Err(NotOpen);
