@@ -95,7 +95,7 @@ pub mod websocket;
 pub use close::{CloseCode, CloseFrame};
 pub use error::Error;
 pub use limits::Limits;
-pub use message::{MessageKind, Payload, PreparedMessage};
+pub use message::{MessageKind, Payload, PreparedMessage, PreparedRun, Takes};
 pub use tick::Tick;
 pub use websocket::{Env, Event, Flow, MaskKeys, NotOpen, Output, Scratch, State, WebSocket};
 

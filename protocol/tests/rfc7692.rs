@@ -11,7 +11,9 @@ use corewire_protocol::deflate::{
     Agreement, Codec, DEFLATE_LEVEL, InflateBudget, SCRATCH_BYTES, Takeover, compressed_bytes_max,
 };
 use corewire_protocol::message::Form;
-use corewire_protocol::{Error, Limits, MessageKind, PreparedMessage, Role, State};
+use corewire_protocol::{
+    Error, Limits, MessageKind, PreparedMessage, PreparedRun, Role, State, Takes,
+};
 
 use support::{
     ALONE, Frame, Length, RSV1, RSV2, RSV3, Said, TAKEOVER, Us, Zlib, binary, both_ways, close,
@@ -311,6 +313,40 @@ fn a_prepared_message_is_compressed_once() {
     }
 }
 
+/// A run is what its messages would be one after the other, for all connections of one kind; under
+/// context takeover, where a message may refer to those before it, there is none.
+#[test]
+fn a_run_is_the_frames_of_its_messages() {
+    let messages = [
+        PreparedMessage::text("Hello"),
+        PreparedMessage::text(&sentence(1).repeat(10)),
+        PreparedMessage::binary(&noise(500, 2)),
+    ];
+    for (agreement, takes) in [
+        (None, Some(Takes::Plain)),
+        (both_ways(direction(Takeover::No, 9)), Some(Takes::Plain)),
+        (both_ways(ALONE), Some(Takes::Compressed)),
+        (both_ways(TAKEOVER), None),
+    ] {
+        let mut us = Us::with(Role::Server, agreement, Limits::default());
+        assert_eq!(us.websocket.takes(), takes, "{agreement:?}");
+        let mut all = messages.iter();
+        let run = us.websocket.prepare_run(&mut all, &mut us.core.env());
+        assert_eq!(run.as_ref().map(PreparedRun::takes), takes);
+        let Some(run) = run else {
+            continue;
+        };
+        let mut one_by_one = Vec::new();
+        for message in &messages {
+            let form = us.websocket.send_prepared(message, &mut us.core.env());
+            one_by_one.extend_from_slice(message.frame(form.unwrap()));
+        }
+        assert_eq!(run.messages(), messages.len());
+        assert_eq!(run.bytes(), one_by_one);
+        assert_eq!(us.websocket.send_run(&run, &us.core.env()), Ok(()));
+    }
+}
+
 /// RFC 6455, 5.1: a client's frames are masked one by one, so it has none to share.
 #[test]
 fn a_client_sends_no_prepared_frames() {
@@ -321,6 +357,10 @@ fn a_client_sends_no_prepared_frames() {
             .send_prepared(&prepared, &mut us.core.env())
             .is_err()
     );
+    let mut all = std::slice::from_ref(&prepared).iter();
+    let run = us.websocket.prepare_run(&mut all, &mut us.core.env());
+    let sent = us.websocket.send_run(&run.unwrap(), &us.core.env());
+    assert!(sent.is_err());
     let header =
         us.websocket
             .send_header(MessageKind::Text, 5, &mut us.core.env(), &mut Vec::new());

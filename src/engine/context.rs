@@ -1,7 +1,9 @@
 //! What a handler can do to its connection, and what it can record for others.
 
 use corewire_protocol::deflate::DEFLATE_THRESHOLD_BYTES;
-use corewire_protocol::{CloseCode, MessageKind, NotOpen, PreparedMessage, Tick, WebSocket};
+use corewire_protocol::{
+    CloseCode, MessageKind, NotOpen, PreparedMessage, PreparedRun, Takes, Tick, WebSocket,
+};
 
 use crate::ids::{ConnId, CoreId};
 
@@ -111,6 +113,39 @@ impl<M> Context<'_, M> {
             .send_prepared(message, &mut self.commons.env())?;
         self.out.prepared(message, form);
         self.commons.counters.messages_out.add(1);
+        Ok(())
+    }
+
+    /// Which runs suit this connection, if any does.
+    #[must_use]
+    pub fn takes(&self) -> Option<Takes> {
+        self.websocket.takes()
+    }
+
+    /// Lays prepared messages end to end, for all connections that [take](Self::takes) the same as
+    /// this one. `None` where no run suits it.
+    pub fn prepare_run(
+        &mut self,
+        messages: &mut dyn Iterator<Item = &PreparedMessage>,
+    ) -> Option<PreparedRun> {
+        self.websocket
+            .prepare_run(messages, &mut self.commons.env())
+    }
+
+    /// Sends messages that were laid end to end for many.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen`] if the connection is closing. Nothing is sent.
+    ///
+    /// # Panics
+    ///
+    /// If the run is for connections that [take](Self::takes) something else.
+    pub fn send_run(&mut self, run: &PreparedRun) -> Result<(), NotOpen> {
+        self.admit()?;
+        self.websocket.send_run(run, &self.commons.env())?;
+        self.out.run(run);
+        self.commons.counters.messages_out.add(run.messages());
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use corewire_protocol::PreparedRun;
 use corewire_protocol::message::{BufferPool, Form, PreparedMessage};
 
 /// Bytes from which a payload is kept by reference. Below, copying it beside its neighbours is
@@ -71,6 +72,8 @@ enum Part {
     /// The payload of the header before it.
     Payload(Vec<u8>),
     Prepared(PreparedMessage, Form),
+    /// Several of them.
+    Run(PreparedRun),
     /// What is left of the replies in the receive buffer: whole frames, of which the first one's
     /// front may have been written.
     Replies(Vec<u8>),
@@ -187,6 +190,16 @@ impl Outbound {
         }
     }
 
+    /// Appends a run of prepared messages: a small one as bytes, a large one by reference.
+    pub(crate) fn run(&mut self, run: &PreparedRun) {
+        if run.bytes().len() < BY_REFERENCE_BYTES_MIN {
+            self.gather(|bytes| bytes.extend_from_slice(run.bytes()));
+        } else {
+            self.end_tail(Ends::Frame);
+            self.push(Part::Run(run.clone()));
+        }
+    }
+
     /// Puts a control frame before all frames of which no byte was written. Returns false, and
     /// takes nothing, while another one waits.
     pub(crate) fn overtake(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
@@ -199,9 +212,8 @@ impl Outbound {
         // A part that is partly written is finished first, and so is a frame of several parts.
         let begun = match self.parts.front() {
             Some(Part::Payload(_) | Part::Replies(_)) => true,
-            Some(Part::Gathered { .. } | Part::Prepared(..) | Part::Urgent(_)) | None => {
-                self.first_sent > 0
-            }
+            Some(Part::Gathered { .. } | Part::Prepared(..) | Part::Run(_) | Part::Urgent(_))
+            | None => self.first_sent > 0,
         };
         let mut place = usize::from(begun);
         while place > 0 && !self.parts.get(place - 1).is_none_or(Part::ends_frame) {
@@ -236,6 +248,7 @@ impl Outbound {
                 }
                 Part::Payload(bytes) | Part::Replies(bytes) | Part::Urgent(bytes) => &bytes[skip..],
                 Part::Prepared(message, form) => &message.frame(*form)[skip..],
+                Part::Run(run) => &run.bytes()[skip..],
             };
             *slice = IoSlice::new(bytes);
             count += 1;
@@ -334,20 +347,32 @@ impl Part {
             Self::Gathered { bytes, .. } => *bytes,
             Self::Payload(bytes) | Self::Replies(bytes) | Self::Urgent(bytes) => bytes.len(),
             Self::Prepared(message, form) => message.frame(*form).len(),
+            Self::Run(run) => run.bytes().len(),
         }
     }
 
     const fn ends_frame(&self) -> bool {
         match self {
             Self::Gathered { ends, .. } => matches!(ends, Ends::Frame),
-            Self::Payload(_) | Self::Prepared(..) | Self::Replies(_) | Self::Urgent(_) => true,
+            Self::Payload(_)
+            | Self::Prepared(..)
+            | Self::Run(_)
+            | Self::Replies(_)
+            | Self::Urgent(_) => true,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use corewire_protocol::deflate::InflateBudget;
+    use corewire_protocol::{Role, WebSocket};
     use proptest::prelude::*;
+
+    use crate::engine::Now;
+    use crate::engine::commons::Commons;
 
     use super::*;
 
@@ -366,6 +391,7 @@ mod tests {
         Gather(usize),
         Lend(usize),
         Prepared(usize),
+        Run(Vec<usize>),
         /// A read whose messages are answered in the receive buffer, and what is gathered then.
         Replies(Vec<usize>, usize),
         Overtake,
@@ -374,11 +400,26 @@ mod tests {
         Shrink,
     }
 
+    fn run(lens: &[usize]) -> PreparedRun {
+        let now = Now::default();
+        let budget = InflateBudget::new(0);
+        let (options, counters) = (Arc::default(), Arc::default());
+        let mut commons = Commons::<()>::new(options, budget, counters, now);
+        let websocket = WebSocket::new(Role::Server, None, now.tick, &commons.options.limits);
+        let messages: Vec<PreparedMessage> = lens
+            .iter()
+            .map(|&len| PreparedMessage::binary(&vec![7; len]))
+            .collect();
+        let run = websocket.prepare_run(&mut messages.iter(), &mut commons.env());
+        run.unwrap()
+    }
+
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
             (1_usize..40_000).prop_map(Op::Gather),
             (1_usize..40_000).prop_map(Op::Lend),
             (0_usize..9000).prop_map(Op::Prepared),
+            prop::collection::vec(0_usize..3000, 1..6).prop_map(Op::Run),
             (prop::collection::vec(1_usize..9000, 0..5), 0_usize..9000)
                 .prop_map(|(replies, more)| Op::Replies(replies, more)),
             Just(Op::Overtake),
@@ -427,6 +468,11 @@ mod tests {
                         // Real frames: skipped by the reader below, by their real header.
                         outbound.prepared(&message, Form::Plain);
                         queued += message.frame(Form::Plain).len();
+                    }
+                    Op::Run(lens) => {
+                        let run = run(&lens);
+                        outbound.run(&run);
+                        queued += run.bytes().len();
                     }
                     Op::Replies(lens, more) => {
                         outbound.begin_replies();

@@ -167,7 +167,7 @@ impl Hub {
         {
             of_client.subscriptions.remove(wanted.s);
         }
-        if let Some(&delivery_key) = self.pairs.get(&(client, key))
+        if let Some(delivery_key) = self.delivery_of(client, key)
             && result.is_ok()
             && let Some(delivery) = self.deliveries.get_mut(delivery_key)
         {
@@ -229,11 +229,11 @@ impl Hub {
         key: TopicKey,
         s: u64,
     ) {
-        if let Some(&delivery_key) = self.pairs.get(&(client, key))
+        if let Some(delivery_key) = self.delivery_of(client, key)
             && let Some(delivery) = self.deliveries.get_mut(delivery_key)
             && delivery.subscriptions.contains(&s)
         {
-            delivery.subscriptions.retain(|&other| other != s);
+            delivery.subscriptions.retain(|other| *other != s);
             delivery.exact -= 1;
             let (exact, none) = (delivery.exact, delivery.subscriptions.is_empty());
             self.topics[key].exact -= 1;
@@ -263,7 +263,7 @@ impl Hub {
         (wanted, begin): (Wanted, Begin),
     ) -> Result<Subbed<'static>, ErrorReply<'static>> {
         let end = self.topics[key].end;
-        let (delivery_key, proof) = match self.pairs.get(&(client, key)) {
+        let (delivery_key, proof) = match self.delivery_of(client, key) {
             None => {
                 let cursor = match begin.proof {
                     Proof::Exact | Proof::NotAsked => begin.after.min(end),
@@ -272,7 +272,7 @@ impl Hub {
                 let delivery = self.deliver(clients, client, key, (wanted, cursor));
                 (delivery, begin.proof)
             }
-            Some(&known) => (known, self.share(clients, client, known, (wanted, begin))?),
+            Some(known) => (known, self.share(clients, client, known, (wanted, begin))?),
         };
         let topic = &mut self.topics[key];
         topic.exact += 1;
@@ -389,7 +389,6 @@ impl Hub {
             self.deliveries
                 .push_back(&mut of_client.deliveries, delivery_key, Of::Own);
         }
-        self.pairs.insert((client, key), delivery_key);
         delivery_key
     }
 

@@ -1,27 +1,24 @@
 //! What a core knows of one client of the messaging layer.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use corewire_protocol::native::{Cause, Dialect, ErrorReply, Push, Reply, Resumed, Subbed};
+use corewire_protocol::native::{Dialect, ErrorReply, Resumed, Subbed};
 use slotmap::{SlotMap, new_key_type};
+use smallvec::SmallVec;
 
 use crate::engine::Tick;
-use crate::ids::{ConnId, CoreId};
+use crate::ids::ConnId;
 
 use super::delivery::{DeliveryCredit, InForce, List};
-use super::history::Pages;
 use super::hub::{PatternKey, TopicKey};
 use super::options::Options;
 use super::positions;
+use super::talk::Talk;
 
 new_key_type! {
     /// The name of a client on its core.
     pub struct ClientKey;
 }
-
-/// Warnings and the like that may wait for one client.
-const NOTICES_MAX: usize = 16;
 
 /// The clients of a core.
 pub(super) type Clients = SlotMap<ClientKey, Client>;
@@ -82,30 +79,22 @@ pub(super) struct Client {
     /// Those that have something to send.
     pub(super) behind: List,
     /// Deliveries that have something to send, also those that wait for credit or for the log.
-    pub(super) behind_count: usize,
+    pub(super) behind_count: u32,
     /// Patterns of which it is still to be told what it has missed.
-    pub(super) walks: usize,
-    /// Patterns that it is to be told begin anew, and why.
-    pub(super) resets: BTreeMap<u64, Cause>,
+    pub(super) walks: u32,
     /// What it was told of the positions of its patterns.
-    pub(super) told: positions::Told,
+    pub(super) told: Option<Box<positions::Told>>,
     /// Deliveries that only patterns ask for.
-    pub(super) by_pattern: usize,
-    /// Replies that came from other cores.
-    pub(super) replies: VecDeque<(u64, Reply<'static>)>,
-    pub(super) unanswered: Unanswered,
-    pub(super) bucket: Bucket,
+    pub(super) by_pattern: u32,
+    /// What is being said to it; most of the time nothing is.
+    pub(super) talk: Option<Box<Talk>>,
+    /// What it is as somebody who publishes, once it has.
+    pub(super) publisher: Option<Box<Publisher>>,
     /// For all messages of the connection together.
     pub(super) credit: Option<Box<DeliveryCredit>>,
     pub(super) heartbeat: Heartbeat,
     /// When its token expires.
     pub(super) expires: Option<Expiry>,
-    /// Aliases that it was told once and does not need any more.
-    pub(super) forgotten: Vec<u64>,
-    /// What it has asked of history.
-    pub(super) pages: Pages,
-    /// What it is to be told besides, at most [`NOTICES_MAX`].
-    pub(super) notices: VecDeque<Push<'static>>,
 }
 
 /// How far a client has come.
@@ -120,14 +109,30 @@ pub(super) enum Stage {
     /// Its `hello` asked for subscriptions that other cores have to grant.
     Welcoming(Box<Welcoming>),
     /// It is one of us.
-    Ready(Arc<Author>),
+    Ready(Who),
+}
+
+/// Who a client is: no more than a connection itself, unless it has said so.
+#[derive(Debug, Default)]
+pub(super) struct Who {
+    /// `None`: a user of its own, who is called as the connection is.
+    pub(super) user: Option<Box<str>>,
+    /// The session that it goes on with. `None`: it is one of its own.
+    pub(super) session: Option<Box<Producer>>,
+}
+
+/// What a client is as somebody who publishes.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) author: Arc<Author>,
+    pub(super) bucket: Bucket,
 }
 
 /// A `welcome` in the making.
 #[derive(Debug)]
 pub(super) struct Welcoming {
     pub(super) id: u64,
-    pub(super) author: Arc<Author>,
+    pub(super) who: Who,
     pub(super) resumed: Resumed,
     /// The outcome of each subscription, in the order of the `hello`.
     pub(super) outcomes: Vec<Option<Result<Subbed<'static>, ErrorReply<'static>>>>,
@@ -173,7 +178,7 @@ pub(super) struct Heartbeat {
     /// When it was last sent anything.
     pub(super) said: Tick,
     pub(super) state: Pulse,
-    pub(super) count: u64,
+    pub(super) count: u32,
 }
 
 /// See [`Heartbeat`].
@@ -187,7 +192,8 @@ pub(super) enum Pulse {
 /// What a client has subscribed to, in the order of its numbers.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    all: Vec<Subscription>,
+    /// Most clients have one.
+    all: SmallVec<[Subscription; 1]>,
     patterns: usize,
 }
 
@@ -211,22 +217,6 @@ pub(super) enum Subscribed {
     },
 }
 
-/// Requests to other cores without a reply yet, in the order in which they were sent.
-#[derive(Debug, Default)]
-pub(super) struct Unanswered {
-    requests: VecDeque<Sent>,
-    bytes: usize,
-    held: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Sent {
-    to: CoreId,
-    number: u64,
-    id: Option<u64>,
-    bytes: usize,
-}
-
 /// A bucket that fills with time: how many publications are allowed at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {
@@ -236,7 +226,7 @@ pub(super) struct Bucket {
 }
 
 impl Client {
-    pub(super) fn new(dialect: Dialect, options: &Options) -> Self {
+    pub(super) fn new(dialect: Dialect) -> Self {
         Self {
             conn: None,
             dialect,
@@ -246,15 +236,10 @@ impl Client {
             behind: List::default(),
             behind_count: 0,
             walks: 0,
-            resets: BTreeMap::new(),
-            told: positions::Told::default(),
+            told: None,
             by_pattern: 0,
-            replies: VecDeque::new(),
-            unanswered: Unanswered::default(),
-            bucket: Bucket {
-                level: u64::from(options.publish_burst) * 1000,
-                filled: Tick(0),
-            },
+            talk: None,
+            publisher: None,
             credit: None,
             heartbeat: Heartbeat {
                 said: Tick(0),
@@ -262,26 +247,52 @@ impl Client {
                 count: 0,
             },
             expires: None,
-            forgotten: Vec::new(),
-            pages: Pages::default(),
-            notices: VecDeque::new(),
         }
     }
 
-    /// Tells the client something of no reply. What is too much is left out: it is the same again.
-    pub(super) fn notice(&mut self, push: Push<'static>) {
-        if self.notices.len() < NOTICES_MAX {
-            self.notices.push_back(push);
+    /// What is being said to it, for something more.
+    pub(super) fn talk(&mut self) -> &mut Talk {
+        self.talk.get_or_insert_default()
+    }
+
+    /// Keeps no memory for talk when there is none.
+    pub(super) fn rest(&mut self) {
+        if self.talk.as_ref().is_some_and(|talk| talk.is_over()) {
+            self.talk = None;
         }
     }
 
     /// Who it is, once that is known.
-    pub(super) fn author(&self) -> Option<&Arc<Author>> {
+    pub(super) fn who(&self) -> Option<&Who> {
         match &self.stage {
             Stage::Greeting => None,
-            Stage::Welcoming(welcoming) => Some(&welcoming.author),
-            Stage::Ready(author) => Some(author),
+            Stage::Welcoming(welcoming) => Some(&welcoming.who),
+            Stage::Ready(who) => Some(who),
         }
+    }
+
+    /// Which producer it is, once that is known.
+    pub(super) fn producer(&self) -> Option<Producer> {
+        Some(self.who()?.producer(self.conn?))
+    }
+
+    /// Who it is to those who are told, once that is known.
+    pub(super) fn author(&self, node: &str) -> Option<Author> {
+        Some(self.who()?.author(node, self.conn?))
+    }
+
+    /// Who it is as somebody who publishes, once that is known.
+    pub(super) fn publisher(
+        &mut self,
+        node: &str,
+        (now, options): (Tick, &Options),
+    ) -> Option<&mut Publisher> {
+        if self.publisher.is_none() {
+            let author = Arc::new(self.author(node)?);
+            let bucket = Bucket::full(now, options);
+            self.publisher = Some(Box::new(Publisher { author, bucket }));
+        }
+        self.publisher.as_deref_mut()
     }
 }
 
@@ -337,58 +348,30 @@ impl Subscriptions {
     }
 }
 
-impl Unanswered {
-    /// A request was sent: to which core, and with which number among those of this core.
-    pub(super) fn sent(&mut self, (to, number): (CoreId, u64), id: Option<u64>, bytes: usize) {
-        self.bytes += bytes;
-        self.requests.push_back(Sent {
-            to,
-            number,
-            id,
-            bytes,
-        });
+impl Who {
+    pub(super) fn producer(&self, conn: ConnId) -> Producer {
+        self.session
+            .as_deref()
+            .map_or_else(|| conn.into(), |&session| session)
     }
 
-    /// A reply has come. Returns the `id` of the command, if the reply was waited for.
-    pub(super) fn answered(&mut self, by: CoreId, number: u64) -> Option<Option<u64>> {
-        let is_it = |sent: &Sent| sent.to == by && sent.number == number;
-        self.take(is_it)
-    }
-
-    /// No reply will come from this core. Returns the `id` of one command after the other.
-    pub(super) fn given_up(&mut self, by: CoreId) -> Option<Option<u64>> {
-        self.take(|sent| sent.to == by)
-    }
-
-    fn take(&mut self, is_it: impl Fn(&Sent) -> bool) -> Option<Option<u64>> {
-        let place = self.requests.iter().position(is_it)?;
-        let sent = self.requests.remove(place)?;
-        self.bytes -= sent.bytes;
-        Some(sent.id)
-    }
-
-    /// Whether there are as many as there may be. The connection is to be held then.
-    pub(super) fn hold(&mut self, options: &Options) -> bool {
-        self.held |=
-            self.requests.len() >= options.unanswered_max || self.bytes >= options.unanswered_bytes;
-        self.held
-    }
-
-    /// Whether a connection that was held is to be released.
-    pub(super) fn release(&mut self, options: &Options) -> bool {
-        let few = self.requests.len() <= options.unanswered_max / 2
-            && self.bytes <= options.unanswered_bytes / 2;
-        self.held && few && {
-            self.held = false;
-            true
+    pub(super) fn author(&self, node: &str, conn: ConnId) -> Author {
+        let name: Box<str> = format!("{node}-{conn}").into();
+        Author {
+            user: self.user.clone().unwrap_or_else(|| name.clone()),
+            conn: name,
+            producer: self.producer(conn),
         }
     }
 }
 
 impl Bucket {
-    /// It is filled from here on.
-    pub(super) const fn begin(&mut self, now: Tick) {
-        self.filled = now;
+    /// It is full, and filled from here on.
+    fn full(now: Tick, options: &Options) -> Self {
+        Self {
+            level: u64::from(options.publish_burst) * 1000,
+            filled: now,
+        }
     }
 
     /// Takes one out. If it is empty: the milliseconds until there is one.
@@ -413,7 +396,19 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
+    use crate::ids::CoreId;
+    use crate::messaging::delivery::Delivery;
+
     use super::*;
+
+    #[test]
+    fn an_idle_client_is_small() {
+        // What `corewire bench idle` measures on `/ws`, beside the connection: a client, a delivery
+        // and its place in a table.
+        let (client, delivery) = (size_of::<Client>(), size_of::<Delivery>());
+        assert!(client <= 208, "{client} bytes");
+        assert!(delivery <= 128, "{delivery} bytes");
+    }
 
     #[test]
     fn a_session_is_called_as_its_first_connection() {

@@ -2,6 +2,9 @@
 
 use corewire_protocol::native::{Cause, Policy, PolicyMode};
 use slotmap::{SlotMap, new_key_type};
+use smallvec::SmallVec;
+
+use crate::hash::{Seed, Table};
 
 use super::catch_up::PageKey;
 use super::client::ClientKey;
@@ -24,7 +27,8 @@ pub(super) struct Delivery {
     pub(super) replay_to: u64,
     /// What it reads from the log, or waits for.
     pub(super) page: Option<PageKey>,
-    pub(super) subscriptions: Vec<u64>,
+    /// What it serves, nearly always one.
+    pub(super) subscriptions: SmallVec<[u64; 2]>,
     /// Those among them that name the topic itself.
     pub(super) exact: u32,
     pub(super) policy: InForce,
@@ -186,10 +190,19 @@ pub(super) enum Of {
 }
 
 /// The deliveries of a core.
-#[derive(Debug, Default)]
-pub(super) struct Deliveries(SlotMap<DeliveryKey, Delivery>);
+#[derive(Debug)]
+pub(super) struct Deliveries {
+    all: SlotMap<DeliveryKey, Delivery>,
+    /// By client and topic, of which each pair has at most one.
+    by_pair: Table<DeliveryKey>,
+    seed: Seed,
+}
 
 impl Delivery {
+    const fn pair(&self) -> (ClientKey, TopicKey) {
+        (self.client, self.topic)
+    }
+
     /// A delivery of what is behind `cursor`, of a topic whose last message is at `end`.
     pub(super) fn new(
         client: ClientKey,
@@ -203,7 +216,7 @@ impl Delivery {
             cursor,
             replay_to: end,
             page: None,
-            subscriptions: Vec::new(),
+            subscriptions: SmallVec::new(),
             exact: 0,
             policy,
             credit: None,
@@ -249,21 +262,47 @@ impl List {
 }
 
 impl Deliveries {
+    pub(super) fn new(seed: Seed) -> Self {
+        Self {
+            all: SlotMap::with_key(),
+            by_pair: Table::new(),
+            seed,
+        }
+    }
+
     pub(super) fn insert(&mut self, delivery: Delivery) -> DeliveryKey {
-        self.0.insert(delivery)
+        let hash = self.seed.hash(&delivery.pair());
+        let key = self.all.insert(delivery);
+        let (all, seed) = (&self.all, &self.seed);
+        self.by_pair
+            .insert_unique(hash, key, |&key| seed.hash(&all[key].pair()));
+        key
     }
 
     /// Takes it out. It must have been taken from its lists before.
     pub(super) fn remove(&mut self, key: DeliveryKey) -> Option<Delivery> {
-        self.0.remove(key)
+        let delivery = self.all.remove(key)?;
+        let hash = self.seed.hash(&delivery.pair());
+        if let Ok(entry) = self.by_pair.find_entry(hash, |&known| known == key) {
+            entry.remove();
+        }
+        Some(delivery)
+    }
+
+    /// A client's delivery of a topic.
+    pub(super) fn find(&self, client: ClientKey, topic: TopicKey) -> Option<DeliveryKey> {
+        let pair = (client, topic);
+        self.by_pair
+            .find(self.seed.hash(&pair), |&key| self.all[key].pair() == pair)
+            .copied()
     }
 
     pub(super) fn get(&self, key: DeliveryKey) -> Option<&Delivery> {
-        self.0.get(key)
+        self.all.get(key)
     }
 
     pub(super) fn get_mut(&mut self, key: DeliveryKey) -> Option<&mut Delivery> {
-        self.0.get_mut(key)
+        self.all.get_mut(key)
     }
 
     pub(super) fn push_back(&mut self, list: &mut List, key: DeliveryKey, of: Of) {
@@ -272,7 +311,7 @@ impl Deliveries {
             Some(last) => self.set_behind(last, of, Some(key)),
             None => list.first = Some(key),
         }
-        if let Some(delivery) = self.0.get_mut(key) {
+        if let Some(delivery) = self.all.get_mut(key) {
             *delivery.links(of) = Links {
                 before: last,
                 behind: None,
@@ -286,7 +325,7 @@ impl Deliveries {
             Some(first) => self.set_before(first, of, Some(key)),
             None => list.last = Some(key),
         }
-        if let Some(delivery) = self.0.get_mut(key) {
+        if let Some(delivery) = self.all.get_mut(key) {
             *delivery.links(of) = Links {
                 before: None,
                 behind: first,
@@ -301,7 +340,7 @@ impl Deliveries {
     }
 
     pub(super) fn unlink(&mut self, list: &mut List, key: DeliveryKey, of: Of) {
-        let Some(delivery) = self.0.get_mut(key) else {
+        let Some(delivery) = self.all.get_mut(key) else {
             return;
         };
         let Links { before, behind } = std::mem::take(delivery.links(of));
@@ -317,14 +356,14 @@ impl Deliveries {
 
     /// All deliveries of a topic. Looks at every delivery of the core.
     pub(super) fn of_topic(&self, topic: TopicKey) -> impl Iterator<Item = &Delivery> {
-        self.0
+        self.all
             .values()
             .filter(move |delivery| delivery.topic == topic)
     }
 
     /// The delivery behind this one.
     pub(super) fn next(&self, key: DeliveryKey, of: Of) -> Option<DeliveryKey> {
-        let delivery = self.0.get(key)?;
+        let delivery = self.all.get(key)?;
         match of {
             Of::Line => delivery.line.behind,
             Of::Own => delivery.own.behind,
@@ -332,13 +371,13 @@ impl Deliveries {
     }
 
     fn set_behind(&mut self, key: DeliveryKey, of: Of, behind: Option<DeliveryKey>) {
-        if let Some(delivery) = self.0.get_mut(key) {
+        if let Some(delivery) = self.all.get_mut(key) {
             delivery.links(of).behind = behind;
         }
     }
 
     fn set_before(&mut self, key: DeliveryKey, of: Of, before: Option<DeliveryKey>) {
-        if let Some(delivery) = self.0.get_mut(key) {
+        if let Some(delivery) = self.all.get_mut(key) {
             delivery.links(of).before = before;
         }
     }

@@ -189,14 +189,16 @@ impl MessagingHandler {
                 let reply = result.unwrap_or_else(Reply::Error);
                 // What came from other cores was true before: an `unsub` must not seem to come
                 // before the `sub` that it ends. A connection that is closing needs no answer.
-                for (id, reply) in client.replies.drain(..) {
-                    let _ = self.pen.reply(client.dialect, (id, &reply), context);
+                if let Some(talk) = &mut client.talk {
+                    for (id, reply) in talk.replies.drain(..) {
+                        let _ = self.pen.reply(client.dialect, (id, &reply), context);
+                    }
                 }
                 let _ = self.pen.reply(client.dialect, (id, &reply), context);
             }
             (None, Ok(_)) => {}
             (None, Err(error)) => {
-                client.notice(warn(command, error));
+                client.talk().notice(warn(command, error));
                 context.ready();
             }
         }
@@ -312,7 +314,9 @@ impl MessagingHandler {
             None => Ok(()),
             Some(s) => {
                 let text = format!(
-                    "sub.policy: subscription {s} of this connection has topics in common with this                      pattern, and another policy; leave policy out to share what is in force there"
+                    "sub.policy: subscription {s} of this connection has topics in common with \
+                     this pattern, and another policy; leave policy out to share what is in force \
+                     there"
                 );
                 Err(refused(ErrorCode::Already, text))
             }
@@ -452,8 +456,10 @@ impl MessagingHandler {
             return Err(refused(ErrorCode::TooLarge, text));
         }
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        let author = Arc::clone(client.author().ok_or_else(gone)?);
-        client
+        let moment = (context.now(), options);
+        let publisher = client.publisher(&self.shared.node, moment);
+        let publisher = publisher.ok_or_else(gone)?;
+        publisher
             .bucket
             .take(context.now(), options)
             .map_err(|retry_ms| ErrorReply {
@@ -469,7 +475,7 @@ impl MessagingHandler {
             data: publish.data.into_owned(),
             key: publish.key.map(|key| key.into_owned().into()),
             pseq: publish.pseq,
-            author,
+            author: Arc::clone(&publisher.author),
             echo: publish.echo,
             ttl_ms: publish.ttl_ms.and_then(lifetime),
             rare: rare(publish.idem, publish.tags),
@@ -485,7 +491,10 @@ impl MessagingHandler {
         self.requests += 1;
         let number = self.requests;
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        client.unanswered.sent((home, number), id, draft.data.len());
+        client
+            .talk()
+            .unanswered
+            .sent((home, number), id, draft.data.len());
         let request = PublishRequest {
             life: self.life,
             client: key,

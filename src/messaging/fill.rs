@@ -46,10 +46,11 @@ impl Filling<'_, '_> {
             Err(Stop::With(fill)) => fill,
             Ok(()) | Err(Stop::NotOpen) => Fill::Done,
         };
-        if self.pen.words != words
-            && let Some(client) = self.clients.get_mut(client)
-        {
-            client.heartbeat.said = self.context.now();
+        if let Some(client) = self.clients.get_mut(client) {
+            client.rest();
+            if self.pen.words != words {
+                client.heartbeat.said = self.context.now();
+            }
         }
         fill
     }
@@ -125,38 +126,52 @@ impl Filling<'_, '_> {
         let Some(client) = self.clients.get_mut(key) else {
             return Err(Stop::With(Fill::Done));
         };
-        while let Some((id, reply)) = client.replies.front() {
-            if !self.context.has_room() {
-                return Err(Stop::With(Fill::More));
+        let dialect = client.dialect;
+        if let Some(talk) = &mut client.talk {
+            while let Some((id, reply)) = talk.replies.front() {
+                if !self.context.has_room() {
+                    return Err(Stop::With(Fill::More));
+                }
+                self.pen.reply(dialect, (*id, reply), self.context)?;
+                talk.replies.pop_front();
             }
-            self.pen.reply(client.dialect, (*id, reply), self.context)?;
-            client.replies.pop_front();
-        }
-        while let Some((id, page)) = client.pages.first() {
-            if !self.context.has_room() {
-                return Err(Stop::With(Fill::More));
+            while let Some((id, page)) = talk.pages.first() {
+                if !self.context.has_room() {
+                    return Err(Stop::With(Fill::More));
+                }
+                let reply = page.reply();
+                self.pen.reply(dialect, (*id, &reply), self.context)?;
+                talk.pages.sent();
             }
-            let reply = page.reply();
-            self.pen
-                .reply(client.dialect, (*id, &reply), self.context)?;
-            client.pages.sent();
-        }
-        for t in client.forgotten.drain(..) {
-            let push = Push::Untopic(Untopic { t });
-            self.pen.push(client.dialect, &push, self.context)?;
-        }
-        for push in client.notices.drain(..) {
-            self.pen.push(client.dialect, &push, self.context)?;
+            for t in talk.forgotten.drain(..) {
+                let push = Push::Untopic(Untopic { t });
+                self.pen.push(dialect, &push, self.context)?;
+            }
+            for push in talk.notices.drain(..) {
+                self.pen.push(dialect, &push, self.context)?;
+            }
         }
         match client.stage {
             Stage::Ready(_) => {}
             // Messages wait for the welcome.
             Stage::Greeting | Stage::Welcoming(_) => return Err(Stop::With(Fill::Done)),
         }
-        while let Some((s, cause)) = client.resets.pop_first() {
-            let pos = self.hub.patterns.position().into();
+        // What it has not been sent yet is known all the same, and lies behind no position: should
+        // the connection end before, it cannot go on without another reset.
+        let is_current = client.behind_count == 0 && client.walks == 0;
+        while let Some((s, cause)) = client
+            .talk
+            .as_mut()
+            .and_then(|talk| talk.resets.pop_first())
+        {
+            let pos = if is_current {
+                self.hub.patterns.position().into()
+            } else {
+                client.told.get_or_insert_default().owe();
+                self.hub.patterns.nowhere().into()
+            };
             let push = Push::Reset(Reset::Pattern { s, pos, cause });
-            self.pen.push(client.dialect, &push, self.context)?;
+            self.pen.push(dialect, &push, self.context)?;
         }
         if client.walks > 0 && self.hub.patterns.is_listing(key) {
             return Err(Stop::With(Fill::Done));
@@ -225,7 +240,7 @@ impl Filling<'_, '_> {
         let (Some(id), Some(client)) = (&topic.id, self.clients.get_mut(client_key)) else {
             return Ok(Turn::CaughtUp);
         };
-        let session = client.author().map_or(0, |author| author.producer.session);
+        let session = client.producer().map_or(0, |producer| producer.session);
         let page = delivery.page.and_then(|page| self.hub.catch_up.page(page));
         let before = delivery.cursor;
         let mut stream = Stream {

@@ -1,13 +1,10 @@
 //! How a client comes in: `hello`, `welcome`, and another token later.
 
-use std::sync::Arc;
-
 use corewire_protocol::native::{Auth, Done, ErrorCode, Hello, Reply, Resumed, Welcome};
 
 use crate::engine::{Context, Effects};
-use crate::ids::ConnId;
 
-use super::client::{Author, ClientKey, Expiry, Producer, Stage, Told, Welcoming};
+use super::client::{ClientKey, Expiry, Producer, Stage, Told, Welcoming, Who};
 use super::dispatch::{Next, Refused};
 use super::handler::{Bye, MessagingHandler};
 use super::identity::User;
@@ -49,14 +46,16 @@ impl MessagingHandler {
                 });
             }
         };
-        let author = Arc::new(self.author(context.id(), &user, session));
         let Some(client) = self.clients.get_mut(key) else {
             return Next::Left;
         };
         client.expires = expiry(&user);
         client.stage = Stage::Welcoming(Box::new(Welcoming {
             id,
-            author,
+            who: Who {
+                user: user.name,
+                session: session.map(|session| Box::new(session.next())),
+            },
             resumed: match session {
                 Some(_) => Resumed::Yes,
                 None => Resumed::No,
@@ -110,22 +109,12 @@ impl MessagingHandler {
         Ok((user, session))
     }
 
-    fn author(&self, conn: ConnId, user: &User, session: Option<Producer>) -> Author {
-        let name: Box<str> = format!("{}-{conn}", self.shared.node).into();
-        let producer = session.map_or_else(|| conn.into(), Producer::next);
-        Author {
-            user: user.name.clone().unwrap_or_else(|| name.clone()),
-            conn: name,
-            producer,
-        }
-    }
-
     /// Sends the `welcome` once all its subscriptions are decided.
     pub(super) fn welcome(&mut self, key: ClientKey, effects: &mut Effects<Mail>) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let Stage::Welcoming(welcoming) = &mut client.stage else {
+        let (Some(conn), Stage::Welcoming(welcoming)) = (client.conn, &mut client.stage) else {
             return;
         };
         // What a pattern begins with may have other subscriptions begin earlier.
@@ -135,7 +124,7 @@ impl MessagingHandler {
             return;
         }
         let now_ms = effects.now().unix_ms;
-        let author = Arc::clone(&welcoming.author);
+        let author = welcoming.who.author(&self.shared.node, conn);
         let mut outcomes = std::mem::take(&mut welcoming.outcomes);
         for subbed in outcomes.iter_mut().flatten().flatten() {
             self.hub.begins(key, subbed);
@@ -148,9 +137,9 @@ impl MessagingHandler {
             expires_s: now_ms.saturating_add(u64::from(options.ticket_ms)) / 1000,
         };
         let welcome = Welcome {
-            conn: author.conn.to_string().into(),
+            conn: author.conn.into_string().into(),
             node: self.shared.node.to_string().into(),
-            user: author.user.to_string().into(),
+            user: author.user.into_string().into(),
             ticket: self
                 .shared
                 .tickets
@@ -167,11 +156,10 @@ impl MessagingHandler {
             time_ms: now_ms,
         };
         let reply = Reply::Welcome(Box::new(welcome));
-        client.replies.push_back((welcoming.id, reply));
-        client.stage = Stage::Ready(author);
-        if let Some(conn) = client.conn {
-            effects.ready(conn);
-        }
+        let (id, who) = (welcoming.id, std::mem::take(&mut welcoming.who));
+        client.talk().replies.push_back((id, reply));
+        client.stage = Stage::Ready(who);
+        effects.ready(conn);
     }
 
     /// Another token of the same user.
@@ -185,8 +173,8 @@ impl MessagingHandler {
         let identity = &self.shared.identity;
         let user = identity.user(Some(&auth.token), None, now_ms / 1000)?;
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        let author = client.author().ok_or_else(gone)?;
-        if user.name.as_deref() != Some(&*author.user) {
+        let who = client.who().ok_or_else(gone)?;
+        if user.name != who.user {
             return Err(refused(
                 ErrorCode::Forbidden,
                 "auth.token: it is of another user; open a connection of its own for that",

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
-    Closing, Dialect, Duplicate, ErrorCode, ErrorReply, Limits, Ping, Pubbed, Push, Reply,
-    TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, closing,
+    Closing, Dialect, Duplicate, ErrorReply, Limits, Ping, Pubbed, Push, Reply, TOPIC_BYTES_MAX,
+    TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, closing,
 };
 
 use crate::engine::{
@@ -330,14 +330,14 @@ impl MessagingHandler {
             };
             match (answer, result) {
                 (Answer::Reply(Some(id)), Ok(subbed)) => {
-                    client.replies.push_back((id, Reply::Subbed(subbed)));
+                    client.talk().replies.push_back((id, Reply::Subbed(subbed)));
                 }
                 (Answer::Reply(Some(id)), Err(error)) => {
-                    client.replies.push_back((id, Reply::Error(error)));
+                    client.talk().replies.push_back((id, Reply::Error(error)));
                 }
                 (Answer::Reply(None) | Answer::Reset, Ok(_)) => {}
-                (Answer::Reply(None), Err(error)) => client.notice(warn("sub", error)),
-                (Answer::Reset, Err(error)) => client.notice(Push::Unsubbed(Unsubbed {
+                (Answer::Reply(None), Err(error)) => client.talk().notice(warn("sub", error)),
+                (Answer::Reset, Err(error)) => client.talk().notice(Push::Unsubbed(Unsubbed {
                     s,
                     code: error.code,
                     retry_ms: error.retry_ms,
@@ -365,16 +365,19 @@ impl MessagingHandler {
         let Some(client) = self.clients.get_mut(published.client) else {
             return;
         };
-        let Some(id) = client.unanswered.answered(by, published.number) else {
+        let Some(talk) = &mut client.talk else {
+            return;
+        };
+        let Some(id) = talk.unanswered.answered(by, published.number) else {
             return;
         };
         match (id, published.outcome) {
-            (Some(id), outcome) => client.replies.push_back((id, pubbed(outcome))),
+            (Some(id), outcome) => talk.replies.push_back((id, pubbed(outcome))),
             (None, Ok(_)) => {}
-            (None, Err(error)) => client.notice(warn("pub", not_published(error))),
+            (None, Err(error)) => talk.notice(warn("pub", not_published(error))),
         }
         if let Some(conn) = client.conn {
-            if client.unanswered.release(&self.shared.options) {
+            if talk.unanswered.release(&self.shared.options) {
                 effects.release(conn);
             }
             effects.ready(conn);
@@ -386,32 +389,16 @@ impl MessagingHandler {
         self.home.forget_core(effects.now().tick, core);
         self.losses.retain(|(_, to), _| *to != core);
         for client in self.clients.values_mut() {
-            while let Some(id) = client.unanswered.given_up(core) {
-                let error = ErrorReply {
-                    code: ErrorCode::Unavailable,
-                    text: "a part of the server has restarted; the message may have been sent"
-                        .into(),
-                    retry_ms: Some(0),
-                };
-                match id {
-                    Some(id) => client.replies.push_back((id, Reply::Error(error))),
-                    None => client.notice(warn("pub", error)),
-                }
-            }
-            while let Some(id) = client.pages.given_up(core) {
-                let error = ErrorReply {
-                    code: ErrorCode::Unavailable,
-                    text: "a part of the server has restarted; ask again".into(),
-                    retry_ms: Some(0),
-                };
-                client.replies.push_back((id, Reply::Error(error)));
-            }
-            if let Some(conn) = client.conn {
-                if client.unanswered.release(&self.shared.options) {
+            let Some(conn) = client.conn else {
+                continue;
+            };
+            if let Some(talk) = &mut client.talk {
+                talk.give_up(core);
+                if talk.unanswered.release(&self.shared.options) {
                     effects.release(conn);
                 }
-                effects.ready(conn);
             }
+            effects.ready(conn);
         }
         let (shared, cores) = (Arc::clone(&self.shared), self.cores);
         let lost = (core, |topic: &str| shared.home_of(topic, cores));
@@ -468,8 +455,9 @@ impl MessagingHandler {
             Pulse::Fine | Pulse::Asked(_) | Pulse::AskedTwice(_) => return None,
         };
         heartbeat.said = now;
-        heartbeat.count += 1;
-        let ping = Push::Ping(Ping { t: heartbeat.count });
+        heartbeat.count = heartbeat.count.wrapping_add(1);
+        let t = u64::from(heartbeat.count);
+        let ping = Push::Ping(Ping { t });
         // Nothing is to be asked of a connection that is closing.
         let _ = self.pen.push(client.dialect, &ping, context);
         let core = (&mut self.hub, &mut self.clients);
@@ -583,8 +571,7 @@ impl Handler for MessagingHandler {
         if request.choose_subprotocol(dialect.subprotocol()).is_err() {
             return Err(Response::text(400, "the subprotocol was not offered"));
         }
-        let client = Client::new(dialect, &self.shared.options);
-        Ok(self.clients.insert(client))
+        Ok(self.clients.insert(Client::new(dialect)))
     }
 
     fn open(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
@@ -593,7 +580,6 @@ impl Handler for MessagingHandler {
         if let Some(client) = self.clients.get_mut(*key) {
             client.conn = Some(context.id());
             client.heartbeat.said = context.now();
-            client.bucket.begin(context.now());
         }
     }
 
@@ -614,7 +600,9 @@ impl Handler for MessagingHandler {
             if self.pen.words != words {
                 client.heartbeat.said = context.now();
             }
-            if client.unanswered.hold(&self.shared.options) {
+            if let Some(talk) = &mut client.talk
+                && talk.unanswered.hold(&self.shared.options)
+            {
                 context.hold();
             }
         }

@@ -84,7 +84,7 @@ struct Asked {
 
 impl Pages {
     /// How many are on their way, or wait to be sent.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.asked.len() + self.come.len()
     }
 
@@ -177,7 +177,8 @@ impl MessagingHandler {
             bytes: options.history_page_bytes,
         };
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        if client.pages.len() >= options.history_unanswered_max {
+        let waits_for = client.talk.as_ref().map_or(0, |talk| talk.pages.len());
+        if waits_for >= options.history_unanswered_max {
             return Err(ErrorReply {
                 code: ErrorCode::RateLimited,
                 text: format!(
@@ -192,7 +193,7 @@ impl MessagingHandler {
         self.requests += 1;
         let number = self.requests;
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        client.pages.asked.push(Asked { home, number, id });
+        client.talk().pages.asked.push(Asked { home, number, id });
         let request = HistoryRequest {
             life: self.life,
             client: key,
@@ -307,14 +308,17 @@ impl MessagingHandler {
         let Some(client) = self.clients.get_mut(reply.client) else {
             return;
         };
-        let Some(id) = client.pages.answered(by, reply.number) else {
+        let Some(talk) = &mut client.talk else {
+            return;
+        };
+        let Some(id) = talk.pages.answered(by, reply.number) else {
             return;
         };
         match reply.outcome {
-            Ok(page) => client.pages.come.push_back((id, page)),
+            Ok(page) => talk.pages.come.push_back((id, page)),
             Err(error) => {
                 self.pen.counters.commands_refused.add(1);
-                client.replies.push_back((id, Reply::Error(no_page(error))));
+                talk.replies.push_back((id, Reply::Error(no_page(error))));
             }
         }
         if let Some(conn) = client.conn {

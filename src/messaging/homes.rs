@@ -9,7 +9,7 @@ use crate::ids::CoreId;
 use super::catch_up::{PAGE_BYTES, PAGE_MESSAGES, Page};
 use super::handler::MessagingHandler;
 use super::history::Unfinished;
-use super::home::{Changed, Cursor, Missed, Reading, Where};
+use super::home::{Changed, Cursor, Reading, Where};
 use super::hub::Outgoing;
 use super::mail::{
     Granted, InterestRequest, Letter, Listed, Mail, PageReply, PatternGranted, PatternInterest,
@@ -128,21 +128,14 @@ impl MessagingHandler {
         (home, from): (CoreId, Option<Cursor>),
         effects: &mut Effects<Mail>,
     ) {
-        let Some((pattern, missed)) = self.hub.patterns.walk_request(number, home) else {
+        let walk = (number, home);
+        let Some(request) = self.hub.patterns.walk_request(self.life, walk, from) else {
             return;
         };
         if home == self.core {
-            let answer = self.list(&pattern, (missed, from), effects);
-            let walk = (number, home);
+            let answer = self.list(&request, effects);
             self.listed(walk, answer, effects);
         } else {
-            let request = WalkRequest {
-                life: self.life,
-                number,
-                pattern,
-                missed,
-                from,
-            };
             effects.mail(home, Letter::Walk(Box::new(request)).into());
         }
     }
@@ -319,8 +312,7 @@ impl MessagingHandler {
         request: &WalkRequest,
         effects: &mut Effects<Mail>,
     ) {
-        let place = (request.missed, request.from);
-        let (changed, vouched) = self.list(&request.pattern, place, effects);
+        let (changed, vouched) = self.list(request, effects);
         // A mark that lies in the line already comes before the topics that are listed: what is
         // published from now on must not be added to it.
         self.losses.retain(|(_, core), _| *core != from);
@@ -333,19 +325,22 @@ impl MessagingHandler {
         effects.mail(from, Letter::Listed(Box::new(listed)).into());
     }
 
-    fn list(
-        &mut self,
-        pattern: &str,
-        (missed, from): (Missed, Option<Cursor>),
-        effects: &Effects<Mail>,
-    ) -> (Changed, Vouched) {
-        let vouched = if self.home.vouches(pattern, missed.mark) {
+    fn list(&mut self, request: &WalkRequest, effects: &Effects<Mail>) -> (Changed, Vouched) {
+        let WalkRequest {
+            pattern,
+            missed,
+            home_life,
+            from,
+            ..
+        } = request;
+        // It may have vouched in another life than this one, whose marks mean something else.
+        let vouched = if *home_life == self.life && self.home.vouches(pattern, missed.mark) {
             Vouched::Yes
         } else {
             Vouched::No
         };
         let now = effects.now().tick;
-        let changed = self.home.topics_since(now, pattern, missed, from);
+        let changed = self.home.topics_since(now, pattern, *missed, *from);
         (changed, vouched)
     }
 }

@@ -42,7 +42,6 @@ pub(super) struct Hub {
     pub(super) by_name: Table<TopicKey>,
     by_alias: Map<u64, TopicKey>,
     pub(super) deliveries: Deliveries,
-    pub(super) pairs: Map<(ClientKey, TopicKey), DeliveryKey>,
     pub(super) patterns: Patterns,
     /// Home cores that have lost their memory, and the generation of patterns in which that was
     /// last.
@@ -90,8 +89,7 @@ impl Hub {
             topics: SlotMap::with_key(),
             by_name: Table::new(),
             by_alias: Map::with_hasher(seed.clone()),
-            deliveries: Deliveries::default(),
-            pairs: Map::with_hasher(seed.clone()),
+            deliveries: Deliveries::new(seed.clone()),
             patterns: Patterns::new(node, cores, seed),
             restarts: Map::with_hasher(seed.clone()),
             backlog: Backlog::new(options.backlog_budget_bytes as u64),
@@ -117,7 +115,9 @@ impl Hub {
     ) {
         self.end_walk(clients, client, s);
         if let Some(of_client) = clients.get_mut(client) {
-            of_client.resets.remove(&s);
+            if let Some(talk) = &mut of_client.talk {
+                talk.resets.remove(&s);
+            }
         }
         if let Some(text) = self.patterns.leave(key, client, s) {
             self.outgoing.push_back(Outgoing::NoPatternInterest(text));
@@ -209,7 +209,7 @@ impl Hub {
     /// The topic with an alias, if this client is sent it.
     pub(super) fn topic_of(&self, client: ClientKey, alias: u64) -> Option<TopicKey> {
         let key = *self.by_alias.get(&alias)?;
-        self.pairs.contains_key(&(client, key)).then_some(key)
+        self.delivery_of(client, key).map(|_| key)
     }
 
     /// The deliveries that serve a subscription.
@@ -230,7 +230,7 @@ impl Hub {
 
     /// A client's delivery of a topic.
     pub(super) fn delivery_of(&self, client: ClientKey, topic: TopicKey) -> Option<DeliveryKey> {
-        self.pairs.get(&(client, topic)).copied()
+        self.deliveries.find(client, topic)
     }
 
     // ── Parts ──
@@ -240,7 +240,7 @@ impl Hub {
         client: ClientKey,
         topic: TopicKey,
     ) -> Option<&mut Delivery> {
-        self.deliveries.get_mut(*self.pairs.get(&(client, topic))?)
+        self.deliveries.get_mut(self.delivery_of(client, topic)?)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<TopicKey> {
@@ -355,7 +355,7 @@ impl Hub {
         let Some(of_client) = clients.get(client) else {
             return;
         };
-        if of_client.by_pattern < self.pattern_topics_max {
+        if (of_client.by_pattern as usize) < self.pattern_topics_max {
             return;
         }
         let of_client_walks = of_client.walks;
@@ -376,7 +376,7 @@ impl Hub {
                     && alias == Alias::Announced
                     && let Some(of_client) = clients.get_mut(client)
                 {
-                    of_client.forgotten.push(id.alias);
+                    of_client.talk().forgotten.push(id.alias);
                 }
                 self.drop_delivery(clients, key);
                 // Its next message must find the patterns again.
@@ -406,8 +406,8 @@ impl Hub {
         if let Some(of_client) = clients.get_mut(client) {
             self.deliveries
                 .unlink(&mut of_client.deliveries, key, Of::Own);
-            of_client.by_pattern -= usize::from(exact == 0);
-            of_client.behind_count -= usize::from(standing != Standing::Current);
+            of_client.by_pattern -= u32::from(exact == 0);
+            of_client.behind_count -= u32::from(standing != Standing::Current);
             if standing == Standing::Behind {
                 self.deliveries.unlink(&mut of_client.behind, key, Of::Line);
             }
@@ -426,7 +426,6 @@ impl Hub {
                 topic.latest = None;
             }
         }
-        self.pairs.remove(&(client, topic_key));
         self.deliveries.remove(key);
         Some(topic_key)
     }

@@ -173,6 +173,8 @@ pub(super) struct WalkRequest {
     pub(super) number: WalkNumber,
     pub(super) pattern: Box<str>,
     pub(super) missed: Missed,
+    /// The life of the home core in which that was.
+    pub(super) home_life: u32,
     /// Where the page before has ended.
     pub(super) from: Option<Cursor>,
 }

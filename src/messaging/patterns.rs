@@ -139,6 +139,11 @@ impl Patterns {
         self.marks.text(&self.node)
     }
 
+    /// A position that nothing goes on from.
+    pub(super) fn nowhere(&self) -> String {
+        Marks::nowhere(&self.node)
+    }
+
     /// How far home cores are.
     pub(super) fn now(&self) -> Marks {
         self.marks.clone()

@@ -9,6 +9,7 @@ use crate::engine::Context;
 use crate::metrics::Counters;
 
 use super::mail::Mail;
+use super::runs::Runs;
 
 /// What a core writes with.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(super) struct Pen {
     scratch: Vec<u8>,
     /// Words written so far: who compares it before and after knows whether a client was sent any.
     pub(super) words: u64,
+    pub(super) runs: Runs,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -23,10 +25,11 @@ pub(super) struct Pen {
 const SCRATCH_BYTES_MAX: usize = 64 << 10;
 
 impl Pen {
-    pub(super) const fn new(counters: Arc<Counters>) -> Self {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
         Self {
             scratch: Vec::new(),
             words: 0,
+            runs: Runs::default(),
             counters,
         }
     }

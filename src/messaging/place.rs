@@ -103,6 +103,11 @@ impl Marks {
         text
     }
 
+    /// What is told for a position to somebody who could not go on from any.
+    pub(super) fn nowhere(node: &str) -> String {
+        format!("{node}.-")
+    }
+
     /// What a client was told, if it is from this node in this life.
     pub(super) fn parse(text: &str, node: &str, cores: usize) -> Option<Self> {
         let mut parts = text.strip_prefix(node)?.strip_prefix('.')?.split('.');
@@ -154,6 +159,7 @@ mod tests {
             prop_assert_eq!(Marks::parse(&text, "k4", marks.len()), None);
             prop_assert_eq!(Marks::parse(&text, "k3", marks.len() + 1), None);
             prop_assert_eq!(Marks::parse(&text, "k3", marks.len() - 1), None);
+            prop_assert_eq!(Marks::parse(&Marks::nowhere("k3"), "k3", marks.len()), None);
         }
 
         #[test]

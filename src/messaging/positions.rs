@@ -29,6 +29,13 @@ pub(super) struct Told {
     next: Option<u64>,
 }
 
+impl Told {
+    /// It is to be told as soon as it has been sent everything.
+    pub(super) const fn owe(&mut self) {
+        self.next = Some(0);
+    }
+}
+
 /// Tells a client how far it is in its patterns, if that has changed.
 pub(super) fn tell(
     (hub, clients): (&mut Hub, &mut Clients),
@@ -43,14 +50,18 @@ pub(super) fn tell(
     if client.subscriptions.patterns() == 0
         || client.behind_count > 0
         || client.walks > 0
-        || !client.resets.is_empty()
+        || client
+            .talk
+            .as_ref()
+            .is_some_and(|talk| !talk.resets.is_empty())
     {
         return Ok(());
     }
-    let (now, told) = (context.now(), client.told);
+    let now = context.now();
+    let told = client.told.get_or_insert_default();
     let Some(at) = told.at else {
         // It has just subscribed, and was told then.
-        client.told.at = Some(now);
+        told.at = Some(now);
         return Ok(());
     };
     if !at.after(EVERY_MS).is_due(now) {
@@ -80,7 +91,7 @@ pub(super) fn tell(
         });
         pen.push(client.dialect, &push, context)?;
     }
-    client.told = Told {
+    **told = Told {
         at: Some(now),
         moved,
         next,

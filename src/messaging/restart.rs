@@ -96,7 +96,7 @@ impl Hub {
                 break;
             };
             let topic = delivery.topic;
-            delivery.subscriptions.retain(|&other| other != s);
+            delivery.subscriptions.retain(|other| *other != s);
             if delivery.subscriptions.is_empty() {
                 self.drop_delivery(clients, delivery_key);
                 self.tidy_topic(topic);

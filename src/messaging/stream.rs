@@ -16,6 +16,7 @@ use corewire_protocol::native::{
 };
 
 use crate::engine::Context;
+use crate::metrics::Counters;
 
 use super::catch_up::{Entry, Page};
 use super::class::Class;
@@ -23,6 +24,7 @@ use super::delivery::{Alias, Delivery, DeliveryCredit};
 use super::mail::Mail;
 use super::pen::Pen;
 use super::publication::{Publication, TopicId};
+use super::runs::{MESSAGE_BYTES_MAX, Place, Run, Stand};
 use super::tail::Item;
 use super::topic::Topic;
 
@@ -98,6 +100,10 @@ impl<'a> Stream<'a, '_> {
         {
             return Ok(turn);
         }
+        let skips = policy != PolicyMode::All || self.id.class != Class::Logged;
+        if policy != PolicyMode::Latest && !(skips && self.too_far_behind().is_some()) {
+            self.send_run()?;
+        }
         match (policy, self.id.class) {
             (PolicyMode::All, Class::Logged) => {
                 let sent = self.send_up_to(u64::MAX)?;
@@ -119,7 +125,7 @@ impl<'a> Stream<'a, '_> {
         self.push(&Push::Topic(TopicAlias {
             t: self.id.alias,
             topic: Cow::Borrowed(&self.topic.name),
-            s: self.delivery.subscriptions.clone(),
+            s: self.delivery.subscriptions.to_vec(),
             epoch: Cow::Borrowed(&self.id.epoch),
             offset,
         }))?;
@@ -131,6 +137,43 @@ impl<'a> Stream<'a, '_> {
                 cause,
             }))?;
         }
+        Ok(())
+    }
+
+    /// Sends as one piece what others at the same place are sent, too, if that is all there is to
+    /// it: no message here is for some of them only, and nobody counts them.
+    fn send_run(&mut self) -> Result<(), NotOpen> {
+        let cursor = self.delivery.cursor;
+        let counted = self.delivery.credit.is_some() || self.connection_credit.is_some();
+        let alone = self.topic.end <= cursor + 1 || !self.topic.tail.holds(cursor + 1);
+        if counted || alone || !self.context.has_room() {
+            return Ok(());
+        }
+        let Some(takes) = self.context.takes() else {
+            return Ok(());
+        };
+        let stand = Stand {
+            alias: self.id.alias,
+            cursor,
+            dialect: self.dialect,
+            takes,
+        };
+        let Some(place) = self.pen.runs.come(stand) else {
+            return Ok(());
+        };
+        if matches!(place, Place::Seen) {
+            let run = write_run(self.topic, stand, &self.pen.counters, self.context);
+            *place = run.map_or(Place::Mixed, Place::Written);
+        }
+        let Place::Written(run) = place else {
+            return Ok(());
+        };
+        self.context.send_run(&run.prepared)?;
+        let messages = run.prepared.messages();
+        self.delivery.cursor = run.to;
+        self.left = self.left.saturating_sub(run.bytes);
+        self.pen.counters.delivered.add(messages);
+        self.pen.words += messages as u64;
         Ok(())
     }
 
@@ -379,4 +422,34 @@ impl<'a> Stream<'a, '_> {
     fn push(&mut self, push: &Push<'_>) -> Result<(), NotOpen> {
         self.pen.push(self.dialect, push, self.context)
     }
+}
+
+/// Lays the messages behind a place end to end, as many as are a delivery's share; none that some
+/// are not to be sent. `None` if they are fewer than two.
+fn write_run(
+    topic: &Topic,
+    stand: Stand,
+    counters: &Counters,
+    context: &mut Context<'_, Mail>,
+) -> Option<Run> {
+    let (mut to, mut bytes) = (stand.cursor, 0);
+    let mut messages = topic.tail.behind(stand.cursor).map_while(|item| {
+        let Item::Message(publication) = item else {
+            return None;
+        };
+        let draft = &publication.draft;
+        let for_all = draft.echo == Echo::Yes && draft.ttl_ms.is_none();
+        if !for_all || publication.data_bytes() > MESSAGE_BYTES_MAX || bytes >= QUANTUM_BYTES {
+            return None;
+        }
+        to = publication.offset;
+        bytes += publication.bytes();
+        Some(publication.message(stand.dialect, || counters.messages_encoded.add(1)))
+    });
+    let prepared = context.prepare_run(&mut messages)?;
+    (prepared.messages() > 1).then_some(Run {
+        prepared,
+        to,
+        bytes,
+    })
 }

@@ -96,9 +96,18 @@ impl Tail {
         self.entries.get(place).map(|entry| &entry.what)
     }
 
+    /// The items behind an offset.
+    pub(super) fn behind(&self, offset: u64) -> impl Iterator<Item = &Item> {
+        let place = self.place_after(offset);
+        self.entries.range(place..).map(|entry| &entry.what)
+    }
+
     /// How far a reader at `offset` must skip so that no more than `bytes` and `messages` wait for
     /// it before the newest message. Returns the last offset to be skipped, if any.
     pub(super) fn too_much_after(&self, offset: u64, bytes: u64, messages: u64) -> Option<u64> {
+        if self.bytes() <= bytes && self.entries.len() as u64 <= messages {
+            return None;
+        }
         let newest = self.entries.back()?;
         let place = self.place_after(offset);
         let bytes = bytes.saturating_add(newest.what.bytes() as u64);
@@ -161,6 +170,12 @@ impl Tail {
     }
 
     fn place_after(&self, offset: u64) -> usize {
+        // Where nothing was lost an item is an offset.
+        let likely = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        let before = likely.checked_sub(1).and_then(|at| self.entries.get(at));
+        if before.is_some_and(|entry| entry.what.last() == offset) {
+            return likely;
+        }
         self.entries
             .partition_point(|entry| entry.what.last() <= offset)
     }

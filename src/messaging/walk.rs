@@ -25,14 +25,14 @@ use super::core_set::CoreSet;
 use super::delivery::Alias;
 use super::home::{Arrears, Changed, Cursor, Missed, Proof, Reach};
 use super::hub::{Hub, Outgoing, PatternKey};
-use super::mail::Mail;
+use super::mail::{Mail, WalkRequest};
 use super::patterns::{Patterns, subbed};
 use super::place::{HomeMark, Marks};
 use super::publication::TopicId;
 use super::topic::{Answer, Outcome, Waiting, Wanted};
 
 /// Deliveries that a client may have behind before the next page of topics is asked for.
-const AHEAD_MAX: usize = 1024;
+const AHEAD_MAX: u32 = 1024;
 
 /// The number of a walk, among those of its core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,17 +100,6 @@ impl Walk {
         }
     }
 
-    /// Where it begins in the topics of a home core, once that is known.
-    fn missed(&self, home: CoreId) -> Option<Missed> {
-        match &self.from {
-            From::Marks(marks) => Some(Missed {
-                mark: marks.of(home).mark,
-                reach: marks.reach,
-            }),
-            From::Nowhere | From::Now(_) => None,
-        }
-    }
-
     fn is_pending(&self, home: CoreId) -> bool {
         match &self.stage {
             Stage::Walking { pending, .. } => pending.contains(home),
@@ -159,15 +148,32 @@ impl Patterns {
         }
     }
 
-    /// The pattern of which a home core is to list topics, and what of them was missed.
+    /// What a home core is asked for when it is to list topics.
     pub(super) fn walk_request(
         &self,
-        number: WalkNumber,
-        home: CoreId,
-    ) -> Option<(Box<str>, Missed)> {
+        life: u32,
+        (number, home): (WalkNumber, CoreId),
+        from: Option<Cursor>,
+    ) -> Option<WalkRequest> {
         let walk = self.walks.get(&number)?;
-        let pattern = self.patterns.get(walk.pattern)?;
-        Some((pattern.text.clone(), walk.missed(home)?))
+        let From::Marks(marks) = &walk.from else {
+            return None;
+        };
+        let HomeMark {
+            life: home_life,
+            mark,
+        } = marks.of(home);
+        Some(WalkRequest {
+            life,
+            number,
+            pattern: self.patterns.get(walk.pattern)?.text.clone(),
+            missed: Missed {
+                mark,
+                reach: marks.reach,
+            },
+            home_life,
+            from,
+        })
     }
 
     /// A client that is still told of topics has forgotten one, and how far it had come.
@@ -320,7 +326,7 @@ impl Hub {
             self.patterns.walks.remove(&number);
             if let Some(client) = clients.get_mut(client) {
                 client.walks -= 1;
-                client.resets.insert(wanted.s, Cause::Node);
+                client.talk().resets.insert(wanted.s, Cause::Node);
             }
         } else {
             let homes = CoreSet::first(self.patterns.cores());
@@ -480,7 +486,7 @@ impl Hub {
         self.patterns.generation += 1;
         let done = pending.is_empty();
         if let Some(client) = clients.get_mut(walk.waiting.client) {
-            client.walks -= usize::from(done);
+            client.walks -= u32::from(done);
             if let Some(conn) = client.conn {
                 effects.ready(conn);
             }
@@ -553,7 +559,7 @@ pub(super) fn reset(
     effects: &mut Effects<Mail>,
 ) {
     if let Some(client) = clients.get_mut(client) {
-        client.resets.insert(s, cause);
+        client.talk().resets.insert(s, cause);
         if let Some(conn) = client.conn {
             effects.ready(conn);
         }

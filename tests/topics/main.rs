@@ -9,6 +9,7 @@ mod order;
 mod patterns;
 mod presence;
 mod resume;
+mod rust_client;
 mod slow;
 mod tickets;
 mod transcript;

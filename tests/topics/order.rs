@@ -106,6 +106,80 @@ fn a_message_is_written_and_compressed_once_in_each_dialect() {
     assert_eq!(server.count("published"), MESSAGES + 1);
 }
 
+/// Whoever stands at the same place is sent the same bytes as one piece; whoever does not want all
+/// of them, or has credit for some only, is sent its own.
+#[test]
+fn subscribers_at_one_place_are_sent_the_same() {
+    const BURSTS: u64 = 8;
+    const AT_ONCE: u64 = 16;
+    let server = cores(1, unlimited());
+    let sub = r#"{"sub":{"s":1,"topic":"news"}}"#;
+    let mut plain: Vec<NativeClient> = Dialect::ALL
+        .into_iter()
+        .cycle()
+        .take(8)
+        .map(|dialect| NativeClient::connect(server.address(), dialect))
+        .collect();
+    for subscriber in &mut plain {
+        assert!(subscriber.ask(sub).get("subbed").is_some());
+    }
+    let mut compressed: Vec<Peer> = Dialect::ALL
+        .into_iter()
+        .cycle()
+        .take(8)
+        .map(|dialect| compressed_subscriber(server.address(), dialect))
+        .collect();
+    let mut counted = NativeClient::connect(server.address(), Dialect::Json);
+    let few = format!(r#"{{"sub":{{"s":1,"topic":"news","credit":{AT_ONCE}}}}}"#);
+    assert!(counted.ask(&few).get("subbed").is_some());
+    let mut publisher = NativeClient::connect(server.address(), Dialect::Json);
+    assert!(publisher.ask(sub).get("subbed").is_some());
+
+    let total = BURSTS * AT_ONCE;
+    let data = "the same words again, ".repeat(10);
+    for burst in 0..BURSTS {
+        let commands: Vec<String> = (1..=AT_ONCE)
+            .map(|n| {
+                // Every other burst has one that its publisher does not want back.
+                let echo = burst % 2 == 0 || n != 7;
+                format!(r#"{{"pub":{{"topic":"news","data":"{data}{n}","echo":{echo}}}}}"#)
+            })
+            .collect();
+        publisher.say_all(&commands);
+    }
+    for subscriber in &mut plain {
+        assert_eq!(offsets(subscriber, total), (1..=total).collect::<Vec<_>>());
+    }
+    assert_eq!(
+        offsets(&mut counted, AT_ONCE),
+        (1..=AT_ONCE).collect::<Vec<_>>()
+    );
+    let own = total - BURSTS / 2;
+    let unwanted = |n: u64| (n - 1) / AT_ONCE % 2 == 1 && (n - 1) % AT_ONCE == 6;
+    let wanted: Vec<u64> = (1..=total).filter(|&n| !unwanted(n)).collect();
+    assert_eq!(offsets(&mut publisher, own), wanted);
+    // What was compressed alone is the same for everybody, whoever was sent it in a piece.
+    let frames: Vec<Vec<Vec<u8>>> = compressed
+        .iter_mut()
+        .map(|subscriber| {
+            subscriber.expect_frame();
+            (0..total)
+                .map(|_| subscriber.expect_frame().payload)
+                .collect()
+        })
+        .collect();
+    for (one, another) in frames.iter().zip(&frames[Dialect::ALL.len()..]) {
+        assert!(one == another, "two of the same dialect");
+    }
+}
+
+/// The offsets of the next messages.
+fn offsets(subscriber: &mut NativeClient, messages: u64) -> Vec<u64> {
+    (0..messages)
+        .map(|_| subscriber.expect_push("msg")["o"].as_u64().unwrap())
+        .collect()
+}
+
 /// A connection with permessage-deflate that is sent the topic `news`.
 fn compressed_subscriber(to: SocketAddr, dialect: Dialect) -> Peer {
     let subprotocol = format!("Sec-WebSocket-Protocol: {}", dialect.subprotocol());

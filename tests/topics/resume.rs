@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use corewire::messaging::Options;
 use corewire::protocol::native::Dialect;
-use corewire_testkit::{NativeClient, Served};
+use corewire_testkit::{NativeClient, PATIENCE, Served};
 use serde_json::{Value, json};
 
 use crate::{cores, unlimited, volatile};
@@ -523,7 +523,9 @@ fn nobody_is_held_up_by_readers_that_catch_up() {
         }
         let mut other = NativeClient::connect(server.address(), Dialect::Json);
         other.ask(r#"{"sub":{"s":1,"topic":"live"}}"#);
-        for _ in 0..500 {
+        let start = Instant::now();
+        while times.len() < 500 || replays.load(Ordering::Relaxed) < 4 {
+            assert!(start.elapsed() < PATIENCE, "no replay ends");
             let begin = Instant::now();
             other.say(r#"{"pub":{"topic":"live","data":1}}"#);
             other.expect_push("msg");
@@ -534,7 +536,6 @@ fn nobody_is_held_up_by_readers_that_catch_up() {
     let replays = replays.into_inner();
     times.sort_unstable();
     let p99 = times[times.len() * 99 / 100];
-    assert!(replays > 2, "{replays} replays");
     assert!(
         p99.as_millis() < 100,
         "p99 {p99:?} beside {replays} replays"

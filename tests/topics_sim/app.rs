@@ -15,7 +15,7 @@ use corewire_client::machine::{
 use corewire_client::wire::{Arrival, Offer, Wire};
 use corewire_client::{Data, ServerUrl};
 use corewire_testkit::Random;
-use corewire_testkit::sim::{self, Listener, Ordered, Told, Witness};
+use corewire_testkit::sim::{self, Listener, Ordered, Repeats, Told, Witness};
 
 use super::client::Clock;
 use super::socket::{Farewell, Talker};
@@ -97,7 +97,8 @@ impl App {
         let mut machine = Machine::new(options, seed);
         machine.start(time.get());
         let mut published = Witness::new(name);
-        published.ordered = Ordered::Answered;
+        published.ordered = Ordered::All;
+        published.repeats = Repeats::Hidden;
         Self {
             name: name.to_owned(),
             machine,

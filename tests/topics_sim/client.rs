@@ -17,6 +17,7 @@ use corewire_testkit::peer::upgrade_request;
 use corewire_testkit::sim::{Moment, Witness};
 
 use super::comeback::{Memory, Purse};
+use super::company::Company;
 use super::plant::Tamper;
 use super::socket::{Farewell, Talker};
 
@@ -36,6 +37,7 @@ pub(crate) enum Act {
 /// A client.
 pub(crate) struct Client {
     witness: Witness,
+    company: Company,
     dialect: Dialect,
     clock: Clock,
     random: Random,
@@ -113,6 +115,7 @@ impl Client {
         let subprotocol = format!("Sec-WebSocket-Protocol: {}", dialect.subprotocol());
         Self {
             witness: Witness::new(name),
+            company: Company::default(),
             dialect,
             clock: Rc::clone(clock),
             random,
@@ -150,6 +153,10 @@ impl Client {
     pub(crate) fn successor(&mut self) -> Option<Self> {
         let memory = self.memory.take()?;
         let purse = memory.purse().cloned();
+        if !memory.is_resumed() {
+            // It was somebody else's, and was not said again in time.
+            self.script.retain(|act| !matches!(act, Act::Again(_)));
+        }
         let (hello, again) = memory.greeting(&self.witness)?;
         let name = self.witness.party.to_string();
         let random = Random::new(self.random.next());
@@ -245,6 +252,11 @@ impl Client {
         true
     }
 
+    /// What it knows of state, as long as it is connected.
+    pub(crate) fn company(&self) -> Option<&Company> {
+        (self.stage == Stage::Welcome).then_some(&self.company)
+    }
+
     pub(crate) fn into_witness(mut self) -> Witness {
         match self.stage {
             Stage::Closed | Stage::Gone => self.witness.ended(),
@@ -280,6 +292,7 @@ impl Client {
             if let Some(memory) = &mut self.memory {
                 memory.says(command);
             }
+            self.company.says(command);
             batch.request(command).unwrap();
         }
         if let [command] = commands {
@@ -369,6 +382,11 @@ impl Client {
             }
             if self.attention != Attention::Over {
                 self.witness.hears(self.clock.get(), &word);
+                if let Some(command) = self.company.hears(&word) {
+                    let id = Some(self.id());
+                    let request = Request { id, command };
+                    self.script.push_front(Act::Say(vec![request]));
+                }
             }
         }
     }

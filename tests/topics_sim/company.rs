@@ -7,12 +7,17 @@ use corewire::protocol::native::{
     Command, Entry, Members, PRESENCE, Presence, Push, Reply, Request, ServerWord, StateCommand,
     StateDiff, StateOp, Subbed, SubbedTo, Subscribe, entry_digest,
 };
+use corewire_testkit::sim::{Anomaly, Kind};
+
+/// Times that a client asks for a set from the first page on, while what it knows does not agree
+/// with its digest. Nothing will help then.
+const ASKS_MAX: u32 = 100;
 
 /// One client's view.
 #[derive(Debug, Default)]
 pub(crate) struct Company {
-    /// Its connection's name.
-    conn: String,
+    /// Its user, who is a different one for each session.
+    user: String,
     /// Commands that were not answered yet.
     asked: BTreeMap<u64, Asked>,
     /// Its subscriptions.
@@ -42,12 +47,24 @@ struct Subscription {
 #[derive(Debug, Default)]
 struct Picture {
     t: u64,
-    entries: BTreeMap<String, u64>,
+    entries: Entries,
     /// What the pages so far and the changes since have said.
-    paging: Option<BTreeMap<String, u64>>,
-    paged: u64,
-    told: (u64, u64, u64),
+    paging: Option<Entries>,
+    told: Told,
+    /// How often it was asked for since it agreed last.
+    asks: u32,
+}
+
+/// The version and the user of each, by key.
+type Entries = BTreeMap<String, (u64, String)>;
+
+/// What the server has said of a whole set, at the newest of the versions that it has told.
+#[derive(Debug, Default, Clone, Copy)]
+struct Told {
+    version: u64,
+    n: u64,
     users: Option<u64>,
+    digest: u64,
 }
 
 /// What to ask for next.
@@ -84,7 +101,13 @@ impl Company {
             Command::State(state) if matches!(state.op, StateOp::Page { .. }) => {
                 Asked::Page((state.topic.to_string(), state.namespace.to_string()))
             }
-            _ => return,
+            Command::Auth(_)
+            | Command::Publish(_)
+            | Command::History(_)
+            | Command::State(_)
+            | Command::Credit(_)
+            | Command::Pong(_)
+            | Command::Bye(_) => return,
         };
         if let Some(id) = request.id {
             self.asked.insert(id, asked);
@@ -130,7 +153,7 @@ impl Company {
     fn answered(&mut self, asked: Asked, reply: &Reply<'_>) -> Option<Command<'static>> {
         match (asked, reply) {
             (Asked::Hello(subscriptions), Reply::Welcome(welcome)) => {
-                self.conn = welcome.conn.to_string();
+                self.user = welcome.user.to_string();
                 for (subscription, outcome) in subscriptions.into_iter().zip(&welcome.subscribed) {
                     if let Ok(subbed) = outcome {
                         self.subbed(subscription, subbed);
@@ -181,35 +204,30 @@ impl Company {
     /// The topics in which it is there for others, as who.
     pub(crate) fn announced(&self) -> impl Iterator<Item = (&str, &str)> {
         let announcing = self.subscriptions.values().filter(|one| one.announces);
-        announcing.map(|one| (&*one.topic, &*self.conn))
+        announcing.map(|one| (&*one.topic, &*self.user))
     }
 
-    /// What is wrong with what it knows: `present` are those who are there, by topic.
-    pub(crate) fn wrong(&self, present: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
-        let mut wrong = Vec::new();
+    /// What is not true of what it knows: `present` are those who are there, by topic.
+    pub(crate) fn untrue(&self, present: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<Anomaly> {
+        let nobody = BTreeSet::new();
+        let mut untrue = Vec::new();
         for subscription in self.subscriptions.values() {
             for namespace in &subscription.watches {
+                let (kind, there) = match namespace == PRESENCE {
+                    true => (Kind::FalsePicture, present.get(&*subscription.topic)),
+                    false => (Kind::Lingering, None),
+                };
+                let there = there.unwrap_or(&nobody);
                 let subject = (subscription.topic.clone(), namespace.clone());
-                let Some(picture) = self.pictures.get(&subject) else {
-                    wrong.push(format!("{}: never told of {subject:?}", self.conn));
-                    continue;
-                };
-                let known: BTreeSet<&str> = picture.entries.keys().map(|key| &**key).collect();
-                let there = match present.get(&*subscription.topic) {
-                    Some(there) if namespace == PRESENCE => there.clone(),
-                    Some(_) | None => BTreeSet::new(),
-                };
-                let users = picture.users.unwrap_or(known.len() as u64);
-                if known != there || picture.told.1 != there.len() as u64 || !picture.agrees() {
-                    let conn = &self.conn;
-                    wrong.push(format!("{conn}: {subject:?}: {picture:?}, not {there:?}"));
-                } else if users != there.len() as u64 {
-                    // Everybody is a user of his own here.
-                    wrong.push(format!("{}: {subject:?}: {users} users", self.conn));
+                let picture = self.pictures.get(&subject);
+                if picture.is_none_or(|picture| !picture.shows(there)) {
+                    let user = &self.user;
+                    let text = format!("{user}: {subject:?}: {picture:?}, not {there:?}");
+                    untrue.push(Anomaly { kind, text });
                 }
             }
         }
-        wrong
+        untrue
     }
 }
 
@@ -243,14 +261,18 @@ impl Picture {
             for key in &diff.deleted {
                 if entries
                     .get(&**key)
-                    .is_some_and(|&known| known <= diff.version)
+                    .is_some_and(|(known, _)| *known <= diff.version)
                 {
                     entries.remove(&**key);
                 }
             }
         }
-        self.told = (diff.version, diff.n, diff.digest);
-        self.users = diff.users;
+        self.told.hears(Told {
+            version: diff.version,
+            n: diff.n,
+            users: diff.users,
+            digest: diff.digest,
+        });
         self.check()
     }
 
@@ -265,7 +287,12 @@ impl Picture {
         for entry in &page.items {
             take(entries, entry);
         }
-        self.paged = page.version;
+        self.told.hears(Told {
+            version: page.version,
+            n: page.n,
+            users: page.users,
+            digest: page.digest,
+        });
         if let Some(next) = &page.next {
             return Then::Page(Some(next.to_string()));
         }
@@ -273,22 +300,52 @@ impl Picture {
         self.check()
     }
 
+    /// Whether it knows of exactly these users, each of them once, and was told so.
+    fn shows(&self, there: &BTreeSet<&str>) -> bool {
+        let count = there.len() as u64;
+        let known: BTreeSet<&str> = self.entries.values().map(|(_, user)| &**user).collect();
+        known == *there
+            && self.told.n == count
+            && self.told.users.is_none_or(|users| users == count)
+            && self.agrees()
+    }
+
     fn agrees(&self) -> bool {
         let entries = self.entries.iter();
-        let digest = entries.fold(0, |all, (key, &version)| all ^ entry_digest(key, version));
-        (self.entries.len() as u64, digest) == (self.told.1, self.told.2)
+        let digest = entries.fold(0, |all, (key, (version, _))| {
+            all ^ entry_digest(key, *version)
+        });
+        (self.entries.len() as u64, digest) == (self.told.n, self.told.digest)
     }
 
     fn check(&mut self) -> Then {
-        if self.paging.is_some() || self.told.0 < self.paged || self.agrees() {
+        if self.paging.is_some() {
             return Then::Nothing;
         }
-        self.paging = Some(BTreeMap::new());
+        if self.agrees() {
+            self.asks = 0;
+            return Then::Nothing;
+        }
+        if self.asks == ASKS_MAX {
+            return Then::Nothing;
+        }
+        self.asks += 1;
+        self.paging = Some(Entries::new());
         Then::Page(None)
     }
 }
 
-fn take(entries: &mut BTreeMap<String, u64>, entry: &Entry<'_>) {
-    let known = entries.entry(entry.key.to_string()).or_insert(0);
-    *known = entry.version.max(*known);
+impl Told {
+    fn hears(&mut self, next: Self) {
+        if next.version >= self.version {
+            *self = next;
+        }
+    }
+}
+
+fn take(entries: &mut Entries, entry: &Entry<'_>) {
+    let known = entries.entry(entry.key.to_string()).or_default();
+    if entry.version > known.0 {
+        *known = (entry.version, entry.user.to_string());
+    }
 }

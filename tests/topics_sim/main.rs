@@ -14,6 +14,7 @@
 mod app;
 mod client;
 mod comeback;
+mod company;
 mod party;
 mod plant;
 mod script;
@@ -32,7 +33,7 @@ use corewire_testkit::sim::Kind;
 use client::Client;
 use comeback::Purse;
 use plant::{Bug, Tamper};
-use script::{Loyalty, Style, Subjects};
+use script::{Loyalty, State, Style, Subjects};
 use world::{Keeps, Plan, Restarts, World};
 
 /// Tells how to run what has failed again.
@@ -89,6 +90,7 @@ fn plain() -> Plan {
             acts: 8,
             subjects: Subjects::Plain,
             loyalty: Loyalty::Fickle,
+            state: State::No,
         },
         storm: false,
         options: Options {
@@ -153,6 +155,48 @@ fn flood() -> Plan {
             ..plain().options
         },
         ..plain()
+    }
+}
+
+/// Bounds of state that are met, and windows and graces that are over before a world is at rest.
+fn with_state(options: Options) -> Options {
+    Options {
+        grace_ms: 6,
+        state_window_ms: 3,
+        state_window_bytes: 300,
+        state_backlog_bytes: 500,
+        state_pages_max: 1000,
+        ..options
+    }
+}
+
+/// Clients that are there for each other and type, in a storm in which handlers panic.
+fn company() -> Plan {
+    Plan {
+        clients: 16,
+        script: Style {
+            topics: 3,
+            burst: 4,
+            acts: 12,
+            subjects: Subjects::Topics,
+            loyalty: Loyalty::Fickle,
+            state: State::Yes,
+        },
+        options: with_state(options()),
+        ..crash()
+    }
+}
+
+/// The same with clients that come back, inside their grace and behind it.
+fn reunion() -> Plan {
+    Plan {
+        clients: 10,
+        script: Style {
+            subjects: Subjects::Resumable,
+            ..company().script
+        },
+        options: with_state(amnesia().options),
+        ..amnesia()
     }
 }
 
@@ -251,6 +295,18 @@ fn forgetful() -> Plan {
     }
 }
 
+/// The same with hardly any memory for all topics of a core together.
+fn tight() -> Plan {
+    Plan {
+        options: Options {
+            history_budget_bytes: 64 << 10,
+            ..forgetful().options
+        },
+        keeps: Keeps::Little,
+        ..forgetful()
+    }
+}
+
 /// And cores lose their memory.
 fn amnesia() -> Plan {
     Plan {
@@ -277,8 +333,11 @@ fn plans() -> Vec<(&'static str, Plan)> {
         ("loyal", loyal()),
         ("flood", flood()),
         ("many", many()),
+        ("company", company()),
+        ("reunion", reunion()),
         ("resume", resume()),
         ("forgetful", forgetful()),
+        ("tight", tight()),
         ("amnesia", amnesia()),
         ("restart", restart()),
         ("real", real()),
@@ -316,8 +375,9 @@ fn run_all(name: &'static str, seeds: Range<u64>, plan: &Plan) {
     assert!(full > 0 && lost > 0 && gaps > 0, "nothing was provoked");
 }
 
-/// Runs the seeds. Clients must have come back.
+/// Runs the seeds. Clients must have come back, about once in each.
 fn run_all_resumed(name: &'static str, seeds: Range<u64>, plan: &Plan) {
+    let wanted = seeds.end - seeds.start;
     let (mut returns, mut full) = (0, 0);
     for seed in seeds {
         let world = run(name, seed, plan.clone());
@@ -325,7 +385,7 @@ fn run_all_resumed(name: &'static str, seeds: Range<u64>, plan: &Plan) {
         full += world.count(|counters| &counters.mail_full);
     }
     eprintln!("{name}: {returns} times back, {full} times full");
-    assert!(returns > 100, "nobody came back");
+    assert!(returns >= wanted, "hardly anybody came back");
 }
 
 /// P1, P2, P5, and one reply for each command.
@@ -371,6 +431,11 @@ fn whoever_comes_back_too_late_is_told() {
 }
 
 #[test]
+fn whoever_comes_back_to_a_server_without_room_is_told() {
+    run_all_resumed("tight", 0..60, &tight());
+}
+
+#[test]
 fn whoever_comes_back_to_a_core_without_its_memory_is_told() {
     run_all_resumed("amnesia", 0..100, &amnesia());
 }
@@ -406,6 +471,39 @@ fn two_cores_flood_each_other() {
 #[test]
 fn many_cores_with_few_connections_each() {
     run_all("many", 0..2, &many());
+}
+
+/// Runs the seeds of a plan with state. What was to be provoked must have been.
+fn run_all_in_company(name: &'static str, seeds: Range<u64>, plan: &Plan) -> u64 {
+    let (mut told, mut marks, mut missed, mut panics, mut returns) = (0, 0, 0, 0, 0);
+    for seed in seeds {
+        let world = run(name, seed, plan.clone());
+        told += world.count(|counters| &counters.state_told);
+        marks += world.count(|counters| &counters.state_marks);
+        missed += world.count(|counters| &counters.state_missed);
+        panics += world.planted_panics();
+        returns += world.returns();
+    }
+    eprintln!(
+        "{name}: {told} told, {marks} marks, {missed} missed, {panics} panics, {returns} times back"
+    );
+    assert!(
+        told > 0 && marks > 0 && missed > 0 && panics > 0,
+        "nothing was provoked"
+    );
+    returns
+}
+
+/// P10 and P11: whatever is lost between cores, connections and lives of a core.
+#[test]
+fn whoever_watches_knows_who_is_there() {
+    run_all_in_company("company", 0..150, &company());
+}
+
+/// And nobody is there twice.
+#[test]
+fn whoever_comes_back_is_there_once() {
+    assert!(run_all_in_company("reunion", 0..100, &reunion()) > 100);
 }
 
 #[test]
@@ -604,6 +702,42 @@ fn a_lost_wake_up_is_caught() {
         caught += usize::from(!found.is_empty());
     }
     assert!(caught > 0, "never caught");
+}
+
+#[test]
+fn whoever_is_not_told_any_more_who_is_there_is_noticed() {
+    let caught = caught_in(&company(), &[Kind::FalsePicture], |client| {
+        client.tamper(Tamper::new(Bug::HiddenCompany, 2, &Rc::default()));
+    });
+    assert!(caught > 20, "{caught}");
+}
+
+#[test]
+fn whoever_is_not_told_that_somebody_has_stopped_typing_is_noticed() {
+    let caught = caught_in(&company(), &[Kind::Lingering], |client| {
+        client.tamper(Tamper::new(Bug::HiddenEnd, 0, &Rc::default()));
+    });
+    assert!(caught > 10, "{caught}");
+}
+
+/// Nobody leaves any more, and nothing ends by its time.
+#[test]
+fn a_core_whose_alarms_do_not_come_is_noticed() {
+    let mut caught = [0; 2];
+    for seed in 0..40 {
+        let mut world = World::new(seed, company());
+        let chances = world.random.below(20);
+        world.faults(0).forgets_alarms.set(Some(chances));
+        world.live(|_, _| ());
+        let found = world.end();
+        for (kind, caught) in [Kind::FalsePicture, Kind::Lingering]
+            .iter()
+            .zip(&mut caught)
+        {
+            *caught += usize::from(found.iter().any(|anomaly| anomaly.kind == *kind));
+        }
+    }
+    assert!(caught.iter().all(|caught| *caught > 5), "{caught:?}");
 }
 
 /// `make simulate`: fresh seeds of all plans, or what `PLAN`, `SEED` and `SEEDS` say. `TRACE` names

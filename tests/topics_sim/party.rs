@@ -2,6 +2,7 @@
 
 use super::app::Line;
 use super::client::Client;
+use super::company::Company;
 use super::socket::{Farewell, Talker};
 
 /// The other end.
@@ -40,7 +41,15 @@ impl Party {
         }
     }
 
-    /// The same, to keep.
+    /// What a scripted client knows of state, as long as it is connected.
+    pub(crate) fn company(&self) -> Option<&Company> {
+        match self {
+            Self::Scripted(client) => client.company(),
+            Self::Line(_) => None,
+        }
+    }
+
+    /// The scripted client, to keep.
     pub(crate) fn into_scripted(self) -> Option<Client> {
         match self {
             Self::Scripted(client) => Some(client),

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use corewire::messaging::{ClientKey, Mail, MessagingHandler};
-use corewire::protocol::native::{Dialect, Push, Reply, Resumed, ServerWord, SubbedTo};
+use corewire::protocol::native::{Dialect, PRESENCE, Push, Reply, Resumed, ServerWord, SubbedTo};
 use corewire::{Context, CoreId, Effects, End, Fill, Handler, Message, Response, UpgradeRequest};
 use corewire_testkit::sim::identity;
 
@@ -33,12 +33,16 @@ pub(crate) enum Bug {
     AttachRace,
     /// A `reset` does not come.
     HiddenReset,
+    /// From now on nothing comes of who is there.
+    HiddenCompany,
+    /// From now on it does not come that something ephemeral has ended.
+    HiddenEnd,
 }
 
 /// Messages that are lost with a page.
 const PAGE_MESSAGES: usize = 5;
 
-/// A bug that strikes once.
+/// A bug that strikes once, unless it is a silence.
 pub(crate) struct Tamper {
     bug: Bug,
     /// How many chances it lets pass.
@@ -82,6 +86,11 @@ impl Tamper {
                 })
                 .collect();
         }
+    }
+
+    /// Whether it goes on once it has struck: what was said once is told by the next word as well.
+    const fn is_silence(&self) -> bool {
+        matches!(self.bug, Bug::HiddenCompany | Bug::HiddenEnd)
     }
 
     /// What it lets through of a message from the server to the client with this name.
@@ -129,7 +138,15 @@ impl Tamper {
             Bug::AttachRace => matches!(&word, ServerWord::Push(Push::Message(message))
                 if self.gates.contains(&(message.t, message.offset - 1))),
             Bug::HiddenReset => matches!(word, ServerWord::Push(Push::Reset(_))),
+            Bug::HiddenCompany => matches!(&word, ServerWord::Push(Push::State(diff))
+                if diff.namespace == PRESENCE),
+            Bug::HiddenEnd => matches!(&word, ServerWord::Push(Push::State(diff))
+                if diff.namespace != PRESENCE && !diff.deleted.is_empty()),
         };
+        if self.is_silence() && is_chance && self.patience == 0 {
+            self.struck.set(true);
+            return Vec::new();
+        }
         if self.struck.get() || !is_chance {
             return vec![payload];
         }
@@ -160,7 +177,9 @@ impl Tamper {
                 | Bug::ReplayOffByOne
                 | Bug::PageLost
                 | Bug::AttachRace
-                | Bug::HiddenReset,
+                | Bug::HiddenReset
+                | Bug::HiddenCompany
+                | Bug::HiddenEnd,
                 _,
             ) => {
                 self.struck.set(true);
@@ -179,6 +198,8 @@ pub(crate) struct Faults {
     pub(crate) panicked: Cell<u64>,
     /// So many chances to fill a connection, then one of them is forgotten: a lost wake-up.
     pub(crate) forgets_fill: Cell<Option<usize>>,
+    /// So many alarms, then all of them are forgotten.
+    pub(crate) forgets_alarms: Cell<Option<usize>>,
 }
 
 impl Faults {
@@ -250,6 +271,11 @@ impl Handler for Faulty {
     }
 
     fn alarm(&mut self, effects: &mut Effects<Mail>) {
+        match self.faults.forgets_alarms.get() {
+            Some(0) => return,
+            Some(more) => self.faults.forgets_alarms.set(Some(more - 1)),
+            None => {}
+        }
         self.inner.alarm(effects);
     }
 

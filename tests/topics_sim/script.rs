@@ -1,8 +1,11 @@
 //! What clients do.
 
+use std::borrow::Cow;
+
 use corewire::protocol::native::{
-    Bye, Command, Credit, CreditScope, Data, Dialect, Echo, Hello, Level, Policy, PolicyMode,
-    Publish, Request, Start, Subscribe, Target, Unsubscribe,
+    Bye, Command, Credit, CreditScope, Data, Dialect, Echo, Hello, Level, PRESENCE, Policy,
+    PolicyMode, Presence, Publish, Request, Start, StateCommand, StateOp, Subscribe, Target,
+    Unsubscribe,
 };
 use corewire_client::machine as client;
 use corewire_testkit::Random;
@@ -21,6 +24,15 @@ pub(crate) struct Style {
     pub(crate) acts: usize,
     pub(crate) subjects: Subjects,
     pub(crate) loyalty: Loyalty,
+    pub(crate) state: State,
+}
+
+/// Whether they look at state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    No,
+    /// They announce themselves, watch each other and type.
+    Yes,
 }
 
 /// What they subscribe to.
@@ -121,9 +133,8 @@ pub(crate) fn plan(app: &mut App, number: usize, style: Style, random: &mut Rand
                     Subjects::Topics | Subjects::All => policy(style, random),
                 };
                 app.plans(Deed::Subscribe(client::Subscribe {
-                    subject: subject.into(),
                     policy,
-                    from: client::Start::Now,
+                    ..client::Subscribe::to(&subject)
                 }));
             }
             2 if style.loyalty == Loyalty::Fickle && begun > 0 => {
@@ -229,6 +240,7 @@ impl Writer<'_> {
                     }
                 }
                 3 if self.style.loyalty == Loyalty::Fickle => self.unsubscribe(),
+                4..7 if self.style.state == State::Yes => self.types(),
                 _ => self.burst(),
             }
         }
@@ -249,6 +261,7 @@ impl Writer<'_> {
         if credit.is_some() {
             self.client.is_on_credit();
         }
+        let (presence, watch) = self.interest(&subject);
         let from = match self.random.below(8) {
             0 => Start::Last(self.random.below(30) as u64),
             1 => Start::Since(0),
@@ -260,8 +273,8 @@ impl Writer<'_> {
             from,
             policy: None,
             credit,
-            presence: None,
-            watch: Vec::new(),
+            presence,
+            watch,
         })
     }
 
@@ -287,6 +300,7 @@ impl Writer<'_> {
                     let subscribe = self.subscription();
                     self.say(Command::Subscribe(Box::new(subscribe)));
                 }
+                3 | 4 if self.style.state == State::Yes => self.types(),
                 2 if self.style.loyalty == Loyalty::Fickle => self.unsubscribe(),
                 _ => self.burst(),
             }
@@ -333,15 +347,67 @@ impl Writer<'_> {
         if on_credit {
             self.client.is_on_credit();
         }
+        let topic = subject(self.style, self.random);
+        let (presence, watch) = self.interest(&topic);
         Subscribe {
             s,
-            topic: subject(self.style, self.random).into(),
+            topic: topic.into(),
             from: Start::Now,
             policy,
             credit,
-            presence: None,
-            watch: Vec::new(),
+            presence,
+            watch,
         }
+    }
+
+    /// What of its state a subscription is to bring.
+    fn interest(&mut self, subject: &str) -> (Option<Presence>, Vec<Cow<'static, str>>) {
+        // A pattern has none.
+        if self.style.state == State::No || subject.contains(['*', '>']) {
+            return (None, Vec::new());
+        }
+        let presence = match self.random.below(5) {
+            0 => None,
+            1 => Some(Presence::Announce),
+            2 => Some(Presence::Watch),
+            _ => Some(Presence::Both),
+        };
+        let watch = match self.random.once_in(2) {
+            true => vec!["typing".into()],
+            false => Vec::new(),
+        };
+        (presence, watch)
+    }
+
+    /// Sets or ends something that does not last.
+    fn types(&mut self) {
+        let topic = topic(self.random.below(self.style.topics));
+        let value = format!("{}", self.random.below(100));
+        let key = Some(format!("k{}", self.random.below(4)).into());
+        let (namespace, op) = match self.random.below(4) {
+            0 => (
+                PRESENCE,
+                StateOp::Set {
+                    key: None,
+                    value: Some(value.into()),
+                    ttl_ms: None,
+                },
+            ),
+            1 => ("typing", StateOp::Delete { key }),
+            _ => (
+                "typing",
+                StateOp::Set {
+                    key,
+                    value: Some(value.into()),
+                    ttl_ms: Some(1 + self.random.below(8) as u64),
+                },
+            ),
+        };
+        self.say(Command::State(StateCommand {
+            topic: topic.into(),
+            namespace: namespace.into(),
+            op,
+        }));
     }
 
     fn unsubscribe(&mut self) {

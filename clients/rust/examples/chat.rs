@@ -1,4 +1,6 @@
-//! A chat in a terminal: what you type goes to the room, what others type comes from it.
+//! A chat in a terminal: what you type goes to the room, what others type comes from it, and who comes,
+//! goes and types is told. A line that ends with `\` goes on in the next one; the others see that you
+//! type until it is complete.
 //!
 //! ```console
 //! $ corewire serve --anonymous-names
@@ -8,7 +10,7 @@
 use std::error::Error;
 use std::io::{self, BufRead, Write};
 
-use corewire_client::{Client, Event};
+use corewire_client::{Change, Client, Event, Picture, Presence};
 use tokio::sync::mpsc;
 
 #[tokio::main(flavor = "current_thread")]
@@ -21,8 +23,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let topic = format!("chat.{room}");
     let client = Client::connect(url).user(&name).await?;
-    let mut messages = client.subscribe(&topic).last(20).await?;
+    let messages = client.subscribe(&topic).last(20);
+    let mut messages = messages.presence(Presence::Both).watch("typing").await?;
+    let (mut here, mut typing) = (messages.presence()?, messages.state("typing")?);
+    let (mut were_here, mut were_typing) = (here.picture(), typing.picture());
     let mut lines = lines();
+    let mut begun = String::new();
     loop {
         tokio::select! {
             event = messages.next_event() => match event {
@@ -35,16 +41,45 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 Some(_) => {}
                 None => break,
             },
-            line = lines.recv() => match line {
-                Some(line) => {
+            Some(now) = here.changed() => {
+                tell(&now, &were_here, &name, ["is here", "has left"])?;
+                were_here = now;
+            }
+            Some(now) = typing.changed() => {
+                tell(&now, &were_typing, &name, ["is typing …", "is not typing any more"])?;
+                were_typing = now;
+            }
+            line = lines.recv() => match line.as_deref().map(|line| (line, line.strip_suffix('\\'))) {
+                Some((_, Some(part))) => {
+                    begun += part;
+                    typing.set(())?;
+                }
+                Some((line, None)) => {
+                    begun += line;
+                    typing.clear();
                     // What was said stands here already.
-                    client.publish(&topic, line).no_echo().await?;
+                    client.publish(&topic, std::mem::take(&mut begun)).no_echo().await?;
                 }
                 None => break,
             },
         }
     }
     client.close().await;
+    Ok(())
+}
+
+/// Tells who has come or begun, and who has gone or ended.
+fn tell(now: &Picture, before: &Picture, own: &str, [came, left]: [&str; 2]) -> io::Result<()> {
+    for change in now.since(before) {
+        match change {
+            Change::Came(entry) if *entry.user != *own => say(&format!("({} {came})", entry.user))?,
+            // Others may be there by another connection.
+            Change::Left(entry) if !now.has_user(&entry.user) => {
+                say(&format!("({} {left})", entry.user))?;
+            }
+            Change::Came(_) | Change::Changed(_) | Change::Left(_) => {}
+        }
+    }
     Ok(())
 }
 

@@ -14,13 +14,15 @@ use tokio_rustls::rustls::ClientConfig;
 use crate::data::Data;
 use crate::driver::{self, Tokens};
 use crate::machine::{
-    Identity, Loss, Machine, Options, Position, PublishError, Session, Status, Stop, Warning,
+    Identity, Loss, Machine, Options, Position, PublishError, Session, StateError, Status, Stop,
+    Warning,
 };
 use crate::publishing::Publishing;
 use crate::random::Random;
 use crate::reading::Reading;
 use crate::shared::Shared;
 use crate::socket::Dial;
+use crate::state::State;
 use crate::subscribing::Subscribing;
 use crate::url::{ServerUrl, UrlError};
 use crate::wire::Offer;
@@ -29,8 +31,8 @@ use crate::wire::Offer;
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 /// A connection to a server that comes back by itself, with all its subscriptions. Clones are the
-/// same client; it says good-bye when the last of them and of its subscriptions is dropped, or
-/// [`close`](Self::close)d.
+/// same client; it says good-bye when the last of them, of its subscriptions and of its
+/// [`State`]s is dropped, or [`close`](Self::close)d.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) handle: Arc<Handle>,
@@ -91,6 +93,23 @@ impl Client {
     /// ```
     pub fn history(&self, topic: impl AsRef<str>) -> Reading {
         Reading::new(self.clone(), topic.as_ref())
+    }
+
+    /// The state of a topic in one namespace, such as `typing`: [`Subscription::state`] for any topic
+    /// to which the client is subscribed, be it by a pattern. To be told of it, a subscription to
+    /// the topic itself must [watch](Subscribing::watch) it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be looked at, such as that this is no topic.
+    ///
+    /// [`Subscription::state`]: crate::Subscription::state
+    pub fn state(
+        &self,
+        topic: impl AsRef<str>,
+        namespace: impl AsRef<str>,
+    ) -> Result<State, StateError> {
+        State::open(self.clone(), topic.as_ref(), namespace.as_ref())
     }
 
     /// Publishes. Awaited, the server has put it in order.

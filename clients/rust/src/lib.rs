@@ -26,6 +26,9 @@
 //!   sent and not answered before the connection ended is sent again and published once, as long as
 //!   the server knows the client again. Where it does not, it is
 //!   [`Uncertain`](PublishError::Uncertain), or sent again [all the same](Publishing::at_least_once).
+//! - **Who is there** is a [`Picture`] that can be [looked at](State::picture) and
+//!   [waited for](State::changed), as is who types. What this client [sets](State::set) itself is
+//!   said again after a reconnect.
 //! - **Everything is bounded** by [`Options`]. A subscriber that does not keep up holds the server
 //!   back by credit, and its policy decides what happens there.
 //!
@@ -47,21 +50,26 @@ mod random;
 mod reading;
 mod shared;
 mod socket;
+mod state;
 mod subscribing;
 mod tls;
 mod url;
 pub mod wire;
 
 pub use client::{Client, Connect, ConnectError};
-pub use corewire_protocol::native::{Complete, Dialect, ErrorCode, Policy, PolicyMode, Resumed};
+pub use corewire_protocol::native::{
+    Complete, Dialect, ErrorCode, Policy, PolicyMode, Presence, Resumed,
+};
 pub use data::{Data, DataError};
 pub use machine::{
-    Backoff, Conflated, Event, Gap, GapCause, Guarantee, HistoryError, Identity, Loss, Message,
-    Options, Page, PageFrom, Position, PublishError, Publisher, Reset, ResetCause, ResetScope,
-    Session, Start, Status, Stop, SubscribeError, Subscribed, Unsubscribed, Warning, Window,
+    Backoff, Change, Conflated, Entry, Event, Gap, GapCause, Guarantee, HistoryError, Identity,
+    Loss, Message, Options, Page, PageFrom, Picture, Position, PublishError, Publisher, Reset,
+    ResetCause, ResetScope, Session, Standing, Start, StateError, Status, Stop, SubscribeError,
+    Subscribed, Unsubscribed, Warning, Window,
 };
 pub use publishing::{Publishing, Receipt};
 pub use reading::Reading;
+pub use state::{OwnEntry, State};
 pub use subscribing::{Subscribing, SubscribingError, Subscription};
 pub use url::{ServerUrl, UrlError};
 

@@ -9,8 +9,8 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::machine::{
-    HistoryError, HistoryId, LinkId, Machine, Outcome, Page, PublicationId, Status, SubscriptionId,
-    Warning,
+    HistoryError, HistoryId, LinkId, Machine, Outcome, Page, Picture, PublicationId, StateId,
+    Status, SubscriptionId, Warning,
 };
 
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) outcomes: BTreeMap<PublicationId, oneshot::Sender<Outcome>>,
     /// Who waits for messages of the past.
     pub(crate) pages: BTreeMap<HistoryId, oneshot::Sender<Result<Page, HistoryError>>>,
+    /// Who looks at state.
+    pub(crate) pictures: BTreeMap<StateId, watch::Sender<Arc<Picture>>>,
     /// Who waits for the events of a subscription.
     pub(crate) readers: BTreeMap<SubscriptionId, Waker>,
     /// Connections, by what tells them that there is something to send.
@@ -58,6 +60,7 @@ impl Shared {
                 machine,
                 outcomes: BTreeMap::new(),
                 pages: BTreeMap::new(),
+                pictures: BTreeMap::new(),
                 readers: BTreeMap::new(),
                 links: BTreeMap::new(),
                 sleeps_until_ms: None,
@@ -119,6 +122,19 @@ impl Shared {
             if let Some(waiting) = core.pages.remove(&id) {
                 let _ = waiting.send(page);
             }
+        }
+        while let Some(id) = core.machine.next_changed_state() {
+            if let (Some(shown), Some(now)) = (core.pictures.get(&id), core.machine.picture(id)) {
+                shown.send_if_modified(|shown| {
+                    let differs = !Arc::ptr_eq(shown, now) && **shown != **now;
+                    shown.clone_from(now);
+                    differs
+                });
+            }
+        }
+        if core.machine.has_stopped() {
+            // Nobody is to wait for another picture.
+            core.pictures.clear();
         }
         while let Some(id) = core.machine.next_stirred() {
             if core.machine.has_events(id)

@@ -3,18 +3,20 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use corewire_protocol::native::{Policy, PolicyMode};
+use corewire_protocol::native::{Policy, PolicyMode, Presence};
 use futures_core::Stream;
 
 use crate::client::Client;
 use crate::machine::{
-    Event, Message, Position, Start, Subscribe, SubscribeError, Subscribed, SubscriptionId,
-    Unsubscribed,
+    Event, Message, Position, Start, StateError, Subscribe, SubscribeError, Subscribed,
+    SubscriptionId, Unsubscribed,
 };
 use crate::shared::Links;
+use crate::state::State;
 
 /// A subscription to be. Awaited, the server has taken it: everything published from then on comes,
 /// behind what was asked for [`of the past`](Self::from).
@@ -49,11 +51,7 @@ impl std::error::Error for SubscribingError {}
 
 impl Subscribing {
     pub(crate) fn new(client: Client, topic: &str) -> Self {
-        let subscribe = Subscribe {
-            subject: topic.into(),
-            policy: None,
-            from: Start::Now,
-        };
+        let subscribe = Subscribe::to(topic);
         Self { client, subscribe }
     }
 
@@ -95,6 +93,20 @@ impl Subscribing {
         self.from(Start::After(position))
     }
 
+    /// Announces this client to the others in the topic, has it told of them, or both:
+    /// [`Subscription::presence`]. Of topics, not of patterns.
+    pub const fn presence(mut self, presence: Presence) -> Self {
+        self.subscribe.presence = Some(presence);
+        self
+    }
+
+    /// Has this client told of the topic's state in another namespace, such as `typing`, up to 8 of
+    /// them: [`Subscription::state`]. Of topics, not of patterns.
+    pub fn watch(mut self, namespace: &str) -> Self {
+        self.subscribe.watch.push(namespace.into());
+        self
+    }
+
     /// The same without bounds of its own.
     pub fn mode(self, mode: PolicyMode) -> Self {
         self.policy(Policy {
@@ -110,9 +122,11 @@ impl Subscribing {
     /// Why the server is not asked.
     pub fn start(self) -> Result<Subscription, SubscribeError> {
         let shared = &self.client.handle.shared;
+        let subject = self.subscribe.subject.clone();
         let id = shared.with(|machine, _| machine.subscribe(self.subscribe))?;
         Ok(Subscription {
             client: self.client,
+            subject,
             id,
             begun: None,
             end: None,
@@ -158,6 +172,7 @@ impl IntoFuture for Subscribing {
 #[must_use = "dropped, the subscription ends"]
 pub struct Subscription {
     client: Client,
+    subject: Arc<str>,
     id: SubscriptionId,
     begun: Option<Subscribed>,
     end: Option<Unsubscribed>,
@@ -168,6 +183,26 @@ impl Subscription {
     #[must_use]
     pub const fn begun(&self) -> Option<&Subscribed> {
         self.begun.as_ref()
+    }
+
+    /// Who is there, if the subscription was made [to tell](Subscribing::presence), and what this
+    /// client says of itself there.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be looked at, such as that this is a pattern.
+    pub fn presence(&self) -> Result<State, StateError> {
+        State::presence(self.client.clone(), &self.subject)
+    }
+
+    /// The topic's state in another namespace, such as `typing`, if the subscription
+    /// [watches](Subscribing::watch) it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be looked at, such as that this is a pattern.
+    pub fn state(&self, namespace: &str) -> Result<State, StateError> {
+        State::open(self.client.clone(), &self.subject, namespace)
     }
 
     /// The next event; `None` behind the last one.

@@ -6,7 +6,7 @@ mod prepared;
 
 pub(crate) use assembler::{Assembler, wire_bytes_max};
 pub use pool::BufferPool;
-pub use prepared::{Form, PreparedMessage};
+pub use prepared::{Form, PreparedMessage, PreparedRun, Takes};
 
 use std::ops::{Deref, DerefMut};
 

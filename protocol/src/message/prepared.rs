@@ -38,6 +38,79 @@ pub enum Form {
     Compressed,
 }
 
+/// Which forms suit a connection. All connections of one kind are sent the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Only plain ones.
+    Plain,
+    /// Compressed ones, each alone.
+    Compressed,
+}
+
+impl Takes {
+    pub(crate) fn of(agreement: Option<&Agreement>) -> Self {
+        match agreement {
+            Some(agreed) if agreed.outbound.window_bits >= WINDOW_BITS => Self::Compressed,
+            Some(_) | None => Self::Plain,
+        }
+    }
+}
+
+/// Several prepared messages end to end, in the forms that suit the connections of one kind: sent
+/// as one piece to any number of them.
+#[derive(Clone)]
+pub struct PreparedRun {
+    takes: Takes,
+    messages: usize,
+    bytes: Arc<[u8]>,
+}
+
+impl PreparedRun {
+    /// Lays messages end to end, in their order.
+    pub(crate) fn new(
+        takes: Takes,
+        messages: &mut dyn Iterator<Item = &PreparedMessage>,
+        (deflate_min_bytes, codec): (usize, &mut Codec),
+    ) -> Self {
+        let (mut count, mut bytes) = (0, Vec::new());
+        for message in messages {
+            let form = message.form(takes, deflate_min_bytes, codec);
+            bytes.extend_from_slice(message.frame(form));
+            count += 1;
+        }
+        Self {
+            takes,
+            messages: count,
+            bytes: bytes.into(),
+        }
+    }
+
+    /// Which connections it suits.
+    #[must_use]
+    pub const fn takes(&self) -> Takes {
+        self.takes
+    }
+
+    /// How many messages it has.
+    #[must_use]
+    pub const fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Their frames.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for PreparedRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (messages, bytes) = (self.messages, self.bytes.len());
+        write!(f, "PreparedRun({messages} messages, {bytes} bytes)")
+    }
+}
+
 impl PreparedMessage {
     /// Encodes a message. The bytes of a text must be UTF-8.
     #[must_use]
@@ -72,17 +145,10 @@ impl PreparedMessage {
         &self.0.plain[self.0.header_bytes..]
     }
 
-    /// The form for a connection with this agreement, made now if nobody needed it before.
+    /// The form for a connection of this kind, made now if nobody needed it before.
     /// Messages of fewer than `deflate_min_bytes` are not compressed.
-    pub fn form(
-        &self,
-        agreement: Option<&Agreement>,
-        deflate_min_bytes: usize,
-        codec: &mut Codec,
-    ) -> Form {
-        let suits = agreement.is_some_and(|agreed| {
-            agreed.outbound.window_bits >= WINDOW_BITS && self.payload().len() >= deflate_min_bytes
-        });
+    pub fn form(&self, takes: Takes, deflate_min_bytes: usize, codec: &mut Codec) -> Form {
+        let suits = takes == Takes::Compressed && self.payload().len() >= deflate_min_bytes;
         if suits && self.compressed(codec).is_some() {
             Form::Compressed
         } else {

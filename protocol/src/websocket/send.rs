@@ -4,7 +4,7 @@ use crate::Role;
 use crate::close::{CloseCode, fit_reason};
 use crate::deflate::Deflated;
 use crate::frame::{CONTROL_BYTES_MAX, FrameHeader, OpCode, mask};
-use crate::message::{Form, MessageKind, PreparedMessage};
+use crate::message::{Form, MessageKind, PreparedMessage, PreparedRun, Takes};
 
 use super::{Env, MaskKeys, NotOpen, State, WebSocket};
 
@@ -72,7 +72,8 @@ impl WebSocket {
             return Err(NotOpen);
         }
         self.keepalive.active(env.now);
-        let form = message.form(self.agreement.as_ref(), env.deflate_min_bytes, env.codec);
+        let takes = Takes::of(self.agreement.as_ref());
+        let form = message.form(takes, env.deflate_min_bytes, env.codec);
         if form == Form::Compressed
             && let Some(window) = self.history.as_mut().and_then(|h| h.outbound.as_mut())
         {
@@ -80,6 +81,45 @@ impl WebSocket {
             window.push(message.payload());
         }
         Ok(form)
+    }
+
+    /// Which runs of prepared messages suit this connection. `None` where none does: under context
+    /// takeover what is compressed next depends on every message before.
+    #[must_use]
+    pub fn takes(&self) -> Option<Takes> {
+        let depends = self.history.as_ref().is_some_and(|h| h.outbound.is_some());
+        (!depends).then(|| Takes::of(self.agreement.as_ref()))
+    }
+
+    /// Lays prepared messages end to end, in the forms that suit this connection and all that
+    /// [take](Self::takes) the same. `None` where no run suits it.
+    pub fn prepare_run(
+        &self,
+        messages: &mut dyn Iterator<Item = &PreparedMessage>,
+        env: &mut Env<'_>,
+    ) -> Option<PreparedRun> {
+        let takes = self.takes()?;
+        let how = (env.deflate_min_bytes, &mut *env.codec);
+        Some(PreparedRun::new(takes, messages, how))
+    }
+
+    /// Takes note that the driver sends [`PreparedRun::bytes`] of a run that suits this connection.
+    /// Only for [`Role::Server`]: a client masks each frame with a key of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen`] if a Close frame was sent or received.
+    ///
+    /// # Panics
+    ///
+    /// If the run does not suit the connection: its peer could not read it.
+    pub fn send_run(&mut self, run: &PreparedRun, env: &Env<'_>) -> Result<(), NotOpen> {
+        if !self.is_open() || self.role == Role::Client {
+            return Err(NotOpen);
+        }
+        assert_eq!(self.takes(), Some(run.takes()), "a run of another kind");
+        self.keepalive.active(env.now);
+        Ok(())
     }
 
     /// Appends a ping, payload at most 125 bytes; a longer one is cut.

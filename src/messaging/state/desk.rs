@@ -138,7 +138,8 @@ impl MessagingHandler {
         }
         let client = self.clients.get(key).ok_or_else(gone)?;
         let is_page = |(_, reply): &&(u64, Reply<'_>)| matches!(reply, Reply::Members(_));
-        let ready = client.replies.iter().filter(is_page).count();
+        let replies = client.talk.iter().flat_map(|talk| &talk.replies);
+        let ready = replies.filter(is_page).count();
         let holdings = &mut self.states.holdings;
         holdings.may_ask_page(key, ready).map_err(Refusal::told)?;
         let home = self.home_of(&topic);
@@ -182,7 +183,7 @@ impl MessagingHandler {
     }
 
     fn member(&self, key: ClientKey) -> Option<Arc<Member>> {
-        let author = self.clients.get(key)?.author()?;
+        let author = self.clients.get(key)?.author(&self.shared.node)?;
         // A session is called as its first connection was.
         let first = author.producer.first_connection();
         Some(Arc::new(Member {
@@ -372,19 +373,23 @@ impl MessagingHandler {
             None => None,
             Some(number) => {
                 self.states.holdings.answered(key, (by, number));
-                client.unanswered.answered(by, number).flatten()
+                let talk = client.talk.as_mut();
+                talk.and_then(|talk| talk.unanswered.answered(by, number))
+                    .flatten()
             }
         };
         match (id, result) {
             (Some(id), result) => {
                 let reply = result.unwrap_or_else(Reply::Error);
-                client.replies.push_back((id, reply));
+                client.talk().replies.push_back((id, reply));
             }
             (None, Ok(_)) => {}
-            (None, Err(error)) => client.notice(warn(command, error)),
+            (None, Err(error)) => client.talk().notice(warn(command, error)),
         }
         if let Some(conn) = client.conn {
-            if client.unanswered.release(&self.shared.options) {
+            if let Some(talk) = &mut client.talk
+                && talk.unanswered.release(&self.shared.options)
+            {
                 effects.release(conn);
             }
             effects.ready(conn);
@@ -491,7 +496,7 @@ impl MessagingHandler {
             if let Some(Err(error)) = outcome
                 && let Some(client) = self.clients.get_mut(client)
             {
-                client.notice(warn(command, error));
+                client.talk().notice(warn(command, error));
                 if let Some(conn) = client.conn {
                     effects.ready(conn);
                 }
@@ -532,7 +537,7 @@ impl MessagingHandler {
             self.requests += 1;
             let of_client = self.clients.get_mut(client)?;
             let request = (home, self.requests);
-            of_client.unanswered.sent(request, Some(id), 0);
+            of_client.talk().unanswered.sent(request, Some(id), 0);
             Some(self.requests)
         });
         let ask = StateLetter::Ask(Ask {

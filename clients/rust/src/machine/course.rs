@@ -236,6 +236,7 @@ impl Machine {
             self.publishing = None;
             self.publications.cut();
         }
+        self.states.lost(id, now_ms);
         if let Some((link, _, _)) = self.linked(id) {
             let asked: Vec<_> = link.histories().collect();
             for history in asked {
@@ -486,6 +487,7 @@ impl Machine {
         self.publishing = None;
         self.publications.stop();
         self.histories.stop();
+        self.states.stop();
         self.end_subscriptions(&stop);
         self.status = Status::Stopped(stop);
         self.state = State::Stopped;
@@ -537,6 +539,7 @@ impl Machine {
             publication,
             again,
             departs,
+            self.states.deadline_ms(),
         ]
         .into_iter()
         .flatten()
@@ -578,6 +581,7 @@ impl Machine {
             self.again.pop_first();
             self.say_again(id);
         }
+        self.states.timeout(now_ms);
         self.proceed(now_ms);
     }
 

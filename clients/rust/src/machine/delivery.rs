@@ -6,7 +6,7 @@ use super::credit::{Account, Amount};
 use super::event::Position;
 use super::link::Subscriptions;
 use super::options::Window;
-use super::subscription::{Holes, StreamWord, SubscriptionId, Ticket};
+use super::subscription::{Epochs, Holes, StreamWord, SubscriptionId, Ticket};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Delivery {
     pub(super) fn hand_out(
         &mut self,
         word: &StreamWord,
-        mut ticket: Ticket,
+        (mut ticket, epochs): (Ticket, Epochs),
         subscriptions: &mut Subscriptions,
     ) -> Amount {
         let message = match word {
@@ -142,9 +142,10 @@ impl Delivery {
             StreamWord::Gap { .. } | StreamWord::Position(_) | StreamWord::Reset { .. } => None,
         };
         for route in &mut self.routes {
+            let meaning = (self.holes, epochs);
             let queued = subscriptions
                 .get_mut(route.id)
-                .is_some_and(|one| one.take(&self.topic, &self.epoch, word, self.holes, ticket));
+                .is_some_and(|one| one.take(&self.topic, &self.epoch, word, meaning, ticket));
             if let (false, Some(amount)) = (queued, message) {
                 route.taken = route.taken.plus(amount);
             }

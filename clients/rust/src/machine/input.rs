@@ -88,6 +88,7 @@ impl Machine {
                 self.fenced = Some(id);
                 Answer::Fenced
             }
+            Reply::Error(error) if error.code == ErrorCode::Unavailable => Answer::Lost,
             Reply::Error(error) => Answer::Refused(PublishError::Refused {
                 code: error.code,
                 text: (&*error.text).into(),
@@ -143,6 +144,20 @@ impl Machine {
                 self.histories.refused(asked, &error);
                 Ok(())
             }
+            (Awaited::Members(set, number), Reply::Members(members)) => {
+                self.states.page(id, (set, number), &members, now_ms)
+            }
+            (Awaited::Members(set, number), Reply::Error(error)) => {
+                if self.states.refused(id, (set, number), &error, now_ms) {
+                    self.warn_of_state(&error);
+                }
+                Ok(())
+            }
+            (Awaited::State, Reply::Ok(_)) => Ok(()),
+            (Awaited::State, Reply::Error(error)) => {
+                self.warn_of_state(&error);
+                Ok(())
+            }
             (Awaited::Auth, Reply::Ok(done)) => {
                 let expires = done.expires_ms.map(|ms| now_ms.saturating_add(ms));
                 self.token.taken(expires);
@@ -157,6 +172,13 @@ impl Machine {
             }
             (_, _) => Err(broken("a reply that does not fit its command")),
         }
+    }
+
+    fn warn_of_state(&mut self, error: &ErrorReply<'_>) {
+        self.warn(Warning {
+            code: error.code,
+            text: format!("state: {}", error.text).into(),
+        });
     }
 
     fn welcome(&mut self, id: LinkId, welcome: &Welcome<'_>, now_ms: u64) -> Result<(), Loss> {
@@ -183,6 +205,7 @@ impl Machine {
         if asked.len() != welcome.subscribed.len() {
             return Err(broken("the welcome does not answer each subscription"));
         }
+        self.states.begin(id, now_ms);
         self.ready_at_ms = Some(now_ms);
         self.status = Status::Connected(Session {
             conn: (&*welcome.conn).into(),
@@ -208,7 +231,13 @@ impl Machine {
         s: SubscriptionId,
         subbed: &Subbed<'_>,
     ) -> Result<(), Loss> {
-        let Some((link, elder, subscriptions)) = self.linked(id) else {
+        if let SubbedTo::Topic { t, .. } = &subbed.to
+            && let Some(subscription) = self.subscriptions.get(s)
+        {
+            let subscribe = &subscription.subscribe;
+            self.states.granted(id, s, subscribe, *t);
+        }
+        let Some((link, other, subscriptions)) = self.linked(id) else {
             return Ok(());
         };
         if subbed.s != s.0 {
@@ -230,7 +259,7 @@ impl Machine {
                     link.lapsed.insert(s);
                 }
                 link.said.insert(s, Some(*t));
-                link.topic(*t, &topic, &position, &[s], subscriptions, elder)
+                link.topic(*t, &topic, &position, &[s], subscriptions, other)
             }
             SubbedTo::Pattern { pos } => {
                 subscription.pattern_subscribed(position_text(pos)?, subbed.recovered);
@@ -272,6 +301,7 @@ impl Machine {
         retry_ms: Option<u64>,
         now_ms: u64,
     ) {
+        self.states.revoked(s);
         let Some(subscription) = self.subscriptions.get_mut(s) else {
             return;
         };
@@ -287,25 +317,30 @@ impl Machine {
                 let text = format!("{subject}: not yet: {} {text}", code.name()).into();
                 self.warn(Warning { code, text });
             }
-            None => subscription.end(Unsubscribed::Refused {
-                code,
-                text: text.into(),
-            }),
+            None => {
+                subscription.end(Unsubscribed::Refused {
+                    code,
+                    text: text.into(),
+                });
+                let topic = subscription.subscribe.subject.clone();
+                self.left(&topic);
+            }
         }
     }
 
     fn push(&mut self, id: LinkId, push: Push<'_>, now_ms: u64) -> Result<(), Loss> {
         match push {
             Push::Topic(topic) => {
-                let Some((link, elder, subscriptions)) = self.linked(id) else {
+                let name = (&*topic.topic).into();
+                self.states.named(id, topic.t, &name);
+                let Some((link, other, subscriptions)) = self.linked(id) else {
                     return Ok(());
                 };
                 let position = position(&topic.epoch, topic.offset)?;
                 let routes = topic.s.iter().map(|s| SubscriptionId(*s));
                 let routes = routes.filter(|s| link.said.contains_key(s));
                 let routes: Vec<_> = routes.collect();
-                let name = (&*topic.topic).into();
-                link.topic(topic.t, &name, &position, &routes, subscriptions, elder)
+                link.topic(topic.t, &name, &position, &routes, subscriptions, other)
             }
             Push::Message(message) => self.published(id, message),
             Push::Untopic(untopic) => {
@@ -346,8 +381,7 @@ impl Machine {
                 }
                 Ok(())
             }
-            // This client asks for none.
-            Push::State(_) => Ok(()),
+            Push::State(diff) => self.states.diff(id, &diff, now_ms),
             Push::Unsubbed(unsubbed) => {
                 let s = SubscriptionId(unsubbed.s);
                 if let Some((link, _, _)) = self.linked(id) {
@@ -417,10 +451,10 @@ impl Machine {
     }
 
     fn word(&mut self, id: LinkId, t: u64, word: &StreamWord) -> Result<(), Loss> {
-        let Some((link, _, subscriptions)) = self.linked(id) else {
+        let Some((link, other, subscriptions)) = self.linked(id) else {
             return Ok(());
         };
-        link.word(t, word, subscriptions)
+        link.word(t, word, subscriptions, other)
     }
 
     /// All up to this position of a pattern has come over this connection.

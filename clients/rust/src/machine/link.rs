@@ -12,8 +12,9 @@ use super::event::{GapCause, Position, Publisher};
 use super::history::HistoryId;
 use super::options::{Options, Window};
 use super::pace::Pace;
+use super::state::StateId;
 use super::stop::Loss;
-use super::subscription::{StreamWord, Subscription, SubscriptionId, Ticket};
+use super::subscription::{Epochs, StreamWord, Subscription, SubscriptionId, Ticket};
 
 /// Topics that a connection may carry at a time. A server that announces more is not one of ours.
 const TOPICS_MAX: usize = 65_536;
@@ -131,6 +132,10 @@ pub(super) enum Awaited {
     Unsubscribe(SubscriptionId),
     Auth,
     History(HistoryId),
+    /// An entry of the client's own.
+    State,
+    /// A page of a set, by the number of its question.
+    Members(StateId, u64),
     /// Everything that the server sent before is here.
     Probe,
 }
@@ -268,6 +273,8 @@ impl Link {
                 Awaited::Subscribe(_)
                 | Awaited::Unsubscribe(_)
                 | Awaited::Auth
+                | Awaited::State
+                | Awaited::Members(..)
                 | Awaited::Probe => None,
             })
     }
@@ -384,8 +391,9 @@ impl Link {
 
     // Topics and their messages.
 
-    /// A topic comes from `position` on, for these subscriptions. It may come over `elder`, too, the
-    /// connection that this one replaces: whatever a subscription has had it leaves out.
+    /// A topic comes from `position` on, for these subscriptions. It may come over `other`, too, the
+    /// connection that this one replaces or is replaced by: whatever a subscription has had it
+    /// leaves out.
     pub(super) fn topic(
         &mut self,
         t: u64,
@@ -393,8 +401,9 @@ impl Link {
         position: &Position,
         routes: &[SubscriptionId],
         subscriptions: &mut Subscriptions,
-        elder: Option<&Self>,
+        other: Option<&Self>,
     ) -> Result<(), Loss> {
+        let epochs = self.epochs(topic, other);
         if let Some(&before) = self.topics.get(topic)
             && before != t
         {
@@ -426,20 +435,31 @@ impl Link {
             if self.lapsed.contains(id) {
                 continue; // until the server says from where on it knows
             }
-            begin(*id, topic, position, subscriptions, |name| {
-                self.topics.contains_key(name) || elder.is_some_and(|e| e.carries(name))
+            begin(*id, topic, (position, epochs), subscriptions, |name| {
+                self.topics.contains_key(name) || other.is_some_and(|other| other.carries(name))
             })?;
         }
         Ok(())
     }
 
-    /// What the server says of the topic behind an alias.
+    /// Whether a change of the topic's epoch that it tells is one. See [`topic`](Self::topic).
+    fn epochs(&self, topic: &str, other: Option<&Self>) -> Epochs {
+        match other {
+            Some(next) if next.id > self.id && next.carries(topic) => Epochs::Kept,
+            Some(_) | None => Epochs::Followed,
+        }
+    }
+
+    /// What the server says of the topic behind an alias. See [`topic`](Self::topic).
     pub(super) fn word(
         &mut self,
         t: u64,
         word: &StreamWord,
         subscriptions: &mut Subscriptions,
+        other: Option<&Self>,
     ) -> Result<(), Loss> {
+        let known = self.deliveries.get(&t).map(Delivery::topic);
+        let epochs = known.map_or(Epochs::Followed, |topic| self.epochs(topic, other));
         let Some(delivery) = self.deliveries.get_mut(&t) else {
             return Err(broken("it uses an alias that it did not announce"));
         };
@@ -447,15 +467,10 @@ impl Link {
             let amount = Amount::message(message.data.len() as u64);
             delivery.received(amount);
         }
-        if let StreamWord::Reset { position, cause } = word {
+        if let StreamWord::Reset { position, .. } = word {
             delivery.set_epoch(&position.epoch);
             for id in delivery.routes() {
-                // It holds for these in any case: the position that they have may be no one's.
-                if self.lapsed.remove(&id)
-                    && let Some(subscription) = subscriptions.get_mut(id)
-                {
-                    subscription.topic_reset(delivery.topic(), position, *cause);
-                }
+                self.lapsed.remove(&id);
             }
         }
         let ticket = Ticket {
@@ -464,7 +479,7 @@ impl Link {
             serial: delivery.serial(),
             bytes: 0,
         };
-        let taken = delivery.hand_out(word, ticket, subscriptions);
+        let taken = delivery.hand_out(word, (ticket, epochs), subscriptions);
         self.took(t, taken);
         Ok(())
     }
@@ -583,7 +598,7 @@ impl Link {
 fn begin(
     id: SubscriptionId,
     topic: &Arc<str>,
-    position: &Position,
+    (position, epochs): (&Position, Epochs),
     subscriptions: &mut Subscriptions,
     keep: impl Fn(&str) -> bool,
 ) -> Result<(), Loss> {
@@ -591,7 +606,7 @@ fn begin(
         return Ok(());
     };
     let begin = |subscription: &mut Subscription| {
-        subscription.topic_begins(topic, position, GapCause::Away)
+        subscription.topic_begins(topic, position, (GapCause::Away, epochs))
     };
     if begin(subscription).is_ok() {
         return Ok(());

@@ -27,8 +27,12 @@ mod input;
 mod link;
 mod options;
 mod output;
+mod own;
 mod pace;
+mod picture;
 mod publication;
+mod set;
+mod state;
 mod status;
 mod stop;
 mod subscription;
@@ -36,7 +40,7 @@ mod subscription;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use corewire_protocol::native::{ErrorCode, Subject, TopicError, TopicName};
+use corewire_protocol::native::{ErrorCode, PRESENCE, Subject, TopicError, TopicName};
 
 pub use backoff::Backoff;
 pub use event::{
@@ -46,7 +50,9 @@ pub use event::{
 pub use history::{History, HistoryError, HistoryId, Page, PageFrom};
 pub use link::LinkId;
 pub use options::{Identity, Options, Window};
+pub use picture::{Change, Entry, Picture, Standing};
 pub use publication::{Guarantee, Outcome, PublicationId, Publish, PublishError};
+pub use state::{SetState, StateError, StateId};
 pub use status::{Session, Status, Warning};
 pub use stop::{Loss, Stop};
 pub use subscription::{Start, Subscribe, SubscriptionId};
@@ -56,7 +62,9 @@ use credit::Amount;
 use dice::Dice;
 use history::Histories;
 use link::{Link, Subscriptions};
+use own::Place;
 use publication::Publications;
+use state::States;
 use subscription::Subscription;
 
 /// Warnings that nobody has taken; older ones go.
@@ -94,6 +102,10 @@ pub enum SubscribeError {
     TooMany(usize),
     /// It is a pattern, and is to begin behind the position of one topic.
     PositionOfPattern,
+    /// It is a pattern, and is to bring presence or other state.
+    StateOfPattern,
+    /// What is wrong with the state that it is to bring.
+    State(StateError),
     /// The client has stopped.
     Stopped,
 }
@@ -110,6 +122,11 @@ impl std::fmt::Display for SubscribeError {
                 "from: a position is of one topic, not of a pattern; begin now, with the last \
                  messages, or with those since a time",
             ),
+            Self::StateOfPattern => f.write_str(
+                "presence and other state are of one topic, not of a pattern; subscribe to the \
+                 topic, too",
+            ),
+            Self::State(error) => write!(f, "watch: {error}"),
             Self::Stopped => f.write_str("the client has stopped"),
         }
     }
@@ -145,6 +162,7 @@ pub struct Machine {
     /// taken over.
     fenced: Option<LinkId>,
     histories: Histories,
+    states: States,
     next_link: u64,
     next_subscription: u64,
     next_command: u64,
@@ -177,6 +195,7 @@ impl Machine {
             publishing: None,
             fenced: None,
             histories: Histories::default(),
+            states: States::default(),
             next_link: 0,
             next_subscription: 0,
             next_command: 0,
@@ -203,6 +222,12 @@ impl Machine {
         if let (Subject::Pattern(_), Start::After(_)) = (subject, &subscribe.from) {
             return Err(SubscribeError::PositionOfPattern);
         }
+        if let Subject::Pattern(_) = subject
+            && subscribe.has_state()
+        {
+            return Err(SubscribeError::StateOfPattern);
+        }
+        state::check_watched(&subscribe.watch).map_err(SubscribeError::State)?;
         if self.is_stopping() {
             return Err(SubscribeError::Stopped);
         }
@@ -234,6 +259,8 @@ impl Machine {
         if let Some(at_ms) = subscription.again_at_ms {
             self.again.remove(&(at_ms, id));
         }
+        self.states.revoked(id);
+        self.left(&subscription.subscribe.subject);
         for ticket in subscription.drain() {
             self.taken(id, ticket);
         }
@@ -370,6 +397,79 @@ impl Machine {
         self.histories.next_page()
     }
 
+    /// Looks at the state of a topic in one namespace, `presence` or another one, until
+    /// [`close_state`](Self::close_state): whoever looks asks the server for its entries, if a
+    /// subscription [watches](Subscribe::watch) them.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn open_state(
+        &mut self,
+        topic: &Arc<str>,
+        namespace: &Arc<str>,
+    ) -> Result<StateId, StateError> {
+        if self.is_stopping() {
+            return Err(StateError::Stopped);
+        }
+        self.states.open(topic, namespace)
+    }
+
+    /// Looks at it no longer: once for each [`open_state`](Self::open_state).
+    pub fn close_state(&mut self, id: StateId) {
+        self.states.close(id);
+    }
+
+    /// What is known of it now; `None` if nobody looks at it.
+    #[must_use]
+    pub fn picture(&self, id: StateId) -> Option<&Arc<Picture>> {
+        self.states.picture(id)
+    }
+
+    /// One whose picture may be another since this was asked last.
+    pub fn next_changed_state(&mut self) -> Option<StateId> {
+        self.states.next_changed()
+    }
+
+    /// Sets an entry of this client's own. It is said as soon as there is a connection, and again on
+    /// the next one for as long as it lasts: in presence until it is cleared or the topic's last
+    /// subscription that announces the client ends. A refusal by the server is a
+    /// [warning](Self::next_warning).
+    ///
+    /// # Errors
+    ///
+    /// Why it is not.
+    pub fn set_state(&mut self, state: SetState, now_ms: u64) -> Result<(), StateError> {
+        if self.is_stopping() {
+            return Err(StateError::Stopped);
+        }
+        if &*state.namespace == PRESENCE && !self.is_announced(&state.topic) {
+            return Err(StateError::NotAnnounced(state.topic));
+        }
+        self.states.set(state, now_ms)
+    }
+
+    /// Ends an entry of this client's own; in presence it takes the value away.
+    pub fn clear_state(&mut self, topic: &Arc<str>, namespace: &Arc<str>, key: Option<&Arc<str>>) {
+        self.states.clear(Place {
+            topic: topic.clone(),
+            namespace: namespace.clone(),
+            key: key.cloned(),
+        });
+    }
+
+    /// A subscription to this topic has ended.
+    fn left(&mut self, topic: &str) {
+        if !self.is_announced(topic) {
+            self.states.leave(topic);
+        }
+    }
+
+    fn is_announced(&self, topic: &str) -> bool {
+        let mut all = self.subscriptions.iter();
+        all.any(|(_, one)| !one.has_ended() && one.subscribe.announces(topic))
+    }
+
     /// What the driver is to do next.
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -434,14 +534,16 @@ impl Machine {
         *next_command
     }
 
-    /// The connection of this name, and the one before it if it is the newer of two.
+    /// The connection of this name, and the one that it replaces or is replaced by.
     fn linked(&mut self, id: LinkId) -> Option<(&mut Link, Option<&Link>, &mut Subscriptions)> {
         let elder = self.elder.as_deref_mut().map(Elder::link_mut);
         match (self.state.link_mut(), elder) {
             (Some(link), elder) if link.id == id => {
                 Some((link, elder.map(|elder| &*elder), &mut self.subscriptions))
             }
-            (_, Some(elder)) if elder.id == id => Some((elder, None, &mut self.subscriptions)),
+            (main, Some(elder)) if elder.id == id => {
+                Some((elder, main.map(|main| &*main), &mut self.subscriptions))
+            }
             (_, _) => None,
         }
     }

@@ -13,6 +13,7 @@ use super::course::Elder;
 use super::link::{Awaited, Link, LinkId, Positions, Probe, Stage};
 use super::options::Identity;
 use super::publication::PublishError;
+use super::state::States;
 use super::subscription::{Subscription, SubscriptionId};
 
 /// Bytes of a message with several commands.
@@ -86,6 +87,7 @@ impl Machine {
             }
             let subscribe = word(id, subscription, window, link.positions);
             bytes += subscribe.topic.len() + start_bytes(&subscribe.from) + SUBSCRIBE_BYTES;
+            bytes += state_bytes(&subscribe);
             let fits = bytes <= HELLO_BYTES && hello.subscribe.len() < HELLO_SUBSCRIPTIONS_MAX;
             if fits && link.unsaid.is_empty() {
                 if is_resumption(subscription, &subscribe) {
@@ -166,6 +168,9 @@ impl Machine {
                 batch.request(&history.request(id))?;
                 self.histories.sent();
                 link.awaiting.insert(id, (Awaited::History(asked), now_ms));
+            }
+            if is_main {
+                state(link, &mut self.states, next_command, now_ms, &mut batch)?;
             }
             Ok(())
         });
@@ -263,14 +268,28 @@ fn word(
         from,
         policy: subscription.subscribe.policy,
         credit: Some(window),
-        presence: None,
-        watch: Vec::new(),
+        presence: subscription.subscribe.presence,
+        watch: subscription
+            .subscribe
+            .watch
+            .iter()
+            .map(|one| Cow::Borrowed(&**one))
+            .collect(),
     }
 }
 
 /// Whether the server is asked to go on where an earlier connection has ended.
 fn is_resumption(subscription: &Subscription, subscribe: &Subscribe<'_>) -> bool {
     !subscription.is_new() && subscribe.from != Start::Now
+}
+
+/// What its state takes in a message, at most.
+fn state_bytes(subscribe: &Subscribe<'_>) -> usize {
+    let watch = subscribe.watch.iter().map(|name| name.len() + 3);
+    if subscribe.presence.is_none() && subscribe.watch.is_empty() {
+        return 0;
+    }
+    r#","presence":"announce","watch":[]"#.len() + watch.sum::<usize>()
 }
 
 /// What a beginning takes in a message, at most: in JSON a character may take six.
@@ -299,6 +318,36 @@ fn grant(link: &mut Link, batch: &mut Batch<'_>) -> Result<(), Full> {
     batch
         .request(&Request { id: None, command })
         .inspect_err(|Full| link.account = before)
+}
+
+/// What was set of state, and questions for it.
+fn state(
+    link: &mut Link,
+    states: &mut States,
+    next_command: &mut u64,
+    now_ms: u64,
+    batch: &mut Batch<'_>,
+) -> Result<(), Full> {
+    // State is for topics to which the client is subscribed.
+    while link.is_settled()
+        && let Some(request) = states.first_own(link.id, *next_command + 1, now_ms)
+    {
+        batch.request(&request)?;
+        states.said_own();
+        *next_command += 1;
+        link.awaiting
+            .insert(*next_command, (Awaited::State, now_ms));
+    }
+    while link.is_ready()
+        && let Some((set, number, request)) = states.first_page(link.id, *next_command + 1)
+    {
+        batch.request(&request)?;
+        states.said_page(set, now_ms);
+        *next_command += 1;
+        let awaited = Awaited::Members(set, number);
+        link.awaiting.insert(*next_command, (awaited, now_ms));
+    }
+    Ok(())
 }
 
 /// What keeps the connection going: answers, questions, credit.

@@ -114,10 +114,11 @@ impl Publish {
     }
 }
 
-/// What to do with a publication when the connection has ended before its reply, and the server
-/// does not take the client for the same as before ([`Session::resumed`](super::Session::resumed)):
-/// the message may or may not have been published. As long as the server does, each is sent again
-/// and published once, whatever the guarantee.
+/// What to do with a publication that may or may not have been published: when the connection has
+/// ended before its reply, and the server does not take the client for the same as before
+/// ([`Session::resumed`](super::Session::resumed)); or when the server says that the part of it that
+/// keeps the topic has lost its memory. Otherwise each is sent again and published once, whatever
+/// the guarantee.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Guarantee {
     /// It is not sent again, and ends as [`PublishError::Uncertain`]; unless it has an
@@ -126,7 +127,8 @@ pub enum Guarantee {
     AtMostOnce,
     /// It is sent again, before anything that was published later. It carries an `idem` from the
     /// first time on, so that it is published twice only where the server has forgotten that, too:
-    /// after the time for which it keeps the topic's history, and at least two minutes.
+    /// after the time for which it keeps the topic's history, and at least two minutes; or where it
+    /// has lost its memory, which subscribers are told by a [`Reset`](super::Reset).
     AtLeastOnce,
 }
 
@@ -156,7 +158,7 @@ pub enum PublishError {
         /// It may succeed after this time.
         retry_ms: Option<u64>,
     },
-    /// It was sent, and there was no reply: it may have been published.
+    /// It was sent, and nobody can say what became of it: it may have been published.
     Uncertain,
     /// It was never sent: there was no connection in time.
     TimedOut,
@@ -197,8 +199,8 @@ impl fmt::Display for PublishError {
                 write!(f, "the server refused it: {text} ({})", code.name())
             }
             Self::Uncertain => f.write_str(
-                "the connection ended before the reply: the message may have been published; \
-                 publish it again if it may come twice",
+                "the connection ended before the reply, or the server has lost its memory: the \
+                 message may have been published; publish it again if it may come twice",
             ),
             Self::TimedOut => {
                 f.write_str("there was no connection in time; the message was not published")
@@ -230,6 +232,26 @@ enum Attempt {
     None,
     /// It was sent in this session.
     In(u64),
+    /// It was, and so it was before.
+    Again(u64),
+}
+
+impl Attempt {
+    /// The next one.
+    fn next(self, session: u64) -> Self {
+        match self {
+            Self::In(before) | Self::Again(before) if before == session => Self::Again(session),
+            Self::None | Self::In(_) | Self::Again(_) => Self::In(session),
+        }
+    }
+
+    /// In which session it was made.
+    const fn session(self) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::In(session) | Self::Again(session) => Some(session),
+        }
+    }
 }
 
 impl Publication {
@@ -284,6 +306,9 @@ pub(super) enum Answer {
     Refused(PublishError),
     /// It does not: the next connection has taken over already.
     Fenced,
+    /// The part of the server that it was sent to has lost its memory. It may have been published
+    /// before.
+    Lost,
 }
 
 /// All publications of a client. Each ends with exactly one outcome.
@@ -387,7 +412,7 @@ impl Publications {
     /// The next one was sent by the command with this `id`.
     pub(super) fn sent(&mut self, id: u64) {
         if let Some(mut publication) = self.queued.pop_front() {
-            publication.attempt = Attempt::In(self.session);
+            publication.attempt = publication.attempt.next(self.session);
             self.in_flight.insert(id, publication);
         }
     }
@@ -396,11 +421,11 @@ impl Publications {
     pub(super) fn fail_first(&mut self, error: PublishError) {
         if let Some(publication) = self.queued.pop_front() {
             let numbers = self.numbers.get_mut(&publication.publish.topic);
-            match (publication.pseq, publication.attempt, numbers) {
+            match (publication.pseq, publication.attempt.session(), numbers) {
                 // The next one of its topic has its number.
-                (Some(pseq), Attempt::None, Some(numbers)) => numbers.given = pseq - 1,
+                (Some(pseq), None, Some(numbers)) => numbers.given = pseq - 1,
                 // Whether the server has it is not known, nor then which number comes next.
-                (Some(_), Attempt::In(session), Some(numbers)) => {
+                (Some(_), Some(session), Some(numbers)) => {
                     numbers.refused_in = Some(session);
                 }
                 (_, _, _) => {}
@@ -424,6 +449,9 @@ impl Publications {
             }
             Answer::Refused(error) => self.refused(publication, error),
             Answer::Fenced => self.requeue(publication),
+            // Its number is taken, and those behind it were not refused: it keeps its own.
+            Answer::Lost if publication.may_repeat() => self.requeue(publication),
+            Answer::Lost => self.end(&publication, Err(PublishError::Uncertain)),
         }
         if self.in_flight.is_empty() {
             for topic in std::mem::take(&mut self.refused) {
@@ -462,6 +490,15 @@ impl Publications {
         if is_bad && let Some(numbers) = self.numbers.get_mut(&topic) {
             // Perhaps because of its number.
             numbers.refused_in = Some(self.session);
+        }
+        if is_bad && let Attempt::Again(_) = publication.attempt {
+            // The server has lost its memory meanwhile, and begun with a later one. So this one may
+            // have been published before.
+            if !publication.may_repeat() {
+                return self.end(&publication, Err(PublishError::Uncertain));
+            }
+            publication.pseq = None;
+            return self.requeue(publication);
         }
         self.refused.insert(topic);
         self.end(&publication, Err(error));
@@ -503,12 +540,12 @@ impl Publications {
 
     /// Ends what the server may have, and would not know again.
     fn settle(&mut self) {
-        let known = Attempt::In(self.session);
+        let known = Some(self.session);
         if self.queued.iter().all(|one| one.attempt == Attempt::None) {
             return;
         }
         for mut publication in std::mem::take(&mut self.queued) {
-            if publication.attempt == Attempt::None || publication.attempt == known {
+            if publication.attempt == Attempt::None || publication.attempt.session() == known {
                 self.queued.push_back(publication);
             } else if publication.may_repeat() {
                 publication.pseq = None;
@@ -525,7 +562,7 @@ impl Publications {
         while let Some(publication) = self.queued.pop_front() {
             let error = match publication.attempt {
                 Attempt::None => PublishError::Stopped,
-                Attempt::In(_) => PublishError::Uncertain,
+                Attempt::In(_) | Attempt::Again(_) => PublishError::Uncertain,
             };
             self.end(&publication, Err(error));
         }
@@ -544,7 +581,7 @@ impl Publications {
         {
             let error = match first.attempt {
                 Attempt::None => PublishError::TimedOut,
-                Attempt::In(_) => PublishError::Uncertain,
+                Attempt::In(_) | Attempt::Again(_) => PublishError::Uncertain,
             };
             self.fail_first(error);
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use corewire_protocol::native::{self, Policy, PolicyMode, Recovered, SEEN_MAX};
+use corewire_protocol::native::{self, Policy, PolicyMode, Presence, Recovered, SEEN_MAX};
 
 use super::credit::Amount;
 use super::event::{
@@ -17,6 +17,8 @@ use super::link::LinkId;
 /// Events that are no messages, and wait: more become one reset. Messages are bounded by the
 /// credit that the server is given.
 const NOTES_MAX: usize = 4096;
+/// Epochs of a topic that are known to be over.
+const PAST_MAX: usize = 4;
 /// Topics of a pattern whose positions are remembered.
 const POSITIONS_MAX: usize = 65_536;
 /// Bytes of the topics that a server is told together with a pattern's position. Messages of others
@@ -38,6 +40,25 @@ pub struct Subscribe {
     pub policy: Option<Policy>,
     /// Where it begins. When a connection has ended it goes on where it was.
     pub from: Start,
+    /// Whether others are told that this client is there, and it of the others. Of topics only.
+    pub presence: Option<Presence>,
+    /// Other namespaces of state that the server is to tell of, such as `typing`: at most 8. Of
+    /// topics only.
+    pub watch: Vec<Arc<str>>,
+}
+
+impl Subscribe {
+    /// From the next message on, with the server's policy and without state.
+    #[must_use]
+    pub fn to(subject: &str) -> Self {
+        Self {
+            subject: subject.into(),
+            policy: None,
+            from: Start::Now,
+            presence: None,
+            watch: Vec::new(),
+        }
+    }
 }
 
 /// Where a subscription begins.
@@ -84,6 +105,15 @@ pub(super) enum Holes {
     Counted,
 }
 
+/// Whether a connection may say that a topic has another epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Epochs {
+    Followed,
+    /// It is being replaced, and the next connection carries the topic, too. Which of two epochs is the
+    /// newer one nobody can tell; the next connection knows of each that is newer than its own.
+    Kept,
+}
+
 /// Whether events are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -128,32 +158,61 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 struct Known {
     at: Position,
-    /// The epoch before this one. Two connections may tell of a change of epochs at different
-    /// times; what the later one says of the old epoch is over.
-    past: Option<Arc<str>>,
+    source: Source,
+    /// The epochs before this one, the last at the end. Two connections may tell of a change of
+    /// epochs at different times; what the later one says of an old epoch is over.
+    past: Vec<Arc<str>>,
     /// The [`Mark::number`] when it moved last.
     moved: u64,
 }
 
+/// Who has named a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The application, to begin there: it may be no position of this server's.
+    Application,
+    /// The server, when a topic came for the first time. What was before it is not missing, unless a
+    /// reset to it says so.
+    Announced,
+    /// The server. All up to it was told.
+    Server,
+}
+
 impl Known {
-    const fn new(at: Position, moved: u64) -> Self {
+    const fn new(at: Position, source: Source, moved: u64) -> Self {
         Self {
             at,
-            past: None,
+            source,
+            past: Vec::new(),
             moved,
         }
     }
 
     fn set(&mut self, at: &Position) {
         if self.at.epoch != at.epoch {
+            if self.past.len() == PAST_MAX {
+                self.past.remove(0);
+            }
             let past = std::mem::replace(&mut self.at.epoch, at.epoch.clone());
-            self.past = Some(past);
+            self.past.push(past);
         }
         self.at.offset = at.offset;
+        self.source = Source::Server;
     }
 
     fn is_past(&self, epoch: &str) -> bool {
-        self.past.as_deref() == Some(epoch)
+        self.past.iter().any(|past| **past == *epoch)
+    }
+
+    /// Whether a reset to this position says nothing new: another connection has brought more, or
+    /// the topic's announcement has said it already.
+    fn covers(&self, position: &Position) -> bool {
+        let is_reached = self.at.epoch == position.epoch && self.at.offset >= position.offset;
+        match self.source {
+            Source::Application => false,
+            Source::Announced => self.is_past(&position.epoch),
+            Source::Server => self.is_past(&position.epoch) || is_reached,
+        }
     }
 }
 
@@ -306,7 +365,7 @@ impl Subscription {
             && recovered == Some(Recovered::No)
             && let Start::After(asked) = &self.subscribe.from
         {
-            let known = Known::new(asked.clone(), self.mark.number);
+            let known = Known::new(asked.clone(), Source::Application, self.mark.number);
             self.positions.insert(self.subscribe.subject.clone(), known);
         }
         self.begin(Some(position.clone()));
@@ -381,17 +440,18 @@ impl Subscription {
         &mut self,
         topic: &Arc<str>,
         position: &Position,
-        cause: GapCause,
+        (cause, epochs): (GapCause, Epochs),
     ) -> Result<(), TooManyTopics> {
         match self.positions.get_mut(topic) {
             None => {
                 if self.positions.len() >= POSITIONS_MAX {
                     return Err(TooManyTopics);
                 }
-                let known = Known::new(position.clone(), self.mark.number);
+                let known = Known::new(position.clone(), Source::Announced, self.mark.number);
                 self.positions.insert(topic.clone(), known);
             }
             Some(known) if known.is_past(&position.epoch) => {}
+            Some(known) if known.at.epoch != position.epoch && epochs == Epochs::Kept => {}
             Some(known) if known.at.epoch != position.epoch => {
                 known.set(position);
                 known.moved = self.mark.number;
@@ -405,7 +465,7 @@ impl Subscription {
             }
             Some(known) if known.at.offset < position.offset => {
                 let from = known.at.offset + 1;
-                known.at.offset = position.offset;
+                known.set(position);
                 known.moved = self.mark.number;
                 self.note(Event::Gap(Gap {
                     topic: topic.clone(),
@@ -432,16 +492,15 @@ impl Subscription {
         topic: &Arc<str>,
         epoch: &Arc<str>,
         word: &StreamWord,
-        holes: Holes,
+        (holes, epochs): (Holes, Epochs),
         ticket: Ticket,
     ) -> bool {
         let Some(known) = self.positions.get_mut(topic) else {
             return false; // it has begun elsewhere: never without a position
         };
         if let StreamWord::Reset { position, cause } = word {
-            let is_known = known.is_past(&position.epoch)
-                || known.at.epoch == position.epoch && known.at.offset >= position.offset;
-            if !is_known {
+            let is_followed = epochs == Epochs::Followed || known.at.epoch == position.epoch;
+            if is_followed && !known.covers(position) {
                 self.topic_reset(topic, position, *cause);
             }
             return false;
@@ -450,6 +509,7 @@ impl Subscription {
             return false; // another connection knows more of the topic
         }
         known.moved = self.mark.number;
+        known.source = Source::Server;
         let known = &mut known.at;
         match word {
             StreamWord::Message(message) => {
@@ -492,11 +552,13 @@ impl Subscription {
                 false
             }
             StreamWord::Conflated { count, up_to } => {
-                if *up_to >= known.offset && *count > 0 {
+                // Another connection may have accounted for some of them.
+                let count = up_to.saturating_sub(known.offset).min(*count);
+                if count > 0 {
                     known.offset = *up_to;
                     self.note(Event::Conflated(Conflated {
                         topic: topic.clone(),
-                        count: *count,
+                        count,
                         up_to: *up_to,
                     }));
                 }
@@ -511,7 +573,7 @@ impl Subscription {
     }
 
     /// Nothing can be said of what the topic had before this position.
-    pub(super) fn topic_reset(&mut self, topic: &Arc<str>, position: &Position, cause: GapCause) {
+    fn topic_reset(&mut self, topic: &Arc<str>, position: &Position, cause: GapCause) {
         let Some(known) = self.positions.get_mut(topic) else {
             return;
         };

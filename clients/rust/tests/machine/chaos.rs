@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use corewire_client::machine::{
-    Guarantee, Machine, Options, PublicationId, Publish, PublishError, Start, Subscribe,
-    SubscriptionId, Window,
+    Guarantee, Machine, Options, PublicationId, Publish, PublishError, Subscribe, SubscriptionId,
+    Window,
 };
 use corewire_protocol::native::{Dialect, GoAway, Push};
 use proptest::prelude::*;
@@ -166,11 +166,7 @@ impl Run {
             Step::Subscribe(subject) => {
                 if self.histories.len() < 6 {
                     let subject = SUBJECTS[subject];
-                    let subscribe = Subscribe {
-                        subject: subject.into(),
-                        policy: None,
-                        from: Start::Now,
-                    };
+                    let subscribe = Subscribe::to(subject);
                     let id = world.machine.subscribe(subscribe).unwrap();
                     let number = self.histories.len() as u64 + 1;
                     self.histories.insert(id, History::new(number, subject));

@@ -1,7 +1,7 @@
 //! Connections: how a client begins, comes back, moves and stops.
 
 use corewire_client::machine::{
-    Backoff, Identity, Loss, Machine, Options, Start, Status, Stop, Subscribe,
+    Backoff, Identity, Loss, Machine, Options, Status, Stop, Subscribe,
 };
 use corewire_protocol::native::{Dialect, ErrorCode, ErrorReply, GoAway, Ping, Push};
 
@@ -226,11 +226,7 @@ fn every_step_has_its_time() {
     assert!(matches!(world.machine.status(), Status::Waiting { .. }));
     world.wait();
     world.connect();
-    let subscribe = Subscribe {
-        subject: "a".into(),
-        policy: None,
-        from: Start::Now,
-    };
+    let subscribe = Subscribe::to("a");
     world.machine.subscribe(subscribe).unwrap();
     world.transmit();
     assert_eq!(world.wait(), 10_000);

@@ -7,5 +7,6 @@ mod course;
 mod history;
 mod publishing;
 mod reading;
+mod state;
 mod subscribing;
 mod world;

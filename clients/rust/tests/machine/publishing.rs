@@ -219,6 +219,45 @@ fn one_that_is_refused_does_not_take_those_behind_it_along() {
     }
 }
 
+// Its number is taken: the next message must not have it, or it would be taken for this one.
+#[test]
+fn what_a_part_of_the_server_took_that_lost_its_memory_keeps_its_number() {
+    for guarantee in [Guarantee::AtMostOnce, Guarantee::AtLeastOnce] {
+        for lost in 1..=4 {
+            let mut world = world(Options::new("ws://a/ws"));
+            world.connect();
+            let unavailable = ErrorReply {
+                code: ErrorCode::Unavailable,
+                text: "a part of the server has restarted".into(),
+                retry_ms: Some(0),
+            };
+            world.refuse_publish = (0..4)
+                .map(|number| (number >= 4 - lost).then(|| unavailable.clone()))
+                .collect();
+            for numbers in [0..4, 4..6] {
+                for number in numbers {
+                    let publish = publish(number, guarantee);
+                    world.machine.publish(publish, world.now_ms).unwrap();
+                }
+                world.flow();
+            }
+            assert_eq!(log(&world), ["000", "001", "002", "003", "004", "005"]);
+            let outcomes = outcomes(&mut world);
+            let uncertain = Err(PublishError::Uncertain);
+            let uncertain = outcomes.iter().filter(|outcome| **outcome == uncertain);
+            let expected = match guarantee {
+                Guarantee::AtMostOnce => lost,
+                Guarantee::AtLeastOnce => 0,
+            };
+            assert_eq!(uncertain.count(), expected, "{guarantee:?}: {outcomes:?}");
+            let mut offsets: Vec<_> = outcomes.iter().flatten().collect();
+            offsets.sort_unstable();
+            offsets.dedup();
+            assert_eq!(offsets.len(), 6 - expected, "{guarantee:?}: {outcomes:?}");
+        }
+    }
+}
+
 #[test]
 fn what_the_old_connection_is_fenced_from_goes_over_the_new_one() {
     let mut world = world(Options::new("ws://a/ws"));

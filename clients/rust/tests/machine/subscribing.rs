@@ -4,10 +4,12 @@ use corewire_client::machine::{
     Event, Gap, GapCause, Machine, Options, Position, Start, Subscribe, SubscribeError,
     SubscriptionId, Unsubscribed, Window,
 };
-use corewire_protocol::native::{self, Dialect, ErrorCode, ErrorReply, GoAway, Push, Unsubbed};
+use corewire_protocol::native::{
+    self, Cause, Dialect, ErrorCode, ErrorReply, GoAway, Push, TopicAlias, Unsubbed,
+};
 
 use crate::history::History;
-use crate::world::World;
+use crate::world::{Keeps, World};
 
 fn world(window: Window) -> World {
     let options = Options {
@@ -18,11 +20,7 @@ fn world(window: Window) -> World {
 }
 
 fn subscribe(world: &mut World, subject: &str) -> SubscriptionId {
-    let subscribe = Subscribe {
-        subject: subject.into(),
-        policy: None,
-        from: Start::Now,
-    };
+    let subscribe = Subscribe::to(subject);
     world.machine.subscribe(subscribe).unwrap()
 }
 
@@ -83,11 +81,7 @@ fn ten_thousand_subscriptions_come_back_in_messages_of_bounded_size() {
         let ids: Vec<_> = (0..10_000)
             .map(|number| subscribe(&mut world, &format!("a-rather-long-name.{number}")))
             .collect();
-        let one_more = Subscribe {
-            subject: "x".into(),
-            policy: None,
-            from: Start::Now,
-        };
+        let one_more = Subscribe::to("x");
         assert_eq!(
             world.machine.subscribe(one_more),
             Err(SubscribeError::TooMany(10_000))
@@ -233,9 +227,8 @@ fn a_subscription_begins_where_the_application_wants_it() {
     world.connect();
     let mut begin = |subject: &str, from: Start| {
         let subscribe = Subscribe {
-            subject: subject.into(),
-            policy: None,
             from,
+            ..Subscribe::to(subject)
         };
         let id = world.machine.subscribe(subscribe)?;
         world.flow();
@@ -268,9 +261,8 @@ fn a_subscription_begins_where_the_application_wants_it() {
         Ok("subscribed reset(node)".to_owned())
     );
     let subscribe = Subscribe {
-        subject: "a".into(),
-        policy: None,
         from: after("e1", 300),
+        ..Subscribe::to("a")
     };
     let id = world.machine.subscribe(subscribe).unwrap();
     world.flow();
@@ -385,7 +377,7 @@ fn what_the_server_leaves_out_without_a_word_is_told_all_the_same() {
         t,
         from,
         to,
-        cause: native::Cause::Slow,
+        cause: Cause::Slow,
         repair: native::Repair::None,
     };
     let message = |offset| native::Message {
@@ -430,7 +422,7 @@ fn an_alias_that_was_not_announced_breaks_the_connection() {
         t: 999,
         from: 1,
         to: 1,
-        cause: native::Cause::Slow,
+        cause: Cause::Slow,
         repair: native::Repair::None,
     };
     world.push(link, &Push::Gap(gap));
@@ -560,6 +552,137 @@ fn a_departure_is_seamless_however_far_the_two_connections_are_apart() {
             assert_eq!((history.missing, history.resets), (0, 0), "{behind} {both}");
         }
     }
+}
+
+// The next connection begins where the server can, with a reset; the one before has brought more.
+#[test]
+fn a_departure_sets_no_position_back_where_nothing_is_kept() {
+    for behind in 1..4 {
+        for both in 0..4 {
+            for next_is_quicker in [false, true] {
+                let mut world = world(Window::default());
+                world.keeps = Keeps::Nothing;
+                let id = subscribe(&mut world, "a");
+                let first = world.connect();
+                world.publish("a", b"1");
+                world.flow();
+                let away = GoAway {
+                    deadline_ms: 20_000,
+                    spread_ms: 0,
+                    url: None,
+                };
+                world.push(first, &Push::GoAway(away));
+                world.flow();
+                let second = world.open().unwrap();
+                world.transmit();
+                for _ in 0..behind {
+                    world.publish("a", b"x");
+                }
+                while world.serve_one(second) {}
+                for _ in 0..both {
+                    world.publish("a", b"x");
+                }
+                let order = match next_is_quicker {
+                    true => [second, first],
+                    false => [first, second],
+                };
+                for link in order {
+                    while world.deliver_one(link) {}
+                }
+                world.flow();
+                world.publish("a", b"x");
+                world.flow();
+                let upto = |from: u32| {
+                    let all: Vec<_> = (from..=2 + behind + both)
+                        .map(|at: u32| at.to_string())
+                        .collect();
+                    all.join(" ")
+                };
+                let expected = match next_is_quicker {
+                    true => format!("subscribed 1 reset(node) {}", upto(2 + behind)),
+                    false => format!("subscribed {}", upto(1)),
+                };
+                assert_eq!(told(&mut world, id), expected, "{behind} {both}");
+            }
+        }
+    }
+}
+
+// A core has lost its memory twice, and the connection that is being replaced is behind: of which of the
+// two epochs is the newer one it knows nothing.
+#[test]
+fn a_departing_connection_does_not_bring_an_old_epoch_back() {
+    let mut world = world(Window::default());
+    let id = subscribe(&mut world, "a");
+    let first = world.connect();
+    world.publish("a", b"1");
+    world.flow();
+    let away = GoAway {
+        deadline_ms: 20_000,
+        spread_ms: 0,
+        url: None,
+    };
+    world.push(first, &Push::GoAway(away));
+    world.flow();
+    let second = world.connect();
+    let reset = |t, epoch: &'static str, offset| {
+        let (topic, s) = ("a".into(), vec![1]);
+        let announcement = TopicAlias {
+            t,
+            topic,
+            s,
+            epoch: epoch.into(),
+            offset,
+        };
+        let reset = native::Reset::Topic {
+            t,
+            epoch: epoch.into(),
+            offset,
+            cause: Cause::Node,
+        };
+        [Push::Topic(announcement), Push::Reset(reset)]
+    };
+    for (link, t, epoch, offset) in [
+        (second, 72, "two", 0),
+        (first, 71, "one", 5),
+        (first, 72, "two", 0),
+        (second, 72, "two", 3),
+    ] {
+        for push in reset(t, epoch, offset) {
+            world.push(link, &push);
+        }
+        while world.deliver_one(link) {}
+    }
+    assert_eq!(
+        told(&mut world, id),
+        "subscribed 1 reset(epoch) gap(1-3 away)"
+    );
+}
+
+// A topic that has appeared while the client was away.
+#[test]
+fn a_reset_to_where_a_topic_was_announced_is_told() {
+    let mut world = world(Window::default());
+    let id = subscribe(&mut world, "b.>");
+    let link = world.connect();
+    let announcement = TopicAlias {
+        t: 77,
+        topic: "b.new".into(),
+        s: vec![1],
+        epoch: "e".into(),
+        offset: 3,
+    };
+    let reset = native::Reset::Topic {
+        t: 77,
+        epoch: "e".into(),
+        offset: 3,
+        cause: Cause::Retention,
+    };
+    world.push(link, &Push::Topic(announcement));
+    world.push(link, &Push::Reset(reset.clone()));
+    world.push(link, &Push::Reset(reset));
+    world.flow();
+    assert_eq!(told(&mut world, id), "subscribed reset(retention)");
 }
 
 #[test]

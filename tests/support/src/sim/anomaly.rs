@@ -37,6 +37,10 @@ pub enum Kind {
     NeedlessReset,
     /// Whoever comes back is taken for somebody else (P6).
     Impostor,
+    /// All is at rest, and whoever watches knows of others than those who are there (P10).
+    FalsePicture,
+    /// All is at rest, and whoever watches knows of something whose time is over (P11).
+    Lingering,
     /// A message that nobody has published, or that was not to be delivered there.
     Phantom,
     /// A word where it has no place: an alias that was not announced, the reply of another command.
@@ -73,6 +77,8 @@ impl fmt::Display for Kind {
             Self::FalseAccount => "false account",
             Self::NeedlessReset => "needless reset",
             Self::Impostor => "impostor",
+            Self::FalsePicture => "false picture",
+            Self::Lingering => "lingering",
             Self::Phantom => "phantom",
             Self::Misplaced => "misplaced",
             Self::Unanswered => "unanswered",

@@ -7,7 +7,9 @@ use corewire_protocol::native::{Echo, Subject, TopicName};
 
 use super::anomaly::{Anomaly, Kind};
 use super::delivery::{Delivery, State, What};
-use super::witness::{Ear, Fate, Moment, Ordered, Outcome, Published, Subscription, Witness};
+use super::witness::{
+    Ear, Fate, Moment, Ordered, Outcome, Published, Repeats, Subscription, Witness,
+};
 
 /// Whatever is wrong with what the witnesses say. `ends` are what else is known of topics: an
 /// epoch, and the offset of the last message that any witness can have been sent.
@@ -75,6 +77,8 @@ struct Message<'w> {
     sent: Moment,
     /// How often it was sent.
     times: u32,
+    /// Whether it may have been sent oftener.
+    repeats: Repeats,
     place: Option<(&'w str, u64)>,
 }
 
@@ -104,6 +108,7 @@ impl<'w> Court<'w> {
                 party: &witness.party,
                 sent: published.sent,
                 times: 1,
+                repeats: witness.repeats,
                 place: None,
             };
             match self.messages.entry(&published.identity) {
@@ -166,7 +171,7 @@ impl<'w> Court<'w> {
             None => message.place = Some(at),
             Some(known) if known == at => return,
             // Said again to a core that has lost its memory. Whoever was there was told so.
-            Some((before, _)) if before != epoch && message.times > 1 => {}
+            Some((before, _)) if before != epoch && message.may_be_said_again() => {}
             Some(known) => {
                 let text = format!("{text}, and at {known:?}");
                 self.found.push(Anomaly::new(Kind::Duplicate, text));
@@ -254,8 +259,10 @@ impl<'w> Court<'w> {
             if witness.ordered == Ordered::Answered && !message.is_told() {
                 continue;
             }
-            // What is said again without a number stands wherever it comes then.
-            if message.times > 1 && published.pseq.is_none() {
+            // Without a number, what is said again stands wherever it comes then, and what was not
+            // answered may come after what is said by the next connection.
+            let is_numbered = published.pseq.is_some() || witness.repeats == Repeats::Hidden;
+            if !is_numbered && (message.times > 1 || !message.is_told()) {
                 continue;
             }
             if let Some(before) = last.insert(epoch, offset)
@@ -333,8 +340,13 @@ impl<'w> Court<'w> {
         let lost = || {
             let messages = self.messages.values();
             let lost = messages.filter(|message| {
+                // What was said again stands in another life, too.
+                let is_elsewhere = |(_, offset)| {
+                    let here = life.log.get(&offset).copied();
+                    message.may_be_said_again() && here != Some(&*message.published.identity)
+                };
                 message.is_passed(&witness.party)
-                    && message.place.is_none()
+                    && message.place.is_none_or(is_elsewhere)
                     && *message.published.topic == *life.topic
             });
             lost.count() as u64
@@ -428,6 +440,10 @@ impl Message<'_> {
     /// Whether it may be passed on the way to this party: because it is its own, or may have expired.
     fn is_passed(&self, party: &str) -> bool {
         self.is_own(party) || self.published.ttl_ms.is_some()
+    }
+
+    const fn may_be_said_again(&self) -> bool {
+        self.times > 1 || matches!(self.repeats, Repeats::Hidden)
     }
 
     /// Whether its publisher was told that it is there.

@@ -226,7 +226,8 @@ impl Listener {
                         self.begin(topic, epoch, offset);
                     }
                     None => {
-                        self.begin(topic, epoch, offset);
+                        let place = self.begin(topic, epoch, offset);
+                        self.witness.deliveries[place].reset(offset);
                     }
                 }
                 Ok(())

@@ -17,4 +17,4 @@ pub use anomaly::{Anomaly, Kind};
 pub use delivery::{Delivery, Span, What};
 pub use judge::{judge, needless_resets};
 pub use listener::{Listener, Told};
-pub use witness::{Moment, Ordered, Outcome, Published, Witness, identity};
+pub use witness::{Moment, Ordered, Outcome, Published, Repeats, Witness, identity};

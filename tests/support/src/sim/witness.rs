@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use corewire_protocol::native::{
-    Command, Data, Echo, PolicyMode, Position, Publish, Push, Recovered, Reply, Request, Reset,
-    Resumed, ServerWord, Start, Subbed, SubbedTo, Subscribe, Target, TopicAlias,
+    Command, Data, Echo, ErrorCode, PolicyMode, Position, Publish, Push, Recovered, Reply, Request,
+    Reset, Resumed, ServerWord, Start, Subbed, SubbedTo, Subscribe, Target, TopicAlias,
 };
 
 use super::anomaly::{Anomaly, Kind};
@@ -28,6 +28,8 @@ pub struct Witness {
     pub(super) ear: Ear,
     /// Which of its publications stand in the order in which they were sent.
     pub ordered: Ordered,
+    /// Whether it notes a publication that is sent again.
+    pub repeats: Repeats,
     /// The publications, in the order in which they were sent.
     pub published: Vec<Published>,
     pub(super) commands: BTreeMap<u64, Asked>,
@@ -154,6 +156,15 @@ pub enum Ordered {
     Answered,
 }
 
+/// What a witness knows of publications that are sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeats {
+    /// Each sending.
+    Noted,
+    /// Nothing: a client library sends again by itself what was not answered.
+    Hidden,
+}
+
 /// What a witness listens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ear {
@@ -211,6 +222,7 @@ impl Witness {
             party: name.into(),
             ear: Ear::Connection,
             ordered: Ordered::All,
+            repeats: Repeats::Noted,
             published: Vec::new(),
             commands: BTreeMap::new(),
             subscriptions: Vec::new(),
@@ -228,6 +240,7 @@ impl Witness {
     pub fn succeed(&mut self, earlier: &Self) {
         self.party = earlier.party.clone();
         self.ordered = earlier.ordered;
+        self.repeats = earlier.repeats;
         self.user = earlier.user.clone();
         let going = earlier.deliveries.iter().filter(|delivery| {
             matches!(delivery.state, State::Open | State::Unproven)
@@ -383,6 +396,12 @@ impl Witness {
                     offset: pubbed.offset,
                     heard: at,
                 };
+                Ok(())
+            }
+            // Where it went has lost its memory.
+            (Question::Publication(_), Reply::Error(error))
+                if error.code == ErrorCode::Unavailable =>
+            {
                 Ok(())
             }
             (Question::Publication(place), Reply::Error(_)) => {

@@ -2,9 +2,12 @@
 //! message. Nothing happens but by a call.
 
 mod server;
+mod state;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub(crate) use state::Kept;
 
 use corewire_client::Data;
 use corewire_client::machine::{Action, LinkId, Loss, Machine};
@@ -54,6 +57,8 @@ pub(crate) struct World {
     attached: BTreeMap<(LinkId, u64), Base>,
     /// Answers that the machine does not wait for any more, since it asks the next connection.
     void: BTreeSet<(LinkId, u64)>,
+    /// Of this epoch, by topic and namespace.
+    pub(crate) states: BTreeMap<(String, String), Kept>,
     /// The last number of a publication.
     mark: u64,
     /// Connections that each session has had.
@@ -62,6 +67,7 @@ pub(crate) struct World {
     pub(crate) honours_tickets: bool,
     /// Whether subscriptions can begin elsewhere than now.
     pub(crate) honours_positions: bool,
+    pub(crate) keeps: Keeps,
     pub(crate) conns: BTreeMap<LinkId, Conn>,
     /// Connections that the machine wants to be opened.
     pub(crate) opening: VecDeque<(LinkId, String)>,
@@ -72,11 +78,20 @@ pub(crate) struct World {
     pub(crate) refuse_subscribe: Option<ErrorReply<'static>>,
     /// What the server answers to the next publications.
     pub(crate) refuse_publish: VecDeque<Option<ErrorReply<'static>>>,
+    /// What the server answers to the next commands for state.
+    pub(crate) refuse_state: VecDeque<ErrorReply<'static>>,
     pub(crate) limits: Limits,
     pub(crate) expires_ms: Option<u64>,
     next_t: u64,
     /// All that the server was asked, in its own words.
     pub(crate) asked: Vec<(LinkId, Option<u64>, String)>,
+}
+
+/// What there is for who comes later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    Everything,
+    Nothing,
 }
 
 /// Where a subscription begins.
@@ -96,6 +111,8 @@ pub(crate) struct Conn {
     session: u64,
     incarnation: u64,
     pub(crate) subs: BTreeMap<u64, (String, u64)>,
+    /// Topics and namespaces whose changes it is told, by the subscription.
+    watches: BTreeMap<u64, Vec<(String, String)>>,
     pub(crate) said: BTreeMap<String, Said>,
     pub(crate) to_client: VecDeque<Vec<u8>>,
     pub(crate) to_server: VecDeque<Vec<u8>>,
@@ -126,10 +143,12 @@ impl World {
             bases: BTreeMap::new(),
             attached: BTreeMap::new(),
             void: BTreeSet::new(),
+            states: BTreeMap::new(),
             mark: 0,
             sessions: Vec::new(),
             honours_tickets: true,
             honours_positions: true,
+            keeps: Keeps::Everything,
             conns: BTreeMap::new(),
             opening: VecDeque::new(),
             opened: Vec::new(),
@@ -137,6 +156,7 @@ impl World {
             refuse_hello: None,
             refuse_subscribe: None,
             refuse_publish: VecDeque::new(),
+            refuse_state: VecDeque::new(),
             limits: Limits {
                 message_bytes: 1 << 20,
                 unanswered: 1024,
@@ -340,6 +360,7 @@ impl World {
     pub(crate) fn restart(&mut self) {
         self.epoch += 1;
         self.topics.clear();
+        self.states.clear();
         self.mark = 0;
         let links: Vec<_> = self.conns.keys().copied().collect();
         for link in links {

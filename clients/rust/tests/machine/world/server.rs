@@ -24,6 +24,7 @@ impl World {
             Command::Unsubscribe(unsubscribe) => {
                 if let Some(conn) = self.conns.get_mut(&link) {
                     conn.subs.remove(&unsubscribe.s);
+                    conn.watches.remove(&unsubscribe.s);
                     let left: Vec<_> = conn.subs.values().map(|(one, _)| one.clone()).collect();
                     conn.said.retain(|topic, _| {
                         let name = TopicName::parse(topic).expect("a name");
@@ -57,7 +58,10 @@ impl World {
                 let page = self.page(history);
                 self.reply(link, id.expect("hist wants a reply"), &Reply::Page(page));
             }
-            Command::State(_) => panic!("nobody asked the machine to"),
+            Command::State(state) => {
+                let reply = self.state(state);
+                self.reply(link, id.expect("the machine wants a reply"), &reply);
+            }
             Command::Credit(credit) => self.credit(link, credit),
             Command::Pong(_) | Command::Auth(_) => {
                 if let Some(id) = id {
@@ -135,8 +139,14 @@ impl World {
     ) -> Result<(u64, Duplicate), ErrorReply<'static>> {
         let conn = &self.conns[&link];
         let (session, incarnation) = (conn.session, conn.incarnation);
-        if let Some(error) = self.refuse_publish.pop_front().flatten() {
-            return Err(error);
+        let answer = self.refuse_publish.pop_front().flatten();
+        match &answer {
+            // It has lost its memory, takes the message, and does not say so.
+            Some(error) if error.code == ErrorCode::Unavailable => {
+                self.topic(topic).producers.clear();
+            }
+            Some(error) => return Err(error.clone()),
+            None => {}
         }
         let refused = |code, text: String| {
             Err(ErrorReply {
@@ -180,7 +190,7 @@ impl World {
             producer.last = pseq;
             producer.offsets.insert(pseq, offset);
         }
-        Ok((offset, dup))
+        answer.map_or(Ok((offset, dup)), Err)
     }
 
     fn page(&mut self, history: &native::History<'_>) -> Page<'static> {
@@ -269,6 +279,10 @@ impl World {
                 .collect::<BTreeMap<_, _>>()
         };
         let now = |_: &str, topic: &Topic| topic.log.len() as u64;
+        let has = |place: &native::Place<'_>| {
+            let end = self.topics[&*subscribe.topic].log.len() as u64;
+            place.offset == end || self.keeps == Keeps::Everything && place.offset < end
+        };
         match &subscribe.from {
             Start::Now => (all(&now), None),
             Start::Last(count) => {
@@ -276,10 +290,7 @@ impl World {
                 (all(&last), None)
             }
             Start::Since(_) => panic!("this server has no clock"),
-            Start::After(place)
-                if place.epoch == epoch
-                    && place.offset <= self.topics[&*subscribe.topic].log.len() as u64 =>
-            {
+            Start::After(place) if place.epoch == epoch && has(place) => {
                 (all(&|_, _| place.offset), Some(Recovered::Yes))
             }
             Start::Pattern(place) if place.pos.starts_with(&format!("{epoch}.")) => {
@@ -351,6 +362,11 @@ impl World {
         };
         self.attached.insert((link, subscribe.s), base);
         conn.subs.insert(subscribe.s, (subject.clone(), credit));
+        conn.watches.insert(subscribe.s, state::watched(subscribe));
+        for (topic, namespace) in state::watched(subscribe) {
+            resets.push(self.mark_of(&topic, &namespace));
+        }
+        let conn = &self.conns[&link];
         let to = match parsed {
             Subject::Topic(_) => SubbedTo::Topic {
                 t: self.topics[&subject].t,
