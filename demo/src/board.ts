@@ -131,12 +131,14 @@ export class Board {
     const stroke = strokeFrom(data);
     if (stroke === undefined) return;
     this.#strokes.push(stroke);
+    byId("surface").classList.remove("blank");
     if (this.#strokes.length > STROKES_MAX) this.#strokes.shift();
     this.#draw(stroke);
   }
 
   #wipe(): void {
     this.#strokes = [];
+    byId("surface").classList.add("blank");
     this.#redraw();
   }
 

@@ -60,7 +60,7 @@ export class Chat {
   /** The connection is broken: what comes back is counted from now on. */
   cut(): void {
     this.#caughtUp = [];
-    say("The connection is cut. Write something here or in another window: it waits.");
+    say("The connection is cut. Write something, here and in another window: it waits.");
   }
 
   /** Sends a line of this person's. */

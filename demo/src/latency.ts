@@ -8,7 +8,7 @@ import { byId } from "./element.js";
 
 const EVERY_MS = 1000;
 const KEPT = 300;
-const BARS = 48;
+const BARS = 32;
 /** The histogram's ends, as powers of ten milliseconds. */
 const LOW = -1;
 const HIGH = 3;

@@ -8,9 +8,11 @@
 import { Client, type Status } from "corewire";
 import { byId } from "./element.js";
 
-const CUT_MS = 3000;
+const CUT_MS = 4000;
 
-let cutUntil = 0;
+const TICK_MS = 250;
+
+let cutUntil = Number.NEGATIVE_INFINITY;
 const sockets = new Set<CuttableSocket>();
 
 class CuttableSocket extends WebSocket {
@@ -47,6 +49,9 @@ export function showLink(client: Client): void {
   };
   client.on("status", show);
   show(client.status);
+  setInterval(() => {
+    if (performance.now() < cutUntil + TICK_MS) show(client.status);
+  }, TICK_MS);
 }
 
 /** Lets the button break the connection. `cut` is called when it is broken. */
@@ -67,14 +72,15 @@ export function letCut(cut: () => void): void {
 }
 
 function described(status: Status): string {
+  const left = cutUntil - performance.now();
   switch (status.type) {
     case "idle":
     case "connecting":
-      return "Connecting";
+      return left > 0 ? `Cut, back in ${Math.ceil(left / 1000)} s` : "Connecting";
     case "connected":
-      return status.session.resumed ? "Connected again, where it was" : "Connected";
+      return status.session.resumed ? "Goes on where it was" : "Connected";
     case "waiting":
-      return performance.now() < cutUntil ? "Cut for three seconds" : "No connection, trying again";
+      return left > 0 ? `Cut, back in ${Math.ceil(left / 1000)} s` : "No connection";
     case "closing":
       return "Leaving";
     case "stopped":

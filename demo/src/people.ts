@@ -3,6 +3,7 @@
 import type { Subscription } from "corewire";
 import { type LiveState, presence, state } from "corewire/presence";
 import { byId, made } from "./element.js";
+import { suggest } from "./news.js";
 import { type Person, personFrom } from "./person.js";
 
 const TYPING_MS = 4000;
@@ -36,21 +37,26 @@ export class People {
   }
 
   #showHere(): void {
-    const byUser = new Map<string, { person: Person; windows: number }>();
-    for (const { user, value } of this.#here.entries.values()) {
-      const windows = (byUser.get(user)?.windows ?? 0) + 1;
-      byUser.set(user, { person: personFrom(value) ?? { name: user, hue: 0 }, windows });
+    const me = this.#me();
+    const byUser = new Map<string, { person: Person; windows: number; isMe: boolean }>();
+    for (const { key, user, value } of this.#here.entries.values()) {
+      const { windows = 0, isMe = false } = byUser.get(user) ?? {};
+      const person = personFrom(value) ?? { name: user, hue: 0 };
+      byUser.set(user, { person, windows: windows + 1, isMe: isMe || key === me });
     }
-    const items = [...byUser.values()].slice(0, SHOWN_MAX).map(({ person, windows }) => {
+    const mineFirst = [...byUser.values()].sort((a, b) => Number(b.isMe) - Number(a.isMe));
+    const items = mineFirst.slice(0, SHOWN_MAX).map(({ person, windows, isMe }) => {
       const item = made("li", person.name);
       item.dataset.letter = person.name.slice(0, 1).toUpperCase();
       item.style.setProperty("--hue", String(person.hue));
+      item.classList.toggle("me", isMe);
       if (windows > 1) item.append(made("small", `${windows} windows`));
       return item;
     });
     byId("members").replaceChildren(...items);
     const count = byUser.size;
-    byId("people-count").textContent = count === 1 ? "1 person" : `${count} people`;
+    byId("people-count").textContent = count === 1 ? "only you" : `${count} people`;
+    if (count > 1) suggest("Now cut the connection of one window, and write in the other.");
   }
 
   #showTyping(): void {

@@ -1,6 +1,8 @@
 /** Who sits in front of this window: a name of their own choice and a colour. */
 
 const KEY = "corewire-demo-person";
+const HUE_KEY = "corewire-demo-hue";
+const GOLDEN_ANGLE = 137.5;
 const NAME_MAX = 24;
 const FIRST = [
   "Quiet",
@@ -55,8 +57,12 @@ export function personFrom(value: unknown): Person | undefined {
   return { name: name.slice(0, NAME_MAX), hue };
 }
 
+/** Windows of one browser lie a golden angle apart, so that two of them are never alike. */
 function named(name: string): Person {
-  return kept({ name, hue: Math.floor(Math.random() * 360) });
+  const before = Number(localStorage.getItem(HUE_KEY)) || Math.floor(Math.random() * 360);
+  const hue = Math.round((before + GOLDEN_ANGLE) % 360);
+  localStorage.setItem(HUE_KEY, String(hue));
+  return kept({ name, hue });
 }
 
 function kept(person: Person): Person {

@@ -68,6 +68,7 @@ export class Wave {
   #take(data: unknown): void {
     if (typeof data !== "number") return;
     this.#received += 1;
+    byId("chart").classList.remove("blank");
     this.#values.push(Math.max(-1, Math.min(1, data)));
     if (this.#values.length > SHOWN) this.#values.shift();
     this.#show();

@@ -8,11 +8,13 @@ export class Window {
   faults = [];
   requests = new Set();
 
-  static async open(browser, url, options = {}) {
+  /** With `clock`, a test can stop the time of the page. */
+  static async open(browser, url, { clock = false, ...options } = {}) {
     const window = new Window();
     window.context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
     window.page = await window.context.newPage();
     const { page } = window;
+    if (clock) await page.clock.install();
     page.on("pageerror", (error) => window.faults.push(String(error)));
     page.on("console", (message) => {
       const text = message.text();
