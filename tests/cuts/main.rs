@@ -14,6 +14,7 @@
     reason = "processes need threads that read them, publishers pauses, and a storm its time"
 )]
 
+mod away;
 mod cast;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
