@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use corewire::protocol::native::{Echo, PolicyMode, Subject, TopicName};
 use corewire_testkit::Random;
-use corewire_testkit::sim::{Listener, Moment, Ordered, Outcome, Published, Told, Witness};
+use corewire_testkit::sim::{Listener, Moment, Outcome, Published, Repeats, Told, Witness};
 use serde_json::Value;
 
 use super::BINARY;
@@ -102,14 +102,17 @@ pub(crate) struct Sums {
     pub(crate) messages: u64,
     /// Gaps and resets.
     pub(crate) losses: u64,
+    /// Those of subscribers that were to be sent all.
+    pub(crate) losses_of_all: u64,
 }
 
 impl fmt::Display for Sums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} published, of {} it is not known, {} messages heard, {} gaps and resets",
-            self.published, self.uncertain, self.messages, self.losses
+            "{} published, of {} it is not known, {} messages heard, {} gaps and resets, {} of them \
+             told to who wanted all",
+            self.published, self.uncertain, self.messages, self.losses, self.losses_of_all
         )
     }
 }
@@ -242,7 +245,7 @@ impl Cast {
             let _ = sender.send(News::Done(number));
         });
         let mut witness = Witness::new(&name);
-        witness.ordered = Ordered::Answered;
+        witness.repeats = Repeats::Hidden;
         self.publishers.push(Speaker {
             child,
             topic: publisher.topic,
@@ -314,6 +317,11 @@ impl Cast {
         self.calm.store(true, Ordering::Relaxed);
     }
 
+    /// It grows whenever something happens.
+    pub(crate) const fn moment(&self) -> Moment {
+        self.moment
+    }
+
     pub(crate) fn have_published(&self) -> bool {
         self.publishers.iter().all(|speaker| speaker.is_done)
     }
@@ -351,6 +359,9 @@ impl Cast {
     /// The subscribers that were not told all that there is, and of which topics.
     pub(crate) fn unheard(&self) -> Vec<String> {
         let mut unheard = Vec::new();
+        if self.ends.is_empty() {
+            unheard.push("no end is marked".to_owned());
+        }
         for hearer in &self.subscribers {
             for (topic, (epoch, offset)) in &self.ends {
                 let position = hearer.listener.position(topic);
@@ -389,6 +400,9 @@ impl Cast {
             hearer.child.wait().unwrap();
             sums.messages += hearer.listener.messages() as u64;
             sums.losses += hearer.listener.losses() as u64;
+            if hearer.part.mode() == PolicyMode::All {
+                sums.losses_of_all += hearer.listener.losses() as u64;
+            }
             witnesses.push(hearer.listener.quiet());
         }
         (witnesses, self.ends.values().cloned().collect(), sums)

@@ -14,6 +14,7 @@
     reason = "processes need threads that read them, publishers pauses, and a storm its time"
 )]
 
+mod away;
 mod cast;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -28,14 +29,24 @@ const BINARY: &str = env!("CARGO_BIN_EXE_corewire");
 const CORES: usize = 2;
 /// How long an end may take to be heard before another one is marked.
 const AGAIN: Duration = Duration::from_millis(500);
+/// News that are taken in before anything else is looked at.
+const AT_ONCE: usize = 1000;
 
 /// A storm.
 struct Storm {
     seed: u64,
     lasts: Duration,
     weather: Weather,
-    publishers: &'static [Publisher],
-    subscribers: &'static [Part],
+    class: Class,
+}
+
+/// What becomes of messages that cannot be sent at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// They are lost, and that is told.
+    Volatile,
+    /// They are kept, all that there are: who wants all gets all.
+    Logged,
 }
 
 /// All policies, topics and patterns; two publishers in one topic; slow readers.
@@ -59,25 +70,39 @@ const SUBSCRIBERS: &[Part] = &[
 fn whatever_the_network_does_every_loss_is_told() {
     run(&Storm {
         seed: 1,
-        lasts: Duration::from_secs(6),
-        ..storm()
+        lasts: Duration::from_secs(5),
+        ..volatile()
     });
 }
 
-/// `make cuts`: as long and from the seed that `SECONDS` and `SEED` say.
+/// P1 to P7, P9: no loss, no duplicate, and one order.
+#[test]
+fn whatever_the_network_does_logged_messages_come_once_and_in_order() {
+    run(&Storm {
+        seed: 1,
+        lasts: Duration::from_secs(5),
+        ..logged()
+    });
+}
+
+/// `make cuts`: both, each as long and from the seed that `SECONDS` and `SEED` say.
 #[test]
 #[ignore = "runs as long as it is told to, by `make cuts`"]
 fn cuts() {
     let told = |name| std::env::var(name).ok().filter(|told| !told.is_empty());
     let number = |name| told(name).map(|told| told.parse::<u64>().unwrap());
-    run(&Storm {
-        seed: number("SEED").unwrap_or_else(|| getrandom::u64().unwrap() >> 24),
-        lasts: Duration::from_secs(number("SECONDS").unwrap_or(60)),
-        ..storm()
-    });
+    let seed = number("SEED").unwrap_or_else(|| getrandom::u64().unwrap() >> 24);
+    let lasts = Duration::from_secs(number("SECONDS").unwrap_or(60));
+    for storm in [volatile(), logged()] {
+        run(&Storm {
+            seed,
+            lasts,
+            ..storm
+        });
+    }
 }
 
-const fn storm() -> Storm {
+const fn volatile() -> Storm {
     Storm {
         seed: 0,
         lasts: Duration::ZERO,
@@ -86,26 +111,48 @@ const fn storm() -> Storm {
             stalls_ms: 150,
             drips_once_in: 5,
         },
-        publishers: PUBLISHERS,
-        subscribers: SUBSCRIBERS,
+        class: Class::Volatile,
+    }
+}
+
+/// Connections end as soon as they have begun, and before.
+const fn logged() -> Storm {
+    Storm {
+        weather: Weather {
+            lives_ms: 50,
+            stalls_ms: 20,
+            drips_once_in: 8,
+        },
+        class: Class::Logged,
+        ..volatile()
     }
 }
 
 fn run(storm: &Storm) {
     eprintln!(
-        "a storm of {} s; again: make cuts SEED={} SECONDS={}",
+        "a storm of {} s over {:?} topics; again: make cuts SEED={} SECONDS={}",
         storm.lasts.as_secs(),
+        storm.class,
         storm.seed,
         storm.lasts.as_secs()
     );
-    let server = Serve::new(BINARY).cores(CORES).start();
+    let server = Serve::new(BINARY).cores(CORES);
+    let server = match storm.class {
+        Class::Volatile => server.topics(">", "volatile"),
+        Class::Logged => server
+            .setting("messaging.history_messages", "1000000")
+            .setting("messaging.history_bytes", "1GiB")
+            .setting("messaging.history_age_ms", "1h")
+            .setting("messaging.history_budget_bytes", "4GiB"),
+    };
+    let server = server.start();
     let proxy = Proxy::start(server.address(), storm.seed, storm.weather);
     let (sender, news) = channel();
     let mut cast = Cast::new(sender, server.address(), proxy.address());
-    for part in storm.subscribers {
+    for part in SUBSCRIBERS {
         cast.subscribe(part);
     }
-    for (number, publisher) in storm.publishers.iter().enumerate() {
+    for (number, publisher) in PUBLISHERS.iter().enumerate() {
         cast.publish(publisher, storm.seed ^ number as u64);
     }
     let end = Instant::now() + storm.lasts;
@@ -119,16 +166,20 @@ fn run(storm: &Storm) {
         cast.have_published() || Instant::now() >= patience
     });
     assert!(cast.have_published(), "the publishers do not end");
-    // Who comes back only now has to be told that it has missed nothing since: once more.
-    let patience = Instant::now() + PATIENCE;
-    loop {
+    // Who comes back only now has to be told that it has missed nothing since: once more, when
+    // nothing comes any more.
+    let mut patience = Instant::now() + PATIENCE;
+    while !cast.unheard().is_empty() && Instant::now() < patience {
         cast.mark_the_ends();
-        let soon = Instant::now() + AGAIN;
-        listen(&mut cast, &news, |cast| {
-            cast.unheard().is_empty() || Instant::now() >= soon
-        });
-        if cast.unheard().is_empty() || Instant::now() >= patience {
-            break;
+        loop {
+            let (before, soon) = (cast.moment(), Instant::now() + AGAIN);
+            listen(&mut cast, &news, |cast| {
+                cast.unheard().is_empty() || Instant::now() >= soon
+            });
+            if cast.moment() == before {
+                break;
+            }
+            patience = Instant::now() + PATIENCE;
         }
     }
     for what in cast.unheard() {
@@ -145,14 +196,24 @@ fn run(storm: &Storm) {
     assert!(found.is_empty(), "{} anomalies", found.len());
     let seconds = storm.lasts.as_secs();
     assert!(cuts > 4 * seconds, "hardly a storm: {cuts} cuts");
-    assert!(sums.messages > 100 * seconds && sums.losses > 0, "{sums}");
+    assert!(sums.messages > 100 * seconds, "hardly anything: {sums}");
+    match storm.class {
+        Class::Volatile => assert!(sums.losses_of_all > 0, "{sums}"),
+        // Who wants all is sent all, and what was said twice is known again.
+        Class::Logged => assert_eq!((sums.losses_of_all, sums.uncertain), (0, 0), "{sums}"),
+    }
 }
 
 /// Takes in what happens until it is enough.
 fn listen(cast: &mut Cast, news: &Receiver<News>, enough: impl Fn(&Cast) -> bool) {
     while !enough(cast) {
         match news.recv_timeout(Duration::from_millis(20)) {
-            Ok(one) => cast.take(one),
+            Ok(one) => {
+                cast.take(one);
+                for one in news.try_iter().take(AT_ONCE) {
+                    cast.take(one);
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

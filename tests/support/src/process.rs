@@ -1,5 +1,6 @@
 //! A server as a process of its own.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -28,7 +29,8 @@ pub struct Process {
 #[derive(Debug)]
 pub struct Serve {
     command: Command,
-    settings: String,
+    /// The lines of each section.
+    settings: BTreeMap<String, String>,
 }
 
 impl Serve {
@@ -39,7 +41,7 @@ impl Serve {
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         Self {
             command,
-            settings: String::new(),
+            settings: BTreeMap::new(),
         }
     }
 
@@ -51,7 +53,7 @@ impl Serve {
         command.args(["-c", &script, binary]);
         Self {
             command,
-            settings: String::new(),
+            settings: BTreeMap::new(),
         }
     }
 
@@ -77,7 +79,16 @@ impl Serve {
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         let (section, key) = name.split_once('.').unwrap();
-        self.settings += &format!("[{section}]\n{key} = '{value}'\n");
+        let lines = self.settings.entry(format!("[{section}]")).or_default();
+        *lines += &format!("{key} = '{value}'\n");
+        self
+    }
+
+    /// With a rule for topics, behind those before it.
+    #[must_use]
+    pub fn topics(mut self, pattern: &str, class: &str) -> Self {
+        let lines = self.settings.entry(String::new()).or_default();
+        *lines += &format!("[[topics]]\nmatch = '{pattern}'\nclass = '{class}'\n");
         self
     }
 
@@ -96,7 +107,10 @@ impl Serve {
             return Process::start(command);
         }
         let file = temporary_file();
-        fs::write(&file, settings).unwrap();
+        let lines = settings
+            .iter()
+            .flat_map(|(section, lines)| [section, "\n", lines]);
+        fs::write(&file, lines.collect::<String>()).unwrap();
         command.arg("--config").arg(&file);
         let process = Process::start(command);
         // It was read before the server was ready.

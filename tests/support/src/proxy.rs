@@ -10,15 +10,15 @@
 //! the number of the connection; when the system lets them do it does not, so a seed repeats a
 //! storm and not a run.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::random::Random;
 
@@ -43,6 +43,15 @@ pub struct Weather {
     pub stalls_ms: u64,
     /// One connection in so many is dripped: a few bytes at a time. 0 is none.
     pub drips_once_in: usize,
+}
+
+impl Weather {
+    /// Nothing happens.
+    pub const FAIR: Self = Self {
+        lives_ms: u64::MAX,
+        stalls_ms: 0,
+        drips_once_in: 0,
+    };
 }
 
 /// How a connection ends.
@@ -79,13 +88,15 @@ pub struct Proxy {
     acceptor: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     over: AtomicBool,
     /// Connections live as long as their ends want them to.
     calm: AtomicBool,
     connections: AtomicU64,
     cuts: AtomicU64,
+    /// From where the server is called: an IPv4 address, and above it how often that has changed.
+    source: AtomicU64,
 }
 
 impl Proxy {
@@ -98,7 +109,13 @@ impl Proxy {
     pub fn start(server: SocketAddr, seed: u64, weather: Weather) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            over: AtomicBool::new(false),
+            calm: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
+            source: AtomicU64::new(Ipv4Addr::LOCALHOST.to_bits().into()),
+        });
         let acceptor = {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || accept(&listener, server, seed, weather, &shared))
@@ -119,6 +136,13 @@ impl Proxy {
     /// From now on it only carries.
     pub fn calm_down(&self) {
         self.shared.calm.store(true, Ordering::Relaxed);
+    }
+
+    /// Its clients have another address now, of this machine: what they had is cut.
+    pub fn move_to(&self, address: Ipv4Addr) {
+        let moves = self.shared.source.load(Ordering::Relaxed) >> 32;
+        let source = (moves + 1) << 32 | u64::from(address.to_bits());
+        self.shared.source.store(source, Ordering::Relaxed);
     }
 
     /// Connections that it has carried.
@@ -159,17 +183,31 @@ fn accept(
         }
         let number = shared.connections.fetch_add(1, Ordering::Relaxed);
         // A server that is not there is what the client finds, too.
-        let Ok(server) = TcpStream::connect(server) else {
+        let source = shared.source.load(Ordering::Relaxed);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the address is the lower half"
+        )]
+        let address = Ipv4Addr::from_bits(source as u32);
+        let Ok(server) = connect(address, server) else {
             continue;
         };
         let random = Random::new(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let carrier = Carrier::new(&client, &server, random, weather, Arc::clone(shared));
+        let shared = (Arc::clone(shared), source);
+        let carrier = Carrier::new(&client, &server, random, weather, shared);
         carried.retain(|thread| !thread.is_finished());
         carried.push(std::thread::spawn(move || carrier.carry()));
     }
     for thread in carried {
         let _ = thread.join();
     }
+}
+
+fn connect(source: Ipv4Addr, server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect(&server.into())?;
+    Ok(socket.into())
 }
 
 /// Bytes in one direction.
@@ -198,6 +236,8 @@ struct Carrier {
     random: Random,
     weather: Weather,
     shared: Arc<Shared>,
+    /// From where it is.
+    source: u64,
     /// Bytes that move at a time, if it is dripped.
     drip: Option<usize>,
 }
@@ -208,7 +248,7 @@ impl Carrier {
         server: &TcpStream,
         mut random: Random,
         weather: Weather,
-        shared: Arc<Shared>,
+        (shared, source): (Arc<Shared>, u64),
     ) -> Self {
         for stream in [client, server] {
             stream.set_nonblocking(true).unwrap();
@@ -222,6 +262,7 @@ impl Carrier {
             random,
             weather,
             shared,
+            source,
         }
     }
 
@@ -296,7 +337,8 @@ impl Carrier {
     fn carry_on(&mut self) -> bool {
         let is_calm = self.shared.calm.load(Ordering::Relaxed);
         let most = self.drip.filter(|_| !is_calm).unwrap_or(BUFFER_BYTES);
-        let is_over = self.shared.over.load(Ordering::Relaxed);
+        let has_moved = self.shared.source.load(Ordering::Relaxed) != self.source;
+        let is_over = has_moved || self.shared.over.load(Ordering::Relaxed);
         if is_over || !self.up.carry(most) || !self.down.carry(most) {
             // One side has broken off: the other one does, too.
             self.reset();

@@ -30,19 +30,28 @@ struct Route {
 }
 
 impl Delivery {
-    pub(super) fn new(topic: &Arc<str>, base: &Position, serial: u64, window: Window) -> Self {
+    /// `spent` has come under this alias before, to subscriptions that have ended. Whether the server
+    /// counts it nobody can tell, so it is counted: then there is no less credit than the server knows.
+    pub(super) fn new(
+        topic: &Arc<str>,
+        base: &Position,
+        serial: u64,
+        (window, spent): (Window, Amount),
+    ) -> Self {
         let window = Amount {
             messages: window.topic_messages,
             bytes: u64::MAX / 4, // bytes are counted for the connection
         };
+        // As the `sub` has said.
+        let mut account = Account::new(window, window);
+        account.take(spent);
         Self {
             topic: topic.clone(),
             epoch: base.epoch.clone(),
             serial,
             routes: Vec::new(),
-            received: Amount::default(),
-            // As the `sub` has said.
-            account: Account::new(window, window),
+            received: spent,
+            account,
             holes: Holes::Told,
         }
     }
@@ -95,6 +104,11 @@ impl Delivery {
 
     pub(super) const fn received(&mut self, amount: Amount) {
         self.received = self.received.plus(amount);
+    }
+
+    /// All that has come under its alias.
+    pub(super) const fn spent(&self) -> Amount {
+        self.received
     }
 
     /// What was received and not taken by all.

@@ -192,6 +192,8 @@ pub(super) struct Link {
     deliveries: BTreeMap<u64, Delivery>,
     /// The aliases of `deliveries`.
     topics: BTreeMap<Arc<str>, u64>,
+    /// What has come under aliases that serve nobody any more, and may serve somebody again.
+    spent: BTreeMap<u64, Amount>,
     /// Subscriptions to one topic that could not go on where they were: the server is to say so
     /// before anything else.
     pub(super) lapsed: BTreeSet<SubscriptionId>,
@@ -239,6 +241,7 @@ impl Link {
             window,
             deliveries: BTreeMap::new(),
             topics: BTreeMap::new(),
+            spent: BTreeMap::new(),
             lapsed: BTreeSet::new(),
             resuming: BTreeSet::new(),
             positions: Positions::Told,
@@ -414,7 +417,11 @@ impl Link {
                 return Err(broken("it announces more than 65536 topics"));
             }
             self.serial += 1;
-            let delivery = Delivery::new(topic, position, self.serial, self.window);
+            let spent = self.spent.remove(&t).unwrap_or_default();
+            let delivery = Delivery::new(topic, position, self.serial, (self.window, spent));
+            if delivery.account().is_due() {
+                self.due.insert(t);
+            }
             self.deliveries.insert(t, delivery);
             self.topics.insert(topic.clone(), t);
         }
@@ -493,6 +500,7 @@ impl Link {
     }
 
     pub(super) fn untopic(&mut self, t: u64) {
+        self.spent.remove(&t);
         if let Some(delivery) = self.deliveries.remove(&t) {
             self.topics.remove(delivery.topic());
             self.due.remove(&t);
@@ -552,6 +560,9 @@ impl Link {
             if let Some(delivery) = self.deliveries.remove(&t) {
                 self.topics.remove(delivery.topic());
                 self.due.remove(&t);
+                if self.spent.len() < TOPICS_MAX {
+                    self.spent.insert(t, delivery.spent());
+                }
             }
         }
     }
