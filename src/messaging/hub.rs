@@ -115,9 +115,10 @@ impl Hub {
     ) {
         self.end_walk(clients, client, s);
         if let Some(of_client) = clients.get_mut(client)
-            && let Some(talk) = &mut of_client.talk {
-                talk.resets.remove(&s);
-            }
+            && let Some(talk) = &mut of_client.talk
+        {
+            talk.resets.remove(&s);
+        }
         if let Some(text) = self.patterns.leave(key, client, s) {
             self.outgoing.push_back(Outgoing::NoPatternInterest(text));
         }
