@@ -358,14 +358,12 @@ fn the_documented_commands_are_sound() {
     for block in blocks {
         let (block, _) = block.split_once("```").unwrap();
         for command in block.replace("\\\n", " ").lines() {
-            let Some(arguments) = command.strip_prefix("corewire bench ") else {
+            let Some(arguments) = command.strip_prefix("corewire ") else {
                 continue;
             };
             // The shell takes the quotes off, as for whoever copies it.
-            let pid = std::process::id().to_string();
-            let script = format!("exec \"$0\" bench {arguments}")
-                .replace("$(pidof corewire)", &pid)
-                .replace("$!", &pid);
+            let script = format!("exec \"$0\" {arguments}")
+                .replace("$(pidof corewire)", &std::process::id().to_string());
             let (before, after) = script.split_once("ws://").unwrap();
             let end = after.find(['/', ' ']).unwrap();
             let script = format!("{before}ws://{dead}{}", &after[end..]);
