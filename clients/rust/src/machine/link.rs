@@ -434,10 +434,15 @@ impl Link {
         if delivery.epoch() != &position.epoch {
             delivery.set_epoch(&position.epoch);
         }
+        let mut taken = Amount::default();
         for id in routes {
             let Some(subscription) = subscriptions.get_mut(*id) else {
                 continue; // unsubscribed meanwhile
             };
+            if epochs == Epochs::Kept && subscription.is_before(topic, position) {
+                taken = taken.plus(delivery.remove_route(*id));
+                continue; // the next connection brings what lies between, and all that follows
+            }
             delivery.add_route(*id, subscription.conflates());
             if self.lapsed.contains(id) {
                 continue; // until the server says from where on it knows
@@ -446,6 +451,7 @@ impl Link {
                 self.topics.contains_key(name) || other.is_some_and(|other| other.carries(name))
             })?;
         }
+        self.took(t, taken);
         Ok(())
     }
 

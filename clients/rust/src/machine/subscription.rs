@@ -480,6 +480,14 @@ impl Subscription {
         Ok(())
     }
 
+    /// Whether this position lies behind what is known of the topic, in the same epoch: something is
+    /// missing before it.
+    pub(super) fn is_before(&self, topic: &str, position: &Position) -> bool {
+        self.positions.get(topic).is_some_and(|known| {
+            known.at.epoch == position.epoch && known.at.offset < position.offset
+        })
+    }
+
     /// Forgets the positions of topics for which `keep` says no.
     pub(super) fn forget(&mut self, keep: impl Fn(&str) -> bool) {
         self.positions.retain(|topic, _| keep(topic));

@@ -1,7 +1,7 @@
 //! Subscriptions: what is told, what credit does, what survives a connection.
 
 use corewire_client::machine::{
-    Event, Gap, GapCause, Machine, Options, Position, Start, Subscribe, SubscribeError,
+    Event, Gap, GapCause, Machine, Options, Position, Publish, Start, Subscribe, SubscribeError,
     SubscriptionId, Unsubscribed, Window,
 };
 use corewire_protocol::native::{
@@ -9,7 +9,7 @@ use corewire_protocol::native::{
 };
 
 use crate::history::History;
-use crate::world::{Keeps, World};
+use crate::world::{Keeps, World, bytes};
 
 fn world(window: Window) -> World {
     let options = Options {
@@ -660,6 +660,66 @@ fn a_departing_connection_does_not_bring_an_old_epoch_back() {
 }
 
 // A topic that has appeared while the client was away.
+#[test]
+fn a_departing_connection_that_begins_behind_the_next_one_is_no_gap() {
+    let mut world = world(Window::default());
+    let id = subscribe(&mut world, "b.>");
+    let first = world.connect();
+    let away = GoAway {
+        deadline_ms: 20_000,
+        spread_ms: 0,
+        url: None,
+    };
+    world.push(first, &Push::GoAway(away));
+    // It stays as long as this is not answered.
+    let publish = Publish::new("a", bytes("x"));
+    world.machine.publish(publish, world.now_ms).unwrap();
+    world.transmit();
+    while world.deliver_one(first) {}
+    let second = world.open().unwrap();
+    world.transmit();
+    while world.serve_one(second) {}
+    while world.deliver_one(second) {}
+    let announced = |offset| {
+        Push::Topic(TopicAlias {
+            t: 71,
+            topic: "b.x".into(),
+            s: vec![1],
+            epoch: "e1".into(),
+            offset,
+        })
+    };
+    let message = |o| {
+        Push::Message(native::Message {
+            t: 71,
+            offset: o,
+            data: native::Data::Bytes(o.to_string().into_bytes().into()),
+            time_ms: 1,
+            key: None,
+            tags: Vec::new(),
+            publisher: native::Publisher {
+                user: "u".into(),
+                conn: "c".into(),
+                pseq: None,
+            },
+        })
+    };
+    // The next connection begins earlier, and is slower.
+    for (link, push) in [
+        (second, announced(0)),
+        (first, announced(1)),
+        (first, message(2)),
+        (second, message(1)),
+        (first, message(3)),
+        (second, message(2)),
+        (second, message(3)),
+    ] {
+        world.push(link, &push);
+        while world.deliver_one(link) {}
+    }
+    assert_eq!(told(&mut world, id), "subscribed 1 2 3");
+}
+
 #[test]
 fn a_reset_to_where_a_topic_was_announced_is_told() {
     let mut world = world(Window::default());
