@@ -107,8 +107,14 @@ fn a_thousand_subscribers_that_stop_reading() {
     };
     let before = server.rss_bytes();
     // Until nobody takes any more, neither the kernel nor the connections.
-    publish_mib(4);
-    let stopped = server.rss_bytes();
+    let mut stopped = before;
+    let is_still = (0..16).any(|_| {
+        publish_mib(4);
+        let grown = server.rss_bytes().saturating_sub(stopped);
+        stopped += grown;
+        grown < MIB
+    });
+    assert!(is_still, "{stopped} bytes, and growing");
     publish_mib(16);
     let later = server.rss_bytes();
     println!(
@@ -116,8 +122,9 @@ fn a_thousand_subscribers_that_stop_reading() {
         (stopped - before) / MIB,
         later.saturating_sub(stopped) / KIB
     );
-    // A connection holds what was on its way when it stopped, at most the high watermark.
-    assert!(stopped - before < CLIENTS * 100 * KIB, "{before} {stopped}");
+    // A connection holds what was on its way when it stopped: up to the low watermark, and what
+    // came at once then. Mostly several hold the same bytes.
+    assert!(stopped - before < CLIENTS * 192 * KIB, "{before} {stopped}");
     assert!(later < stopped + 8 * MIB, "{stopped} {later}");
     assert_eq!(counter(&server, "connections"), CLIENTS as u64 + 2);
     drop(peers);
