@@ -4,6 +4,7 @@
 
 mod access;
 mod elsewhere;
+mod figures;
 mod history;
 mod order;
 mod patterns;
