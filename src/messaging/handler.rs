@@ -301,10 +301,7 @@ impl MessagingHandler {
             return;
         }
         self.counters().publications_lost.add(1);
-        let loss = Arc::new(Loss::new(
-            Arc::clone(&publication.topic),
-            publication.offset,
-        ));
+        let loss = Arc::new(Loss::new(publication));
         if self.losses.len() >= LOSSES_MAX {
             self.losses.retain(|_, loss| !loss.is_taken());
         }
@@ -740,6 +737,9 @@ impl Handler for MessagingHandler {
         match mail.0 {
             Letter::Publication(publication) => self.lose(to, &publication, effects),
             Letter::Window(window) => self.state_missed(to, &window, effects),
+            Letter::Granted(granted) => self.send_granted(to, granted, effects),
+            Letter::PatternGranted(granted) => self.send_pattern_granted(to, granted, effects),
+            Letter::Listed(listed) => self.send_listed(to, listed, effects),
             letter @ (Letter::Restarted
             | Letter::Publish(_)
             | Letter::Interest(_)
@@ -752,10 +752,7 @@ impl Handler for MessagingHandler {
             | Letter::NoInterest(_)
             | Letter::NoPatternInterest(_)
             | Letter::Published(_)
-            | Letter::Granted(_)
-            | Letter::PatternGranted(_)
             | Letter::Page(_)
-            | Letter::Listed(_)
             | Letter::Mark(..)
             | Letter::Lost(_)
             | Letter::State(_)) => effects.mail(to, Mail(letter)),

@@ -195,11 +195,7 @@ impl MessagingHandler {
         effects: &mut Effects<Mail>,
     ) {
         let granted = self.grant(from, request, effects);
-        // A mark that lies in the line already does not stand for what comes behind the answer.
-        if let Ok((id, _)) = &granted.outcome {
-            self.losses.remove(&(id.alias, from));
-        }
-        effects.mail(from, Letter::Granted(Box::new(granted)).into());
+        self.send_granted(from, Box::new(granted), effects);
     }
 
     fn grant(&mut self, to: CoreId, request: InterestRequest, effects: &Effects<Mail>) -> Granted {
@@ -234,8 +230,7 @@ impl MessagingHandler {
         effects: &mut Effects<Mail>,
     ) {
         let granted = self.grant_pattern(from, request);
-        self.losses.retain(|(_, core), _| *core != from);
-        effects.mail(from, Letter::PatternGranted(Box::new(granted)).into());
+        self.send_pattern_granted(from, Box::new(granted), effects);
     }
 
     fn grant_pattern(&mut self, to: CoreId, request: PatternInterest) -> PatternGranted {
@@ -313,16 +308,14 @@ impl MessagingHandler {
         effects: &mut Effects<Mail>,
     ) {
         let (changed, vouched) = self.list(request, effects);
-        // A mark that lies in the line already comes before the topics that are listed: what is
-        // published from now on must not be added to it.
-        self.losses.retain(|(_, core), _| *core != from);
         let listed = Listed {
             life: request.life,
             number: request.number,
+            mark: self.home.mark(),
             changed,
             vouched,
         };
-        effects.mail(from, Letter::Listed(Box::new(listed)).into());
+        self.send_listed(from, Box::new(listed), effects);
     }
 
     fn list(&mut self, request: &WalkRequest, effects: &Effects<Mail>) -> (Changed, Vouched) {
@@ -342,5 +335,55 @@ impl MessagingHandler {
         let now = effects.now().tick;
         let changed = self.home.topics_since(now, pattern, *missed, *from);
         (changed, vouched)
+    }
+
+    // ── Answers that say how far topics are ──
+    //
+    // What did not fit into the line to a core has left a mark before the answer, which what is
+    // published behind the answer must not be added to. So the mark and the answer are parted when the
+    // answer is made, and again whenever the answer does not fit: a message that was on its way before
+    // it may have left its mark only then.
+
+    /// Sends a grant of a topic, or sends it again.
+    pub(super) fn send_granted(
+        &mut self,
+        to: CoreId,
+        granted: Box<Granted>,
+        effects: &mut Effects<Mail>,
+    ) {
+        if let Ok((id, offset)) = &granted.outcome
+            && let Some(loss) = self.losses.get(&(id.alias, to))
+            && loss.from <= *offset
+        {
+            self.losses.remove(&(id.alias, to));
+        }
+        effects.mail(to, Letter::Granted(granted).into());
+    }
+
+    /// Sends a grant of a pattern, or sends it again.
+    pub(super) fn send_pattern_granted(
+        &mut self,
+        to: CoreId,
+        granted: Box<PatternGranted>,
+        effects: &mut Effects<Mail>,
+    ) {
+        self.part_losses(to, granted.mark.mark);
+        effects.mail(to, Letter::PatternGranted(granted).into());
+    }
+
+    /// Sends a list of topics, or sends it again.
+    pub(super) fn send_listed(
+        &mut self,
+        to: CoreId,
+        listed: Box<Listed>,
+        effects: &mut Effects<Mail>,
+    ) {
+        self.part_losses(to, listed.mark);
+        effects.mail(to, Letter::Listed(listed).into());
+    }
+
+    fn part_losses(&mut self, to: CoreId, mark: u64) {
+        self.losses
+            .retain(|(_, core), loss| *core != to || loss.mark > mark);
     }
 }

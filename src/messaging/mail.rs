@@ -184,6 +184,8 @@ pub(super) struct WalkRequest {
 pub(super) struct Listed {
     pub(super) life: u32,
     pub(super) number: WalkNumber,
+    /// How far this home core is.
+    pub(super) mark: u64,
     pub(super) changed: Changed,
     pub(super) vouched: Vouched,
 }

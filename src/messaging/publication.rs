@@ -196,6 +196,8 @@ pub(super) struct Loss {
     pub(super) topic: Arc<TopicId>,
     /// The first that is missing.
     pub(super) from: u64,
+    /// Its mark among all messages of its home core.
+    pub(super) mark: u64,
     /// The last that is missing, or [`TAKEN`](Self::TAKEN).
     to: AtomicU64,
 }
@@ -203,11 +205,12 @@ pub(super) struct Loss {
 impl Loss {
     const TAKEN: u64 = u64::MAX;
 
-    pub(super) const fn new(topic: Arc<TopicId>, offset: u64) -> Self {
+    pub(super) fn new(first: &Publication) -> Self {
         Self {
-            topic,
-            from: offset,
-            to: AtomicU64::new(offset),
+            topic: Arc::clone(&first.topic),
+            from: first.offset,
+            mark: first.mark,
+            to: AtomicU64::new(first.offset),
         }
     }
 

@@ -354,6 +354,19 @@ impl<'w> Court<'w> {
         unknown == 0 || unknown <= lost()
     }
 
+    /// The last offset before a delivery. What was conflated before the first message of a topic is
+    /// known by its number, in which a client library does not count what it passes.
+    fn beginning(&self, witness: &Witness, life: &Life<'_>, delivery: &Delivery) -> u64 {
+        let (start, first) = (delivery.start, delivery.spans.first());
+        let Some(conflated) = first.filter(|span| span.what == What::Conflated) else {
+            return start;
+        };
+        let is_counted = |to: &u64| !self.are_passed(witness, life, *to, *to);
+        let mut counted = (1..=conflated.to).rev().filter(is_counted);
+        let number = usize::try_from(conflated.to - start).unwrap_or(usize::MAX);
+        counted.nth(number - 1).map_or(0, |first| first - 1)
+    }
+
     /// A subscription covers what is published after its client was told that it is granted.
     fn judge_subscription(
         &mut self,
@@ -406,7 +419,9 @@ impl<'w> Court<'w> {
             let has_it = deliveries().any(|delivery| {
                 *delivery.epoch == **epoch
                     && match delivery.state {
-                        State::Open | State::Ended => passed(delivery.start),
+                        State::Open | State::Ended => {
+                            passed(self.beginning(witness, life, delivery))
+                        }
                         State::Reset => true,
                         State::Unproven => passed(life.end) || delivery.cursor >= first,
                     }
