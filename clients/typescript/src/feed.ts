@@ -119,6 +119,8 @@ export function from(feed: Feed): From | undefined {
   if (place !== undefined) return place;
   const start = feed.options.from;
   if (start === undefined || start === "now" || feed.life !== "new") return undefined;
+  // Without types anything may come: the server says what is wrong with it.
+  if (typeof start !== "object" || start === null) return start;
   if ("sinceMs" in start) return { since_ms: start.sinceMs };
   return "last" in start ? { last: start.last } : { epoch: start.epoch, offset: start.offset };
 }

@@ -665,7 +665,8 @@ export class Machine {
       const text = body.cmd === undefined ? body.text : `${body.cmd}: ${body.text}`;
       this.#warn(new CorewireError(errorName(body.code), text));
     } else if (is === "closing") {
-      link.hints = body;
+      // What is wrong with a `hello` its answer has said better.
+      link.hints = { ...body, reason: link.hints.reason ?? body.reason };
     } else if (is === "token_expiring") {
       // An elder connection does not live as long.
       if (link === this.#link()) this.#renewToken();

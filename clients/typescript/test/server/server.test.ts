@@ -6,6 +6,7 @@ import type { Client } from "../../src/client.js";
 import { CorewireError } from "../../src/errors.js";
 import type { Message, StreamEvent } from "../../src/events.js";
 import { history } from "../../src/history.js";
+import { json } from "../../src/json.js";
 import { presence, state } from "../../src/presence.js";
 import { client, DIALECTS, type RealServer, start, until } from "./start.js";
 
@@ -112,6 +113,21 @@ for (const dialect of DIALECTS) {
       await assert.rejects(ann.publish("a.>", 1), { code: "bad_request" });
       await assert.rejects(ann.publish(room(), "x".repeat(2_000_000)), { code: "too_large" });
     });
+
+    // What types refuse, and JavaScript does not: it is said by name, and nothing is thrown aside.
+    if (dialect === json) {
+      for (const [option, value] of [
+        ["policy", "latest"],
+        ["from", "start"],
+        ["presence", "yes"],
+      ] as const) {
+        test(`a ${option} that is none is named, also in the first words`, async () => {
+          const ann = open("ann").client;
+          ann.subscribe(room(), () => {}, { [option]: value } as object);
+          await assert.rejects(ann.connect(), new RegExp(`${option}: found "${value}"`));
+        });
+      }
+    }
 
     test("a cut is not noticed: nothing is lost, doubled or reordered", async () => {
       const topic = room();
