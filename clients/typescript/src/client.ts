@@ -409,9 +409,12 @@ export class Client {
 
 function webSocketUrl(url: string | URL): string {
   const base = (globalThis as { location?: Location }).location?.href;
-  const { href } = new URL(url, base);
-  const socket = href.replace(/^http/, "ws");
-  if (/^wss?:/.test(socket)) return socket;
+  try {
+    const socket = new URL(url, base).href.replace(/^http/, "ws");
+    if (/^wss?:/.test(socket)) return socket;
+  } catch {
+    // It is named below.
+  }
   throw new TypeError(`${url} is no address of a server, such as wss://example.org/ws`);
 }
 

@@ -16,10 +16,10 @@ const LEVELS = /^(([\w-]+|\*)(\.([\w-]+|\*))*(\.>)?|>)$/;
  * @throws {@link CorewireError} if it is neither a topic's name nor a pattern.
  */
 export function checkSubject(subject: string): boolean {
-  const levels = subject.split(".").length;
-  if (!LEVELS.test(subject) || subject.length > CHARS_MAX || levels > LEVELS_MAX) {
-    throw bad(subject);
-  }
+  // Without types anything may come.
+  const isText = typeof subject === "string";
+  if (!isText || !LEVELS.test(subject) || subject.length > CHARS_MAX) throw bad(subject);
+  if (subject.split(".").length > LEVELS_MAX) throw bad(subject);
   return /[*>]/.test(subject);
 }
 

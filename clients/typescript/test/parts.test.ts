@@ -93,12 +93,16 @@ test("names of topics and patterns", () => {
     "x".repeat(256),
   ];
   for (const name of wrong) assert.throws(() => checkSubject(name), { code: "bad_request" }, name);
+  for (const other of [5, undefined, null, {}]) {
+    assert.throws(() => checkSubject(other as unknown as string), { code: "bad_request" });
+  }
 });
 
 test("an address is one of a server", () => {
   const transport = webSocketTransport(class {});
   assert.throws(() => new Client("ftp://a/ws", { transport }), /wss:/);
-  assert.throws(() => new Client("/ws", { transport }));
+  assert.throws(() => new Client("/ws", { transport }), /\/ws is no address .* wss:/);
+  assert.throws(() => new Client("", { transport }), /is no address/);
   assert.equal(new Client("https://a/ws", { transport }).status.type, "idle");
 });
 
