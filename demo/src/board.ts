@@ -34,7 +34,7 @@ export class Board {
   #strokes: Stroke[] = [];
   #drawing: Point[] | undefined;
   #place: Point = [0.5, 0.5];
-  #pacing = false;
+  #pacing: ReturnType<typeof setTimeout> | undefined;
 
   constructor(client: Client, room: Room, person: () => Person, me: () => string | undefined) {
     this.#client = client;
@@ -69,7 +69,7 @@ export class Board {
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"] as const) {
       canvas.addEventListener(end, () => this.#lift());
     }
-    canvas.addEventListener("pointerleave", () => this.#cursors.clear());
+    canvas.addEventListener("pointerleave", () => this.#leave());
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("keyup", ({ key }) => {
       if (key === " ") this.#lift();
@@ -103,14 +103,19 @@ export class Board {
   #move(place: Point): void {
     this.#place = place;
     this.#drawing?.push(place);
-    if (this.#pacing) return;
-    this.#pacing = true;
-    setTimeout(() => {
-      this.#pacing = false;
+    this.#pacing ??= setTimeout(() => {
+      this.#pacing = undefined;
       const [x, y] = this.#place;
       this.#cursors.set({ ...this.#person(), x, y }, { ttlMs: CURSOR_MS });
       this.#flush();
     }, EVERY_MS);
+  }
+
+  /** The cursor is elsewhere. What it was about to tell would show it again. */
+  #leave(): void {
+    clearTimeout(this.#pacing);
+    this.#pacing = undefined;
+    this.#cursors.clear();
   }
 
   /** Publishes what was drawn since the last time; the last point begins the next part. */
