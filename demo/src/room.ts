@@ -13,8 +13,17 @@ export interface Room {
 
 /** The room of an address such as `/#kitchen`. */
 export function roomOf(hash: string): Room {
-  const wished = decodeURIComponent(hash.slice(1)).replace(LEVEL, "-").slice(0, LENGTH_MAX);
+  const wished = decoded(hash.slice(1)).replace(LEVEL, "-").slice(0, LENGTH_MAX);
   const name = wished === "" ? "lobby" : wished;
   const topic = `room.${name}`;
   return { name, chat: `${topic}.chat`, canvas: `${topic}.canvas`, wave: `${topic}.wave` };
+}
+
+/** As it was meant, where it can be told: anybody may write anything behind a #. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

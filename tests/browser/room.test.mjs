@@ -185,6 +185,12 @@ test("a server that is killed: history begins anew, and what was typed meanwhile
   await mortal.stop();
 });
 
+test("an address that nobody has encoded is a room like any other", async () => {
+  const window = await Window.open(browser, `${url}#50%`);
+  assert.equal(await window.page.locator("#room").innerText(), "50-");
+  await closed(window);
+});
+
 test("the page asks nobody else, does not jump, and can be used without eyes or a mouse", async () => {
   const window = await Window.open(browser, `${url}#access`, { viewport: { width: 390, height: 844 } });
   const { page } = window;
