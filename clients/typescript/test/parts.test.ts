@@ -7,6 +7,7 @@ import { Client } from "../src/client.js";
 import { newPace, nextAt, take } from "../src/pace.js";
 import { checkSubject, checkTopic } from "../src/subject.js";
 import { webSocketTransport } from "../src/transport.js";
+import { watchWake } from "../src/wake.js";
 import { random } from "./clock.js";
 
 const BACKOFF = { firstMs: 500, maxMs: 20_000 };
@@ -110,4 +111,27 @@ test("where there is no WebSocket the error says what to do", {
   skip: "WebSocket" in globalThis,
 }, () => {
   assert.throws(() => new Client("ws://a/ws"), /package ws/);
+});
+
+test("a page that is shown again, or has a network again, says so until it is left", () => {
+  const page = globalThis as { document?: unknown; window?: unknown };
+  const document = Object.assign(new EventTarget(), { hidden: true });
+  const window = new EventTarget();
+  Object.assign(page, { document, window });
+  const told: string[] = [];
+  const end = watchWake({ woke: () => told.push("woke"), online: () => told.push("online") });
+  delete page.document;
+  delete page.window;
+  const happens = (): void => {
+    for (const type of ["pageshow", "offline", "online"]) window.dispatchEvent(new Event(type));
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  happens();
+  assert.deepEqual(told.splice(0), ["woke", "woke", "online"]);
+  document.hidden = false;
+  happens();
+  assert.deepEqual(told.splice(0), ["woke", "woke", "online", "woke"]);
+  end();
+  happens();
+  assert.deepEqual(told, []);
 });
