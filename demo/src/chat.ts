@@ -82,7 +82,8 @@ export class Chat {
     const line = lineFrom(message.data);
     const item = itemOf(line, `${timeOf(message.timeMs)} · ${message.offset}`);
     item.dataset.offset = String(message.offset);
-    if (message.replayed && this.#caughtUp !== undefined) {
+    // What was written here while it was cut was not missed.
+    if (message.replayed && this.#caughtUp !== undefined && !this.#pending.has(line.nonce)) {
       item.classList.add("again");
       this.#caughtUp.push(message.offset);
     }
