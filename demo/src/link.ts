@@ -20,7 +20,8 @@ class CuttableSocket extends WebSocket {
     super(url, protocols);
     sockets.add(this);
     this.addEventListener("close", () => sockets.delete(this));
-    if (performance.now() < cutUntil) setTimeout(() => this.sever());
+    // It has not been opened: closing it makes it fail.
+    if (performance.now() < cutUntil) this.close();
   }
 
   sever(): void {
