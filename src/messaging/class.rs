@@ -3,6 +3,7 @@
 use corewire_protocol::native::{Subject, TopicName};
 
 use super::options::Options;
+use super::patterns::overlap;
 
 /// Rules in the configuration, at most: each topic is compared with all of them when it is made.
 pub const TOPIC_RULES_MAX: usize = 64;
@@ -62,18 +63,6 @@ impl TopicRule {
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         covers(&self.pattern, &other.pattern)
-    }
-}
-
-/// Whether any topic fits both of two patterns.
-fn overlap(one: &str, other: &str) -> bool {
-    let (mut one, mut other) = (one.split('.'), other.split('.'));
-    loop {
-        match (one.next(), other.next()) {
-            (Some(">"), Some(_)) | (Some(_), Some(">")) | (None, None) => return true,
-            (Some(level), Some(same)) if level == "*" || same == "*" || level == same => {}
-            (Some(_), Some(_)) | (Some(_), None) | (None, Some(_)) => return false,
-        }
     }
 }
 

@@ -395,8 +395,8 @@ impl Patterns {
 /// Patterns of a client that a further one is compared with.
 const COMPARED_MAX: usize = 64;
 
-/// Whether there are names that both patterns match.
-fn overlap(one: &str, other: &str) -> bool {
+/// Whether there are names that both patterns match; a name is a pattern of itself.
+pub(super) fn overlap(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('.'), other.split('.'));
     loop {
         match (one.next(), other.next()) {
