@@ -23,6 +23,7 @@ fmt:
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --no-default-features --locked -- -D warnings
+	cargo clippy --no-default-features --features messaging --locked -- -D warnings
 
 doc:
 	cargo doc --no-deps --document-private-items --workspace --locked

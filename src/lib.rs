@@ -44,7 +44,8 @@
 //! ```
 //!
 //! The feature `cli`, on by default, is for the binary: command line, configuration file, load generator.
-//! A program of your own wants `default-features = false`.
+//! A program of your own wants `default-features = false`, and the feature `messaging` if it is to
+//! serve topics.
 //!
 //! What lies below can be used by itself: [`engine::Shard`] is one core's connections without a
 //! system call, [`protocol`] the WebSocket protocol without I/O.
@@ -56,9 +57,11 @@ pub mod cli;
 #[cfg(feature = "cli")]
 pub mod config;
 pub mod engine;
+#[cfg(feature = "messaging")]
 mod hash;
 pub mod ids;
 mod mailbox;
+#[cfg(feature = "messaging")]
 pub mod messaging;
 pub mod metrics;
 mod runtime;

@@ -18,6 +18,7 @@ impl Counter {
     }
 
     /// What it is now. For what grows and shrinks.
+    #[cfg(feature = "messaging")]
     pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);
     }

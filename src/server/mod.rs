@@ -2,8 +2,12 @@
 
 mod descriptors;
 mod options;
+#[cfg(feature = "messaging")]
 mod pages;
 mod panics;
+#[cfg(feature = "messaging")]
+mod random;
+#[cfg(feature = "messaging")]
 mod site;
 
 use std::fmt;
@@ -28,6 +32,9 @@ pub use crate::runtime::BindError;
 pub use descriptors::{connections_possible, raise_descriptor_limit};
 pub use options::Options;
 pub use panics::log_panics;
+#[cfg(feature = "messaging")]
+pub use random::{random_key, random_seed};
+#[cfg(feature = "messaging")]
 pub use site::{Site, SiteHandler, SiteSession};
 
 /// Cores that one server can have: a [`CoreId`] is a byte.
@@ -122,32 +129,6 @@ impl std::error::Error for ServerError {
             Self::NoAddress | Self::Cores(_) | Self::Spin { .. } => None,
         }
     }
-}
-
-/// A number that nobody can know, for what must not be guessed.
-///
-/// # Errors
-///
-/// If the system has no random bytes.
-pub fn random_seed() -> Result<u64, ServerError> {
-    getrandom::u64().map_err(|error| ServerError::System {
-        action: "get random bytes",
-        source: io::Error::other(error.to_string()),
-    })
-}
-
-/// A key that nobody can know.
-///
-/// # Errors
-///
-/// If the system has no random bytes.
-pub fn random_key() -> Result<[u8; 32], ServerError> {
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|error| ServerError::System {
-        action: "get random bytes",
-        source: io::Error::other(error.to_string()),
-    })?;
-    Ok(key)
 }
 
 fn cannot(action: &'static str) -> impl FnOnce(io::Error) -> ServerError {
