@@ -6,7 +6,7 @@ export RUSTDOCFLAGS = -Dwarnings
 export PROPTEST_RNG_SEED = 1
 export UWS_DIR
 
-.PHONY: test tools fmt lint doc unit loom interop release autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
+.PHONY: test tools fmt lint doc unit loom interop release autobahn-client autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
         bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate demo demo-check typescript browser cuts
 
 test: tools fmt lint doc unit loom benchmarks planted-apply typescript demo-check fuzz-replay fuzz-ci interop browser icount autobahn-ci
@@ -58,10 +58,13 @@ interop: release
 	tests/interop/run
 
 release:
-	cargo build --release --locked --bins --examples
+	cargo build --release --locked --bin corewire
+
+autobahn-client:
+	cargo build --locked --example autobahn-client
 
 # Groups 1 to 10 whole, and the quick half of 12 and 13 (compression).
-autobahn-ci: release
+autobahn-ci: release autobahn-client
 	autobahn/run server --profile ci
 	autobahn/run client --profile ci
 
@@ -94,7 +97,7 @@ browser: release clients/typescript/node_modules
 	tests/browser/run
 
 # All 517 cases in both roles, a quarter of an hour; writes docs/autobahn.md.
-autobahn: release
+autobahn: release autobahn-client
 	autobahn/run server
 	autobahn/run client
 	autobahn/run table docs/autobahn.md
