@@ -14,6 +14,8 @@ use corewire_testkit::frames::{self, Fin, frame};
 use corewire_testkit::material::json;
 use corewire_testkit::{Peer, Random};
 
+use super::topics;
+
 const POLITE: u64 = 2;
 const POLITE_PAUSE: Duration = Duration::from_millis(10);
 const ROOM: usize = 200;
@@ -33,8 +35,8 @@ const STALLED: Duration = Duration::from_secs(13);
 
 /// What everybody knows.
 #[derive(Debug, Clone, Copy)]
-struct Stage<'a> {
-    address: SocketAddr,
+pub(crate) struct Stage<'a> {
+    pub(crate) address: SocketAddr,
     stop: &'a AtomicBool,
 }
 
@@ -50,12 +52,12 @@ impl Drop for StopsAll<'_> {
 }
 
 impl Stage<'_> {
-    fn goes_on(self) -> bool {
+    pub(crate) fn goes_on(self) -> bool {
         !self.stop.load(Ordering::Relaxed)
     }
 
     /// Waits, but not beyond the end.
-    fn pause(self, long: Duration) {
+    pub(crate) fn pause(self, long: Duration) {
         let until = Instant::now() + long;
         while self.goes_on() {
             let left = until.saturating_duration_since(Instant::now());
@@ -105,6 +107,9 @@ pub(crate) fn start<'scope>(
     );
     for _ in 0..NEVER_READERS {
         run("never reads", Box::new(move || never_reads(stage)));
+    }
+    for ((name, client), seed) in topics::CAST.into_iter().zip(20..) {
+        run(name, Box::new(move || client(stage, Random::new(seed))));
     }
 }
 

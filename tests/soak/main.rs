@@ -2,7 +2,7 @@
 //!
 //! Polite clients whose round trips are measured, rooms of connections that talk and are replaced,
 //! visitors that come and go in every way they can, compression, floods, readers that are slow and
-//! readers that never read. Every answer is checked. Each second the server's memory, descriptors
+//! readers that never read; topics with all of that. Every answer is checked. Each second the server's memory, descriptors
 //! and counters are written down; at the end they are judged, and drawn as `soak.svg`.
 #![expect(
     clippy::disallowed_methods,
@@ -14,6 +14,7 @@
 mod load;
 mod plot;
 mod record;
+mod topics;
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +36,13 @@ const MINUTES_DEFAULT: f64 = 30.0;
 #[test]
 #[ignore = "half an hour: `make soak`, `make soak MINUTES=3`"]
 fn soak() {
-    let server = Serve::new(BINARY).cores(2).start();
+    // What is kept for minutes is flat no sooner.
+    let server = Serve::new(BINARY)
+        .cores(2)
+        .setting("messaging.history_age_ms", "10s")
+        .setting("messaging.dedup_ms", "10s")
+        .setting("messaging.topic_idle_ms", "2s")
+        .start();
     let mut meter = Meter::new(&server);
     let before = meter.read(0);
     let stop = AtomicBool::new(false);

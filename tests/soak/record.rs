@@ -15,7 +15,7 @@ const PIECES: usize = 12;
 /// allocator keeps moves by 2 MiB; in half an hour with a million connections this is 9 bytes each.
 const GROWTH_MAX_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 /// Counters that a run is nothing worth without.
-const MIXED: [&str; 8] = [
+const MIXED: [&str; 13] = [
     "upgraded",
     "http_refused",
     "pings_in",
@@ -24,6 +24,11 @@ const MIXED: [&str; 8] = [
     "reads_paused",
     "stalled",
     "turns_cut",
+    "delivered",
+    "publications_known",
+    "conflated",
+    "state_told",
+    "state_pages",
 ];
 
 /// The server at one moment.

@@ -154,6 +154,11 @@ impl NativeClient {
             .unwrap_or_else(|ended| panic!("expected a word: {ended:?}"))
     }
 
+    /// A word that came before a reply, and was kept.
+    pub fn heard(&mut self) -> Option<Value> {
+        self.heard.pop_front()
+    }
+
     /// The next word with this name; others are thrown away.
     ///
     /// # Panics
