@@ -37,6 +37,7 @@ mod status;
 mod stop;
 mod subscription;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -314,17 +315,14 @@ impl Machine {
 
     fn taken(&mut self, id: SubscriptionId, ticket: subscription::Ticket) {
         let elder = self.elder.as_deref_mut().map(Elder::link_mut);
-        if let Some(elder) = elder
-            && elder.id == ticket.link
-        {
-            elder.taken(id, ticket);
-        }
-        match self.state.link_mut() {
-            Some(link) if link.id == ticket.link => link.taken(id, ticket),
-            // What came by an earlier connection has taken room from this one's window. While that
-            // connection lives some of it came later; then both windows may be full.
-            Some(link) => link.account.take_carried(Amount::message(ticket.bytes)),
-            None => {}
+        for link in elder.into_iter().chain(self.state.link_mut()) {
+            match ticket.link.cmp(&link.id) {
+                Ordering::Equal => link.taken(id, ticket),
+                // What came by an earlier connection has taken room from this one's window. While that
+                // connection lives some of it came later; then both windows may be full.
+                Ordering::Less => link.account.take_carried(Amount::message(ticket.bytes)),
+                Ordering::Greater => {}
+            }
         }
     }
 

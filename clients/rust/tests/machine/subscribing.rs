@@ -330,6 +330,37 @@ fn all_topics_of_a_pattern_together_stay_within_the_window() {
     assert_eq!((history.messages, history.missing), (101, 0));
 }
 
+// It is all that there is, for as long as the next one does not come about.
+#[test]
+fn a_departing_connection_has_its_credit_renewed_by_what_came_before_it() {
+    let window = Window {
+        topic_messages: 8,
+        messages: 8,
+        bytes: 1 << 20,
+    };
+    let mut world = world(window);
+    let id = subscribe(&mut world, "a");
+    let first = world.connect();
+    for _ in 0..16 {
+        world.publish("a", b"x");
+    }
+    world.flow();
+    world.cut(first);
+    world.wait();
+    let departing = world.connect();
+    let away = GoAway {
+        deadline_ms: 20_000,
+        spread_ms: 0,
+        url: None,
+    };
+    world.push(departing, &Push::GoAway(away));
+    world.flow();
+    world.refuse();
+    let upto: Vec<_> = (1..=16).map(|at: u32| at.to_string()).collect();
+    let expected = format!("subscribed {}", upto.join(" "));
+    assert_eq!(told(&mut world, id), expected);
+}
+
 #[test]
 fn a_server_without_respect_for_credit_costs_no_more_memory_than_stated() {
     let window = Window {
