@@ -67,6 +67,8 @@ pub(crate) struct App {
     places: BTreeMap<PublicationId, usize>,
     /// Connections that it has.
     links: BTreeSet<LinkId>,
+    /// The connection that it wanted last.
+    newest: Option<LinkId>,
     /// Connections that it does not want any more.
     given_up: BTreeSet<LinkId>,
     trace: bool,
@@ -113,6 +115,7 @@ impl App {
             published,
             places: BTreeMap::new(),
             links: BTreeSet::new(),
+            newest: None,
             given_up: BTreeSet::new(),
             trace: false,
         }
@@ -204,6 +207,7 @@ impl App {
         match &action {
             Some(Action::Open { link, .. }) => {
                 self.links.insert(*link);
+                self.newest = Some(*link);
             }
             Some(Action::Abort { link }) => {
                 self.links.remove(link);
@@ -220,6 +224,13 @@ impl App {
     }
 
     fn lost(&mut self, link: LinkId, loss: Loss) {
+        if self.trace {
+            eprintln!(
+                "{} {} loses {link:?}: {loss:?}",
+                self.clock.get(),
+                self.name
+            );
+        }
         self.links.remove(&link);
         self.machine.lost(link, loss, self.time.get());
     }
@@ -234,6 +245,13 @@ impl App {
 
     /// The server asks it to go away.
     pub(crate) fn is_sent_away(&mut self, link: LinkId) {
+        if self.trace {
+            eprintln!(
+                "{} {} is sent away from {link:?}",
+                self.clock.get(),
+                self.name
+            );
+        }
         let mut message = Vec::new();
         let away = GoAway {
             deadline_ms: 1000,
@@ -306,12 +324,13 @@ impl App {
         };
     }
 
-    /// When something is to be done that is no answer to anything, unless all is well.
+    /// When something is to be done that is no answer to anything, unless all is well: it is
+    /// connected, and not by a connection only whose successor has failed.
     pub(crate) fn is_waiting_until(&self) -> Option<u64> {
         let is_well = matches!(self.machine.status(), Status::Connected(_))
             && self.machine.unpublished() == 0
             && self.deeds.is_empty()
-            && self.links.len() == 1;
+            && self.links.iter().eq(&self.newest);
         if is_well {
             None
         } else {
