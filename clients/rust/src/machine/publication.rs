@@ -323,8 +323,9 @@ pub(super) struct Publications {
     queued: VecDeque<Publication>,
     /// By the `id` of their command, all on one connection.
     in_flight: BTreeMap<u64, Publication>,
-    /// Topics in which one was refused while others were in flight behind it. As its number is free,
-    /// the server refuses those as well: nothing is sent until all are answered.
+    /// Topics in which one was refused while others may be in flight behind it. As its number is
+    /// free, the server refuses those as well: nothing is sent until all are answered, so that what
+    /// is said again is not overtaken.
     refused: BTreeSet<Arc<str>>,
     bytes: usize,
     outcomes: VecDeque<(PublicationId, Outcome)>,
@@ -468,9 +469,9 @@ impl Publications {
         true
     }
 
-    /// A publication does not stand. In its topic its number is the next one again.
+    /// A publication does not stand. In its topic its number is the next one again, so that those in
+    /// flight behind it are refused, too.
     fn refused(&mut self, mut publication: Publication, error: PublishError) {
-        let topic = publication.publish.topic.clone();
         let is_bad = matches!(
             error,
             PublishError::Refused {
@@ -481,27 +482,32 @@ impl Publications {
         if publication.pseq.is_none() {
             return self.end(&publication, Err(error));
         }
-        if is_bad && self.refused.contains(&topic) {
-            // Only because of the one before.
-            publication.pseq = None;
-            publication.attempt = Attempt::None;
-            return self.requeue(publication);
+        let topic = publication.publish.topic.clone();
+        let numbers = self.numbers.get_mut(&topic);
+        let is_first = self.refused.insert(topic);
+        if !is_bad {
+            return self.end(&publication, Err(error));
         }
-        if is_bad && let Some(numbers) = self.numbers.get_mut(&topic) {
-            // Perhaps because of its number.
-            numbers.refused_in = Some(self.session);
-        }
-        if is_bad && let Attempt::Again(_) = publication.attempt {
-            // The server has lost its memory meanwhile, and begun with a later one. So this one may
+        let is_in_doubt = numbers.is_some_and(|numbers| {
+            if is_first {
+                // Perhaps because of its number: without one it is known.
+                numbers.refused_in = Some(self.session);
+            }
+            numbers.refused_in == Some(self.session)
+        });
+        match publication.attempt {
+            // The server has lost its memory meanwhile, and begun with another number. So this one may
             // have been published before.
-            if !publication.may_repeat() {
+            Attempt::Again(_) if is_in_doubt && !publication.may_repeat() => {
                 return self.end(&publication, Err(PublishError::Uncertain));
             }
-            publication.pseq = None;
-            return self.requeue(publication);
+            Attempt::Again(_) if is_in_doubt => {}
+            Attempt::None | Attempt::In(_) | Attempt::Again(_) => {
+                publication.attempt = Attempt::None;
+            }
         }
-        self.refused.insert(topic);
-        self.end(&publication, Err(error));
+        publication.pseq = None;
+        self.requeue(publication);
     }
 
     /// Puts it back where it was in the order.

@@ -219,6 +219,54 @@ fn one_that_is_refused_does_not_take_those_behind_it_along() {
     }
 }
 
+// The server has lost its memory and begun with another number, so it refuses all that have one.
+// What is said again without is not overtaken by what waits.
+#[test]
+fn those_that_are_refused_for_their_numbers_keep_their_order() {
+    for guarantee in [Guarantee::AtMostOnce, Guarantee::AtLeastOnce] {
+        let mut world = world(Options::new("ws://a/ws"));
+        world.limits = Limits {
+            unanswered: 4,
+            ..world.limits
+        };
+        let first = world.connect();
+        let add = |world: &mut World, number| {
+            let publish = publish(number, guarantee);
+            world.machine.publish(publish, world.now_ms).unwrap();
+        };
+        (0..2).for_each(|number| add(&mut world, number));
+        world.transmit();
+        world.cut(first);
+        (2..8).for_each(|number| add(&mut world, number));
+        world.wait();
+        let second = world.open().unwrap();
+        world.transmit();
+        world.serve_one(second);
+        world.deliver_one(second);
+        let bad = ErrorReply {
+            code: ErrorCode::BadRequest,
+            text: "pub.pseq: another one is expected".into(),
+            retry_ms: None,
+        };
+        world.refuse_publish = vec![Some(bad); 4].into();
+        world.transmit();
+        while world.serve_one(second) || world.deliver_one(second) {
+            world.transmit();
+        }
+        let (uncertain, expected) = match guarantee {
+            Guarantee::AtMostOnce => (2, 2..8),
+            Guarantee::AtLeastOnce => (0, 0..8),
+        };
+        let expected: Vec<_> = expected.map(|number| format!("{number:03}")).collect();
+        assert_eq!(log(&world), expected);
+        let outcomes = outcomes(&mut world);
+        let failed = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+        let failed: Vec<_> = failed.collect();
+        assert_eq!(failed, vec![&PublishError::Uncertain; uncertain]);
+        assert_eq!(outcomes.len(), 8);
+    }
+}
+
 // Its number is taken: the next message must not have it, or it would be taken for this one.
 #[test]
 fn what_a_part_of_the_server_took_that_lost_its_memory_keeps_its_number() {
