@@ -34,8 +34,8 @@ use corewire_testkit::sim::Kind;
 use client::Client;
 use comeback::Purse;
 use plans::{
-    amnesia, coming_and_going, company, crash, flood, forgetful, loyal, many, plain, real, restart,
-    resume, reunion, storm, tight, wide,
+    amnesia, coming_and_going, company, crash, elsewhere, flood, forgetful, loyal, many, plain,
+    real, restart, resume, reunion, storm, tight, wide,
 };
 use plant::{Bug, Tamper};
 use script::Style;
@@ -143,6 +143,11 @@ fn whoever_comes_back_too_late_is_told() {
 #[test]
 fn whoever_comes_back_to_a_server_without_room_is_told() {
     run_all_resumed("tight", 0..60, &tight());
+}
+
+#[test]
+fn whoever_comes_back_misses_nothing_however_long_history_takes() {
+    run_all_resumed("elsewhere", 0..60, &elsewhere());
 }
 
 #[test]
@@ -298,6 +303,19 @@ fn a_message_lost_between_history_and_what_follows_is_caught() {
         ..coming_and_going()
     };
     assert!(plant_in(&plan, Bug::AttachRace, &MISSING) > 5);
+}
+
+/// What did not fit into the gate while history was read is not read either.
+#[test]
+fn a_lost_overflow_of_the_gate_is_caught() {
+    let plan = Plan {
+        script: Style {
+            burst: 100,
+            ..coming_and_going().script
+        },
+        ..coming_and_going()
+    };
+    assert!(plant_in(&plan, Bug::OverflowLost, &MISSING) > 5);
 }
 
 /// A connection that ends before anything else is said has not noticed it, and its next one is told

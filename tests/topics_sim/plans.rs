@@ -3,7 +3,7 @@
 use corewire::messaging::{Class, History, Options, TopicRule};
 
 use super::script::{Loyalty, State, Style, Subjects};
-use super::world::{Keeps, Plan, Restarts};
+use super::world::{Keeps, Logs, Plan, Restarts};
 
 /// Topics without a log.
 fn volatile(pattern: &str) -> TopicRule {
@@ -54,6 +54,7 @@ pub(crate) fn plain() -> Plan {
         },
         crashes: false,
         keeps: Keeps::Some,
+        logs: Logs::AtHand,
         restarts: Restarts::Never,
         trace: None,
     }
@@ -262,7 +263,21 @@ pub(crate) fn tight() -> Plan {
     }
 }
 
-/// And cores lose their memory.
+/// What is kept lies elsewhere, and what is published while it is read does not fit into the little
+/// that a core holds of a topic: it has to be read as well.
+pub(crate) fn elsewhere() -> Plan {
+    Plan {
+        logs: Logs::Elsewhere,
+        options: Options {
+            backlog_bytes: 500,
+            backlog_budget_bytes: 3 << 10,
+            ..resume().options
+        },
+        ..resume()
+    }
+}
+
+/// As forgetful, and cores lose their memory.
 pub(crate) fn amnesia() -> Plan {
     Plan {
         crashes: true,
@@ -270,7 +285,7 @@ pub(crate) fn amnesia() -> Plan {
     }
 }
 
-/// And the process ends, and another one takes its place.
+/// As forgetful, and the process ends, and another one takes its place.
 pub(crate) fn restart() -> Plan {
     Plan {
         restarts: Restarts::Anew,
@@ -292,6 +307,7 @@ pub(crate) fn all() -> Vec<(&'static str, Plan)> {
         ("reunion", reunion()),
         ("resume", resume()),
         ("forgetful", forgetful()),
+        ("elsewhere", elsewhere()),
         ("tight", tight()),
         ("amnesia", amnesia()),
         ("restart", restart()),

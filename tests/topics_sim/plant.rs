@@ -31,6 +31,8 @@ pub(crate) enum Bug {
     PageLost,
     /// The first message does not come that was published after a client had come back.
     AttachRace,
+    /// Nor do the first ones, as if they had not fit in anywhere while history was read.
+    OverflowLost,
     /// A `reset` does not come.
     HiddenReset,
     /// From now on nothing comes of who is there.
@@ -39,7 +41,7 @@ pub(crate) enum Bug {
     HiddenEnd,
 }
 
-/// Messages that are lost with a page.
+/// Messages that are lost with a page, or with what there was no room for.
 const PAGE_MESSAGES: usize = 5;
 
 /// A bug that strikes once, unless it is a silence.
@@ -135,8 +137,10 @@ impl Tamper {
             Bug::ReplayOffByOne | Bug::PageLost => {
                 self.is_back && matches!(word, ServerWord::Push(Push::Message(_)))
             }
-            Bug::AttachRace => matches!(&word, ServerWord::Push(Push::Message(message))
-                if self.gates.contains(&(message.t, message.offset - 1))),
+            Bug::AttachRace | Bug::OverflowLost => {
+                matches!(&word, ServerWord::Push(Push::Message(message))
+                if self.gates.contains(&(message.t, message.offset - 1)))
+            }
             Bug::HiddenReset => matches!(word, ServerWord::Push(Push::Reset(_))),
             Bug::HiddenCompany => matches!(&word, ServerWord::Push(Push::State(diff))
                 if diff.namespace == PRESENCE),
@@ -159,7 +163,7 @@ impl Tamper {
                 self.held = Some((message.t, payload));
                 Vec::new()
             }
-            (Bug::PageLost, ServerWord::Push(Push::Message(message))) => {
+            (Bug::PageLost | Bug::OverflowLost, ServerWord::Push(Push::Message(message))) => {
                 self.page = (message.t, PAGE_MESSAGES - 1);
                 self.struck.set(true);
                 Vec::new()
@@ -177,6 +181,7 @@ impl Tamper {
                 | Bug::ReplayOffByOne
                 | Bug::PageLost
                 | Bug::AttachRace
+                | Bug::OverflowLost
                 | Bug::HiddenReset
                 | Bug::HiddenCompany
                 | Bug::HiddenEnd,

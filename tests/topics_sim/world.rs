@@ -56,6 +56,7 @@ pub(crate) struct Plan {
     /// Handlers panic.
     pub(crate) crashes: bool,
     pub(crate) keeps: Keeps,
+    pub(crate) logs: Logs,
     /// The process ends now and then.
     pub(crate) restarts: Restarts,
     /// A client whose words are printed.
@@ -83,6 +84,14 @@ pub(crate) enum Keeps {
     Some,
     /// All that there is: whoever comes back can go on.
     Everything,
+}
+
+/// Where the server reads what it remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Logs {
+    AtHand,
+    /// What is read of them comes later.
+    Elsewhere,
 }
 
 /// What becomes of connections to be.
@@ -151,7 +160,10 @@ fn engine_options() -> Options {
 fn stations(seed: u64, plan: &Plan, now: Now, counters: &Arc<[Arc<Counters>]>) -> Vec<Station> {
     let identity = Identity::Anonymous;
     let service = Messaging::new(plan.options.clone(), identity, MESSAGE_BYTES_MAX, seed);
-    let service = Rc::new(service);
+    let service = Rc::new(match plan.logs {
+        Logs::AtHand => service,
+        Logs::Elsewhere => service.with_history_elsewhere(),
+    });
     let shared = Shared {
         options: Arc::new(engine_options()),
         inflate_budget: InflateBudget::new(1 << 20),
