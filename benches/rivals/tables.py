@@ -26,6 +26,7 @@ HEADS = {
 COMPARED = {
     "server_ns": "server CPU",
     "p50_ns": "p50",
+    "p99_ns": "p99",
     "p99_9_ns": "p99.9",
     "rss_bytes": "resident memory",
 }

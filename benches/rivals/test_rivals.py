@@ -283,6 +283,11 @@ class Document(unittest.TestCase):
     def test_every_definition_has_what_it_names(self):
         definitions.load()
 
+    def test_what_decides_a_row_has_a_name_in_the_tables(self):
+        for row in definitions.load().rows:
+            self.assertIn(row.compare, tables.HEADS, row.name)
+            self.assertIn(row.compare, tables.COMPARED, row.name)
+
     def test_another_figure_in_the_document_or_a_plot_is_found(self):
         rows = definitions.load()
         for path, text in document.expected(rows).items():
@@ -290,7 +295,6 @@ class Document(unittest.TestCase):
             planted = text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :]
             with mock.patch.object(Path, "read_text", reading(path, planted)):
                 self.assertIn(path, document.differing(rows), path)
-
 
     def test_a_plot_of_a_row_that_is_no_more_is_found(self):
         with tempfile.TemporaryDirectory() as folder:
