@@ -78,7 +78,7 @@ impl MessagingHandler {
                 *slot = Some(outcome);
             }
         }
-        self.tell_homes(context.effects());
+        self.settle(context.effects());
         self.welcome(key, context.effects());
         self.set_timer(key, context);
         Next::Command

@@ -36,6 +36,7 @@ use super::state::States;
 use super::store::{MemoryStore, ReadNumber, SlowStore, Store};
 use super::ticket::TicketKey;
 use super::topic::{Answer, Outcome};
+use super::upkeep::Upkeep;
 
 /// Loss marks before those that have been taken are looked for.
 const LOSSES_MAX: usize = 1024;
@@ -91,6 +92,7 @@ pub struct MessagingHandler {
     pub(super) unfinished: Map<ReadNumber, Unfinished>,
     pub(super) losses: Map<(u64, CoreId), Arc<Loss>>,
     pub(super) states: States,
+    pub(super) upkeep: Upkeep,
 }
 
 impl Messaging {
@@ -208,6 +210,7 @@ impl MessagingHandler {
             reads: 0,
             unfinished: Map::with_hasher(shared.seed.clone()),
             states: States::new(options, &shared.seed),
+            upkeep: Upkeep::default(),
             shared: Arc::clone(shared),
         }
     }
@@ -268,7 +271,7 @@ impl MessagingHandler {
     }
 
     /// Tells how much is kept here.
-    fn count_history(&self) {
+    pub(super) fn count_history(&self) {
         let figures = self.home.figures();
         let counters = self.counters();
         counters.history_bytes.set(figures.bytes);
@@ -590,7 +593,7 @@ impl Handler for MessagingHandler {
         if let Next::Bye(bye) = self.commands(*key, &message, context) {
             self.bye(*key, bye, context);
         }
-        self.tell_homes(context.effects());
+        self.settle(context.effects());
         if let Some(client) = self.clients.get_mut(*key) {
             client.heartbeat.state = Pulse::Fine;
             // What the client says does not tell it that we are there.
@@ -614,7 +617,7 @@ impl Handler for MessagingHandler {
             context,
         };
         let fill = filling.fill(*key);
-        self.tell_homes(context.effects());
+        self.settle(context.effects());
         fill
     }
 
@@ -636,7 +639,7 @@ impl Handler for MessagingHandler {
             Some(bye) => self.bye(*key, bye, context),
             None => self.set_timer(*key, context),
         }
-        self.tell_homes(context.effects());
+        self.settle(context.effects());
     }
 
     fn stop(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
@@ -647,7 +650,7 @@ impl Handler for MessagingHandler {
         self.state_lapses(key, effects);
         self.hub.leave(&mut self.clients, key);
         self.clients.remove(key);
-        self.tell_homes(effects);
+        self.settle(effects);
     }
 
     fn mail(&mut self, from: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
@@ -724,13 +727,14 @@ impl Handler for MessagingHandler {
             Letter::Window(window) => self.state_window(&window, effects),
         }
         self.finish_reads(effects);
-        self.tell_homes(effects);
+        self.settle(effects);
     }
 
     fn alarm(&mut self, effects: &mut Effects<Mail>) {
         self.state_alarm(effects);
+        self.look_after_home(effects);
         self.finish_reads(effects);
-        self.tell_homes(effects);
+        self.settle(effects);
     }
 
     fn undelivered(&mut self, to: CoreId, mail: Mail, effects: &mut Effects<Mail>) {

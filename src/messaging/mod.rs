@@ -63,6 +63,7 @@ mod talk;
 mod ticket;
 mod topic;
 mod trie;
+mod upkeep;
 mod walk;
 
 pub use class::{Class, History, TOPIC_RULES_MAX, TopicRule};

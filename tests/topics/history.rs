@@ -406,3 +406,28 @@ fn a_topic_lives_as_long_as_what_it_keeps() {
         (Some(&*first), vec![1])
     );
 }
+
+/// What time has ended is given back, also where nobody says anything any more.
+#[test]
+fn nothing_is_kept_beyond_its_time_though_nobody_is_left() {
+    let options = Options {
+        history_age_ms: 100,
+        dedup_ms: 100,
+        topic_idle_ms: 50,
+        ..unlimited()
+    };
+    let server = cores(2, options);
+    let mut client = NativeClient::connect(server.address(), Dialect::Json);
+    for n in 0..2_000 {
+        let idem = format!(r#""idem":"{n}","data":{n}"#);
+        let _ = publish(&mut client, &format!("a.t{}", n % 500), &idem);
+    }
+    assert!(server.count("history_messages") > 0);
+    client.peer().hang_up();
+    eventually("nothing is kept", || {
+        (
+            server.count("history_messages"),
+            server.count("history_bytes"),
+        ) == (0, 0)
+    });
+}

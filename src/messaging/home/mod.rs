@@ -250,6 +250,11 @@ impl Home {
         }
     }
 
+    /// Whether there are topics that may be forgotten, or anything is kept.
+    pub(super) fn has_anything_to_forget(&self) -> bool {
+        self.topics.watched() > 0 || self.store.figures().bytes > 0
+    }
+
     /// How much is kept.
     pub(super) fn figures(&self) -> Figures {
         self.store.figures()
