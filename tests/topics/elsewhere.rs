@@ -44,7 +44,8 @@ fn pages_come_all_the_same() {
     }
 }
 
-/// P6: whoever begins in history while somebody publishes is sent every message once, in order.
+/// P6, and complaint 11: whoever begins in history while somebody publishes is sent every message
+/// once, in order.
 #[test]
 fn who_begins_in_history_misses_nothing_of_what_comes_meanwhile() {
     let server = serve(unlimited());

@@ -28,7 +28,7 @@ fn data(page: &Value) -> Vec<u64> {
         .collect()
 }
 
-/// Complaint 9: what was said while nobody was there can be read, a page at a time, either way.
+/// What was said while nobody was there can be read, a page at a time, either way.
 #[test]
 fn history_comes_in_pages_either_way() {
     let server = cores(2, unlimited());
@@ -169,7 +169,7 @@ fn pages_that_wait_for_a_client_are_bounded() {
     }
 }
 
-/// Complaints 2 and 3: what is sent again because its answer was lost is in the topic once.
+/// Complaint 13: what is sent again because its answer was lost is in the topic once.
 #[test]
 fn a_number_that_comes_again_is_not_published_again() {
     let server = cores(2, unlimited());
@@ -198,7 +198,7 @@ fn a_number_that_comes_again_is_not_published_again() {
     assert_eq!(server.count("publications_known"), TOPICS.len() as u64);
 }
 
-/// Complaint 4: so does a key, whoever says it.
+/// So is what has the key of another message, whoever says it.
 #[test]
 fn a_key_that_comes_again_is_not_published_again() {
     let server = cores(2, unlimited());

@@ -66,7 +66,8 @@ fn few(messages: usize) -> Options {
     }
 }
 
-/// P6, on whichever core the client comes to, with `hello` and with `sub`, in both dialects.
+/// P6, and complaint 4: on whichever core the client comes to, with `hello` and with `sub`, in both
+/// dialects, and without a message heard before.
 #[test]
 fn whoever_comes_back_gets_exactly_what_was_missed() {
     let server = cores(2, unlimited());
@@ -114,7 +115,7 @@ fn whoever_comes_back_gets_exactly_what_was_missed() {
     assert_eq!(seen_cores.len(), 2, "chance has sent all to one core");
 }
 
-/// P6, 0 ms after the cut: connections that break while messages flow.
+/// P6, and complaints 2 and 10: 0 ms after the cut, of connections that break while messages flow.
 #[test]
 fn nothing_is_lost_or_told_twice_however_fast_somebody_comes_back() {
     let server = cores(2, unlimited());
@@ -199,7 +200,8 @@ fn a_subscription_may_begin_with_the_newest_messages_or_at_a_time() {
     }
 }
 
-/// Never a partial replay called success: the stream begins live, and says so first.
+/// Complaint 9, and never a partial replay called success: the stream begins live, and says so
+/// first.
 #[test]
 fn a_position_that_cannot_be_proven_is_a_reset() {
     for dialect in Dialect::ALL {
@@ -392,7 +394,8 @@ fn a_reader_that_retention_overtakes_is_told() {
     }
 }
 
-/// A replay is sent under any policy, within the credit; the policy judges what comes behind it.
+/// Complaint 30: a replay is sent under any policy, within the credit; the policy judges what comes
+/// behind it.
 #[test]
 fn a_replay_respects_credit_and_no_policy_cuts_it() {
     let server = cores(2, unlimited());

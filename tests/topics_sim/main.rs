@@ -145,6 +145,8 @@ fn whoever_comes_back_to_a_server_without_room_is_told() {
     run_all_resumed("tight", 0..60, &tight());
 }
 
+/// USERS 10, 11: whatever is published between the old connection and the new one, and while history
+/// is still to be read.
 #[test]
 fn whoever_comes_back_misses_nothing_however_long_history_takes() {
     run_all_resumed("elsewhere", 0..60, &elsewhere());

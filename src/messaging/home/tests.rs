@@ -128,6 +128,50 @@ fn a_stream_goes_on_where_it_was_or_says_that_it_does_not() {
     assert_eq!((located.after, located.proof), (5, Proof::NotAsked));
 }
 
+/// Complaint 7: whoever is said to go on has missed nothing that does not come, and whoever has not
+/// is said to; also where there never was a message.
+#[test]
+fn exactly_who_can_be_sent_all_goes_on() {
+    for count in 0..=15 {
+        let mut home = home(Kind::Memory);
+        let id = home.identify(Tick(0), "t").unwrap();
+        for _ in 0..count {
+            publish(&mut home, at(0), "t");
+        }
+        for offset in 0..=count + 2 {
+            let place = Where::After {
+                epoch: id.epoch.clone(),
+                offset,
+            };
+            let located = home.locate(at(0), "t", &place).unwrap();
+            let (after, proof) = match offset {
+                _ if offset > count => (count, Proof::Lost(Cause::Node)),
+                _ if count - offset > 10 => (count, Proof::Lost(Cause::Retention)),
+                _ => (offset, Proof::Exact),
+            };
+            assert_eq!((located.after, located.proof), (after, proof), "{count}");
+        }
+    }
+}
+
+/// Complaint 3: however long somebody was away, up to the end of the window and no longer.
+#[test]
+fn a_stream_goes_on_at_every_age_up_to_the_window() {
+    for away_ms in 0..=3_000 {
+        let mut home = home(Kind::Memory);
+        let epoch = publish(&mut home, at(0), "t").topic.epoch.clone();
+        publish(&mut home, at(500), "t");
+        let back = at(500 + away_ms);
+        for tick in (0..=away_ms).step_by(100) {
+            home.tidy(Tick(500 + tick));
+        }
+        let place = Where::After { epoch, offset: 1 };
+        let located = home.locate(back, "t", &place).unwrap();
+        let is_exact = located.proof == Proof::Exact;
+        assert_eq!(is_exact, away_ms <= 1_000, "{away_ms} ms: {located:?}");
+    }
+}
+
 #[test]
 fn a_topic_without_a_log_goes_on_only_from_its_end() {
     let mut home = home(Kind::Memory);

@@ -105,7 +105,7 @@ fn ten_thousand_subscriptions_come_back_in_messages_of_bounded_size() {
     }
 }
 
-// USERS 28: nothing that the server still has is missing after a cut, nor comes twice.
+// USERS 14, 28: nothing that the server still has is missing after a cut, nor comes twice.
 #[test]
 fn a_topic_goes_on_where_it_was() {
     let mut world = world(Window::default());
