@@ -296,6 +296,7 @@ enum Note<'a> {
         from: u64,
         to: u64,
         cause: &'a str,
+        in_history: bool,
     },
     Conflated {
         topic: &'a str,
@@ -350,6 +351,7 @@ impl<'a> Note<'a> {
                 from: gap.from,
                 to: gap.to,
                 cause: gap.cause.name(),
+                in_history: gap.in_history,
             },
             Event::Conflated(conflated) => Self::Conflated {
                 topic: &conflated.topic,

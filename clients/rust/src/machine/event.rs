@@ -94,6 +94,9 @@ pub struct Gap {
     pub to: u64,
     /// Why.
     pub cause: GapCause,
+    /// Whether the server still had them when it said so: a question for the
+    /// [`History`](super::History) of the topic brings them, as long as they are kept.
+    pub in_history: bool,
 }
 
 impl Gap {

@@ -356,10 +356,7 @@ impl Machine {
                 self.pattern_moved(id, SubscriptionId(s), position_text(&pos)?);
                 Ok(())
             }
-            Push::Gap(gap) => {
-                let (from, to, cause) = (gap.from, gap.to, gap.cause.into());
-                self.word(id, gap.t, &StreamWord::Gap { from, to, cause })
-            }
+            Push::Gap(gap) => self.word(id, gap.t, &gap.into()),
             Push::Conflated(conflated) => {
                 let (count, up_to) = (conflated.n, conflated.up_to);
                 self.word(id, conflated.t, &StreamWord::Conflated { count, up_to })

@@ -90,10 +90,32 @@ pub(super) struct Ticket {
 #[derive(Debug)]
 pub(super) enum StreamWord {
     Message(Arc<Message>),
-    Gap { from: u64, to: u64, cause: GapCause },
-    Conflated { count: u64, up_to: u64 },
+    Gap {
+        from: u64,
+        to: u64,
+        cause: GapCause,
+        in_history: bool,
+    },
+    Conflated {
+        count: u64,
+        up_to: u64,
+    },
     Position(u64),
-    Reset { position: Position, cause: GapCause },
+    Reset {
+        position: Position,
+        cause: GapCause,
+    },
+}
+
+impl From<native::Gap> for StreamWord {
+    fn from(gap: native::Gap) -> Self {
+        Self::Gap {
+            from: gap.from,
+            to: gap.to,
+            cause: gap.cause.into(),
+            in_history: gap.repair == native::Repair::History,
+        }
+    }
 }
 
 /// What an offset that is left out means.
@@ -472,6 +494,7 @@ impl Subscription {
                     from,
                     to: position.offset,
                     cause,
+                    in_history: false,
                 }));
             }
             // What follows is known up to here, and left out.
@@ -533,11 +556,17 @@ impl Subscription {
                         from: expected,
                         to: at - 1,
                         cause: GapCause::Unexplained,
+                        in_history: false,
                     }));
                 }
                 self.message(message, ticket)
             }
-            StreamWord::Gap { from, to, cause } => {
+            StreamWord::Gap {
+                from,
+                to,
+                cause,
+                in_history,
+            } => {
                 let from = (*from).max(known.offset + 1);
                 if from <= *to {
                     let hole = known.offset + 1..from;
@@ -548,6 +577,7 @@ impl Subscription {
                             from: hole.start,
                             to: hole.end - 1,
                             cause: GapCause::Unexplained,
+                            in_history: false,
                         }));
                     }
                     self.note(Event::Gap(Gap {
@@ -555,6 +585,7 @@ impl Subscription {
                         from,
                         to: *to,
                         cause: *cause,
+                        in_history: *in_history,
                     }));
                 }
                 false
@@ -657,7 +688,7 @@ fn merge(last: &mut Event, next: &Event) -> bool {
     match (last, next) {
         (Event::Gap(last), Event::Gap(next))
             if last.topic == next.topic
-                && last.cause == next.cause
+                && (last.cause, last.in_history) == (next.cause, next.in_history)
                 && last.to.checked_add(1) == Some(next.from) =>
         {
             last.to = next.to;

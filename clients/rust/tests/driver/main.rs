@@ -197,6 +197,7 @@ fn after_a_cut_it_comes_back_with_its_subscriptions_and_says_what_is_missing() {
             from: 2,
             to: 3,
             cause: GapCause::Away,
+            in_history: false,
         };
         assert_eq!(gap, expected);
         assert_eq!(room.next_message().await.unwrap().position.offset, 4);

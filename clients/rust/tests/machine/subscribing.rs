@@ -39,7 +39,10 @@ fn told(world: &mut World, id: SubscriptionId) -> String {
     let words = events.iter().map(|event| match event {
         Event::Subscribed(_) => "subscribed".to_owned(),
         Event::Message(message) => message.position.offset.to_string(),
-        Event::Gap(gap) => format!("gap({}-{} {})", gap.from, gap.to, gap.cause.name()),
+        Event::Gap(gap) => {
+            let kept = if gap.in_history { " kept" } else { "" };
+            format!("gap({}-{} {}{kept})", gap.from, gap.to, gap.cause.name())
+        }
         Event::Conflated(conflated) => format!("conflated({})", conflated.count),
         Event::Reset(reset) => format!("reset({})", reset.cause.name()),
         Event::Unsubscribed(_) => "unsubscribed".to_owned(),
@@ -404,13 +407,17 @@ fn what_the_server_leaves_out_without_a_word_is_told_all_the_same() {
     let id = subscribe(&mut world, "a");
     let link = world.connect();
     let t = world.topics["a"].t;
-    let gap = |from, to| native::Gap {
-        t,
-        from,
-        to,
-        cause: Cause::Slow,
-        repair: native::Repair::None,
+    let gap = |from, to, repair| {
+        let cause = Cause::Slow;
+        Push::Gap(native::Gap {
+            t,
+            from,
+            to,
+            cause,
+            repair,
+        })
     };
+    let (none, kept) = (native::Repair::None, native::Repair::History);
     let message = |offset| native::Message {
         t,
         offset,
@@ -428,19 +435,22 @@ fn what_the_server_leaves_out_without_a_word_is_told_all_the_same() {
         Push::Message(message(1)),
         Push::Message(message(1)),
         Push::Message(message(3)),
-        Push::Gap(gap(2, 3)),
-        Push::Gap(gap(4, 5)),
-        Push::Gap(gap(6, 7)),
-        Push::Gap(gap(10, 11)),
-        Push::Position(native::Position::Topic { t, offset: 12 }),
-        Push::Message(message(13)),
+        gap(2, 3, none),
+        gap(4, 5, none),
+        gap(6, 7, none),
+        gap(10, 10, kept),
+        gap(11, 11, kept),
+        gap(12, 12, none),
+        Push::Position(native::Position::Topic { t, offset: 13 }),
+        Push::Message(message(14)),
     ] {
         world.push(link, &push);
     }
     world.flow();
     assert_eq!(
         told(&mut world, id),
-        "subscribed 1 gap(2-2 unexplained) 3 gap(4-7 slow) gap(8-9 unexplained) gap(10-11 slow) 13"
+        "subscribed 1 gap(2-2 unexplained) 3 gap(4-7 slow) gap(8-9 unexplained) \
+         gap(10-11 slow kept) gap(12-12 slow) 14"
     );
 }
 
@@ -783,6 +793,7 @@ fn a_gap_counts_what_is_missing() {
         from: 3,
         to: 5,
         cause: GapCause::Slow,
+        in_history: true,
     };
     assert_eq!(gap.count(), 3);
 }
