@@ -144,6 +144,7 @@ impl Classes {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::trie::tests::pattern;
     use super::*;
 
     fn rule(pattern: &str) -> TopicRule {
@@ -188,19 +189,6 @@ mod tests {
         assert_eq!(of("b.*"), [1]);
         assert_eq!(of("*"), [4, 5]);
         assert_eq!(of("d.*"), [5]);
-    }
-
-    fn level() -> impl Strategy<Value = &'static str> {
-        prop_oneof![Just("a"), Just("b"), Just("*")]
-    }
-
-    fn pattern() -> impl Strategy<Value = String> {
-        (prop::collection::vec(level(), 1..4), any::<bool>()).prop_map(|(mut levels, rest)| {
-            if rest {
-                levels.push(">");
-            }
-            levels.join(".")
-        })
     }
 
     proptest! {

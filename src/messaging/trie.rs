@@ -166,7 +166,7 @@ impl<V> Node<V> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use corewire_protocol::native::{Subject, TopicName};
     use proptest::prelude::*;
 
@@ -176,7 +176,8 @@ mod tests {
         prop_oneof![Just("a"), Just("b"), Just("*")]
     }
 
-    fn pattern() -> impl Strategy<Value = String> {
+    /// Some pattern of up to three levels, with `>` behind them or not.
+    pub(in crate::messaging) fn pattern() -> impl Strategy<Value = String> {
         (prop::collection::vec(level(), 1..4), any::<bool>()).prop_map(|(mut levels, rest)| {
             if rest {
                 levels.push(">");
