@@ -12,9 +12,10 @@ use corewire_protocol::native::{
 
 use crate::engine::{Context, Effects, Message};
 
+use super::bye::Bye;
 use super::client::{ClientKey, Stage, Subscribed};
 use super::delivery::{DeliveryCredit, InForce};
-use super::handler::{Bye, MessagingHandler, pubbed, warn};
+use super::handler::{MessagingHandler, pubbed, warn};
 use super::hub::Outgoing;
 use super::mail::{Letter, Mail, PublishRequest};
 use super::patterns::Asked;

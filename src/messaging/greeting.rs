@@ -4,9 +4,10 @@ use corewire_protocol::native::{Auth, Done, ErrorCode, Hello, Reply, Resumed, We
 
 use crate::engine::{Context, Effects};
 
+use super::bye::Bye;
 use super::client::{ClientKey, Expiry, Producer, Stage, Told, Welcoming, Who};
 use super::dispatch::{Next, Refused};
-use super::handler::{Bye, MessagingHandler};
+use super::handler::MessagingHandler;
 use super::identity::User;
 use super::mail::Mail;
 use super::refusal::{gone, refused};

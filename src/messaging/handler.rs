@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use corewire_protocol::CloseCode;
 use corewire_protocol::native::{
     Closing, Dialect, Duplicate, ErrorReply, Limits, Ping, Pubbed, Push, Reply, TOPIC_BYTES_MAX,
-    TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn, closing,
+    TOPIC_LEVELS_MAX, TokenExpiring, Unsubbed, Warn,
 };
 
 use crate::engine::{
@@ -16,6 +15,7 @@ use crate::hash::{Map, Seed};
 use crate::ids::CoreId;
 use crate::metrics::Counters;
 
+use super::bye::Bye;
 use super::class::Classes;
 use super::client::{Client, ClientKey, Clients, Pulse, Stage, Told};
 use super::dispatch::Next;
@@ -499,52 +499,6 @@ impl MessagingHandler {
             url: None,
         };
         self.pen.close(client.dialect, &push, context);
-    }
-}
-
-/// Why the server ends a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bye {
-    NoHello,
-    NoPong,
-    TokenExpired,
-    Stopping,
-    /// A message that cannot be read at all.
-    Unreadable,
-    /// Something else came first, or a `hello` twice.
-    NotHello,
-    HelloWithoutId,
-    BadVersion,
-    BadToken,
-    TooManyCommands,
-}
-
-impl Bye {
-    const fn told(self) -> (CloseCode, &'static str, Option<u64>) {
-        match self {
-            Self::NoHello => (closing::NO_HELLO, "no hello came in time", None),
-            Self::NoPong => (closing::NO_PONG, "no pong came in time", Some(0)),
-            Self::TokenExpired => (closing::TOKEN_EXPIRED, "the token has expired", None),
-            Self::Stopping => (closing::DRAINING, "the server is stopping", None),
-            Self::Unreadable => (
-                closing::BAD_PROTOCOL,
-                "a message was not in the dialect of the subprotocol",
-                None,
-            ),
-            Self::NotHello => (
-                closing::BAD_PROTOCOL,
-                "the first command must be hello",
-                None,
-            ),
-            Self::HelloWithoutId => (
-                closing::BAD_PROTOCOL,
-                "a hello needs an id, for its welcome",
-                None,
-            ),
-            Self::BadVersion => (closing::BAD_VERSION, "this server speaks version 1", None),
-            Self::BadToken => (closing::BAD_TOKEN, "the hello was refused", None),
-            Self::TooManyCommands => (closing::POLICY, "too many commands in one message", None),
-        }
     }
 }
 

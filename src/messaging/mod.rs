@@ -29,6 +29,7 @@
 
 mod attach;
 mod backlog;
+mod bye;
 mod catch_up;
 mod class;
 mod client;
