@@ -489,17 +489,14 @@ impl MessagingHandler {
                 (_, outcome) => Ok(Some(pubbed(outcome))),
             };
         }
-        self.requests += 1;
-        let number = self.requests;
+        let bytes = draft.data.len();
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
-        client
-            .talk()
-            .unanswered
-            .sent((home, number), id, draft.data.len());
+        let stamp = self.requests.sent(home, bytes);
+        let request = (home, stamp.number);
+        client.talk().unanswered.sent(request, id, bytes);
         let request = PublishRequest {
-            life: self.life,
+            stamp,
             client: key,
-            number,
             topic,
             draft,
         };

@@ -32,6 +32,7 @@ use super::pen::Pen;
 use super::positions;
 use super::publication::{Draft, Loss, Publication};
 use super::refusal::not_published;
+use super::requests::Requests;
 use super::state::States;
 use super::store::{MemoryStore, ReadNumber, SlowStore, Store};
 use super::ticket::TicketKey;
@@ -84,8 +85,7 @@ pub struct MessagingHandler {
     pub(super) hub: Hub,
     pub(super) home: Home,
     pub(super) pen: Pen,
-    /// Requests to other cores so far.
-    pub(super) requests: u64,
+    pub(super) requests: Requests,
     /// Reads of this core's logs so far.
     pub(super) reads: u64,
     /// Those that are not finished.
@@ -205,7 +205,7 @@ impl MessagingHandler {
             hub: Hub::new(options, (&shared.node, cores), &shared.seed),
             home,
             pen: Pen::new(counters.unwrap_or_default()),
-            requests: 0,
+            requests: Requests::new((core.id, cores), life, options),
             losses: Map::with_hasher(shared.seed.clone()),
             reads: 0,
             unfinished: Map::with_hasher(shared.seed.clone()),
@@ -359,16 +359,13 @@ impl MessagingHandler {
 
     /// A home core has put a client's message in its place, or not.
     fn published(&mut self, by: CoreId, published: Published, effects: &mut Effects<Mail>) {
-        if published.life != self.life {
-            return;
-        }
         let Some(client) = self.clients.get_mut(published.client) else {
             return;
         };
         let Some(talk) = &mut client.talk else {
             return;
         };
-        let Some(id) = talk.unanswered.answered(by, published.number) else {
+        let Some(id) = talk.unanswered.answered(by, published.stamp.number) else {
             return;
         };
         match (id, published.outcome) {
@@ -384,10 +381,91 @@ impl MessagingHandler {
         }
     }
 
+    /// Does what a letter says.
+    fn letter(&mut self, from: CoreId, letter: Letter, effects: &mut Effects<Mail>) {
+        let now = effects.now().tick;
+        match letter {
+            Letter::Restarted => self.restarted(from, effects),
+            Letter::Publish(request) => {
+                let PublishRequest {
+                    stamp,
+                    client,
+                    topic,
+                    draft,
+                } = *request;
+                let outcome = self.publish(&topic, draft, effects);
+                let published = Published {
+                    stamp,
+                    client,
+                    outcome,
+                };
+                effects.mail(from, Letter::Published(Box::new(published)).into());
+            }
+            Letter::Interest(request) => self.answer_interest(from, *request, effects),
+            Letter::PatternInterest(request) => {
+                self.answer_pattern_interest(from, *request, effects);
+            }
+            Letter::Read(request) => self.answer_read(from, &request, effects),
+            Letter::Walk(request) => self.answer_walk(from, &request, effects),
+            Letter::AskMark(stamp) => {
+                let mark = Box::new(self.home_mark());
+                effects.mail(from, Letter::Mark(stamp, mark).into());
+            }
+            Letter::History(request) => self.answer_history(from, &request, effects),
+            Letter::HistoryPage(reply) => self.history_came(from, *reply, effects),
+            Letter::NoInterest(id) => self.home.withdraw(now, &id, from),
+            Letter::NoPatternInterest(pattern) => self.home.withdraw_pattern(&pattern, from),
+            Letter::Published(published) => self.published(from, *published, effects),
+            Letter::Granted(granted) => {
+                let outcomes = self.hub.granted(&mut self.clients, &granted, effects);
+                self.tell_clients(outcomes, effects);
+            }
+            Letter::PatternGranted(granted) => {
+                self.pattern_granted(from, &granted, effects);
+            }
+            Letter::Page(reply) => {
+                let PageReply { key, page, .. } = *reply;
+                self.hub.page_came(&mut self.clients, (key, page), effects);
+            }
+            Letter::Listed(listed) => {
+                let Listed {
+                    number,
+                    changed,
+                    vouched,
+                    ..
+                } = *listed;
+                self.listed((number, from), (changed, vouched), effects);
+            }
+            Letter::Mark(_, mark) => self.hub.patterns.heard(from, *mark),
+            Letter::Publication(publication) => {
+                self.hub
+                    .publication(&mut self.clients, publication, effects);
+            }
+            Letter::Lost(loss) => self.hub.lost(&mut self.clients, &loss, effects),
+            Letter::State(ask) => self.answer_state(from, *ask, effects),
+            Letter::StateAnswer(answer) => self.state_answered(from, *answer, effects),
+            Letter::StateDone(_) => {}
+            Letter::Window(window) => self.state_window(&window, effects),
+        }
+    }
+
+    /// Has connections read on that waited until fewer requests of this core were unanswered.
+    fn read_on(&mut self, effects: &mut Effects<Mail>) {
+        while let Some(key) = self.requests.next_to_go_on() {
+            if let Some(client) = self.clients.get_mut(key)
+                && client.talk().unanswered.room(&self.shared.options)
+                && let Some(conn) = client.conn
+            {
+                effects.release(conn);
+            }
+        }
+    }
+
     /// Another core has lost its memory.
     fn restarted(&mut self, core: CoreId, effects: &mut Effects<Mail>) {
         self.home.forget_core(effects.now().tick, core);
         self.losses.retain(|(_, to), _| *to != core);
+        self.requests.give_up(core);
         for client in self.clients.values_mut() {
             let Some(conn) = client.conn else {
                 continue;
@@ -507,6 +585,7 @@ impl Handler for MessagingHandler {
     type Mail = Mail;
 
     fn begin(&mut self, effects: &mut Effects<Mail>) {
+        self.counters().requests_unanswered.set(0);
         if self.life > 0 {
             for core in self.cores().filter(|core| *core != self.core) {
                 effects.mail(core, Letter::Restarted.into());
@@ -543,7 +622,7 @@ impl Handler for MessagingHandler {
         message: Message<'_>,
         context: &mut Context<'_, Mail>,
     ) {
-        let words = self.pen.words;
+        let (words, unanswered) = (self.pen.words, self.requests.unanswered());
         if let Next::Bye(bye) = self.commands(*key, &message, context) {
             self.bye(*key, bye, context);
         }
@@ -553,6 +632,11 @@ impl Handler for MessagingHandler {
             // What the client says does not tell it that we are there.
             if self.pen.words != words {
                 client.heartbeat.said = context.now();
+            }
+            if self.requests.unanswered() > unanswered && self.requests.are_too_many() {
+                client.talk().unanswered.hold_for_core();
+                self.requests.wait(*key);
+                self.pen.counters.requests_held.add(1);
             }
             if let Some(talk) = &mut client.talk
                 && talk.unanswered.hold(&self.shared.options)
@@ -608,77 +692,11 @@ impl Handler for MessagingHandler {
     }
 
     fn mail(&mut self, from: CoreId, mail: Mail, effects: &mut Effects<Mail>) {
-        let now = effects.now().tick;
-        match mail.0 {
-            Letter::Restarted => self.restarted(from, effects),
-            Letter::Publish(request) => {
-                let PublishRequest {
-                    life,
-                    client,
-                    number,
-                    topic,
-                    draft,
-                } = *request;
-                let outcome = self.publish(&topic, draft, effects);
-                let published = Published {
-                    life,
-                    client,
-                    number,
-                    outcome,
-                };
-                effects.mail(from, Letter::Published(Box::new(published)).into());
-            }
-            Letter::Interest(request) => self.answer_interest(from, *request, effects),
-            Letter::PatternInterest(request) => {
-                self.answer_pattern_interest(from, *request, effects);
-            }
-            Letter::Read(request) => self.answer_read(from, &request, effects),
-            Letter::Walk(request) => self.answer_walk(from, &request, effects),
-            Letter::AskMark(life) => {
-                let mark = Box::new(self.home_mark());
-                effects.mail(from, Letter::Mark(life, mark).into());
-            }
-            Letter::History(request) => self.answer_history(from, &request, effects),
-            Letter::HistoryPage(reply) => self.history_came(from, *reply, effects),
-            Letter::NoInterest(id) => self.home.withdraw(now, &id, from),
-            Letter::NoPatternInterest(pattern) => self.home.withdraw_pattern(&pattern, from),
-            Letter::Published(published) => self.published(from, *published, effects),
-            Letter::Granted(granted) if granted.life == self.life => {
-                let outcomes = self.hub.granted(&mut self.clients, &granted, effects);
-                self.tell_clients(outcomes, effects);
-            }
-            Letter::PatternGranted(granted) if granted.life == self.life => {
-                self.pattern_granted(from, &granted, effects);
-            }
-            Letter::Page(reply) if reply.life == self.life => {
-                let PageReply { key, page, .. } = *reply;
-                self.hub.page_came(&mut self.clients, (key, page), effects);
-            }
-            Letter::Listed(listed) if listed.life == self.life => {
-                let Listed {
-                    number,
-                    changed,
-                    vouched,
-                    ..
-                } = *listed;
-                self.listed((number, from), (changed, vouched), effects);
-            }
-            Letter::Mark(life, mark) if life == self.life => {
-                self.hub.patterns.heard(from, *mark);
-            }
-            // They answer what this core's last life has asked.
-            Letter::Granted(_)
-            | Letter::PatternGranted(_)
-            | Letter::Page(_)
-            | Letter::Listed(_)
-            | Letter::Mark(..) => {}
-            Letter::Publication(publication) => {
-                self.hub
-                    .publication(&mut self.clients, publication, effects);
-            }
-            Letter::Lost(loss) => self.hub.lost(&mut self.clients, &loss, effects),
-            Letter::State(letter) => self.state_mail(from, *letter, effects),
-            Letter::Window(window) => self.state_window(&window, effects),
+        // What answers this core's last life is of no use to this one.
+        let stamp = mail.0.replies_to();
+        if stamp.is_none_or(|stamp| self.requests.answered(from, stamp)) {
+            self.letter(from, mail.0, effects);
+            self.read_on(effects);
         }
         self.finish_reads(effects);
         self.settle(effects);
@@ -713,7 +731,9 @@ impl Handler for MessagingHandler {
             | Letter::Page(_)
             | Letter::Mark(..)
             | Letter::Lost(_)
-            | Letter::State(_)) => effects.mail(to, Mail(letter)),
+            | Letter::State(_)
+            | Letter::StateAnswer(_)
+            | Letter::StateDone(_)) => effects.mail(to, Mail(letter)),
         }
     }
 }

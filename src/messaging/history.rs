@@ -21,6 +21,7 @@ use super::home::{HistoryPage, NoPage, PageFrom, PageWanted, Paged};
 use super::mail::{Letter, Mail, PageReply};
 use super::publication::TopicId;
 use super::refusal::{gone, refused, too_many_topics};
+use super::requests::Stamp;
 use super::store::{Direction, Range, ReadNumber};
 
 /// Milliseconds after which it is looked whether a read is finished.
@@ -29,11 +30,8 @@ const READ_MS: u32 = 1;
 /// See [`Letter::History`].
 #[derive(Debug)]
 pub(super) struct HistoryRequest {
-    /// Which life of the asking core it is from.
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) client: ClientKey,
-    /// The request's number, among those of its core.
-    pub(super) number: u64,
     pub(super) topic: Box<str>,
     pub(super) wanted: PageWanted,
 }
@@ -41,9 +39,8 @@ pub(super) struct HistoryRequest {
 /// See [`Letter::HistoryPage`].
 #[derive(Debug)]
 pub(super) struct HistoryReply {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) client: ClientKey,
-    pub(super) number: u64,
     pub(super) outcome: Result<HistoryPage, NoPage>,
 }
 
@@ -53,16 +50,19 @@ pub(super) enum Unfinished {
     /// A client that has asked.
     History(UnfinishedPage),
     /// Deliveries that are behind.
-    CatchUp { to: CoreId, life: u32, key: PageKey },
+    CatchUp {
+        to: CoreId,
+        stamp: Stamp,
+        key: PageKey,
+    },
 }
 
 /// A page whose messages are still being read.
 #[derive(Debug)]
 pub(super) struct UnfinishedPage {
     to: CoreId,
-    life: u32,
+    stamp: Stamp,
     client: ClientKey,
-    number: u64,
     topic: Arc<TopicId>,
     direction: Direction,
 }
@@ -190,14 +190,13 @@ impl MessagingHandler {
             });
         }
         let home = self.home_of(&topic);
-        self.requests += 1;
-        let number = self.requests;
         let client = self.clients.get_mut(key).ok_or_else(gone)?;
+        let stamp = self.requests.sent(home, 0);
+        let number = stamp.number;
         client.talk().pages.asked.push(Asked { home, number, id });
         let request = HistoryRequest {
-            life: self.life,
+            stamp,
             client: key,
-            number,
             topic,
             wanted,
         };
@@ -225,9 +224,8 @@ impl MessagingHandler {
             Ok(Paged::Later(topic)) => {
                 let unfinished = UnfinishedPage {
                     to: from,
-                    life: request.life,
+                    stamp: request.stamp,
                     client: request.client,
-                    number: request.number,
                     topic,
                     direction: request.wanted.direction,
                 };
@@ -238,9 +236,8 @@ impl MessagingHandler {
             Err(error) => Err(error),
         };
         let reply = HistoryReply {
-            life: request.life,
+            stamp: request.stamp,
             client: request.client,
-            number: request.number,
             outcome,
         };
         self.send_history(from, reply, effects);
@@ -271,16 +268,15 @@ impl MessagingHandler {
         let unfinished = match self.unfinished.remove(&number) {
             None => return,
             Some(Unfinished::History(unfinished)) => unfinished,
-            Some(Unfinished::CatchUp { to, life, key }) => {
+            Some(Unfinished::CatchUp { to, stamp, key }) => {
                 let page = Some(Page::of(range));
-                return self.send_page(to, PageReply { life, key, page }, effects);
+                return self.send_page(to, PageReply { stamp, key, page }, effects);
             }
         };
         let page = HistoryPage::new(unfinished.topic, range, unfinished.direction);
         let reply = HistoryReply {
-            life: unfinished.life,
+            stamp: unfinished.stamp,
             client: unfinished.client,
-            number: unfinished.number,
             outcome: Ok(page),
         };
         self.send_history(unfinished.to, reply, effects);
@@ -302,16 +298,13 @@ impl MessagingHandler {
         reply: HistoryReply,
         effects: &mut Effects<Mail>,
     ) {
-        if reply.life != self.life {
-            return;
-        }
         let Some(client) = self.clients.get_mut(reply.client) else {
             return;
         };
         let Some(talk) = &mut client.talk else {
             return;
         };
-        let Some(id) = talk.pages.answered(by, reply.number) else {
+        let Some(id) = talk.pages.answered(by, reply.stamp.number) else {
             return;
         };
         match reply.outcome {

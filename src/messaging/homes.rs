@@ -49,13 +49,13 @@ impl MessagingHandler {
                     }
                 }
                 Outgoing::Read { page, id, after } => {
+                    let home = id.home;
                     let request = ReadRequest {
-                        life: self.life,
+                        stamp: self.requests.sent(home, 0),
                         page,
                         after,
                         topic: id,
                     };
-                    let home = request.topic.home;
                     if home == self.core {
                         self.answer_read(home, &request, effects);
                     } else {
@@ -69,12 +69,15 @@ impl MessagingHandler {
                     let own = self.home_mark();
                     self.hub.patterns.heard(self.core, own);
                     for home in self.cores().filter(|home| *home != self.core) {
-                        effects.mail(home, Letter::AskMark(self.life).into());
+                        let stamp = self.requests.sent(home, 0);
+                        effects.mail(home, Letter::AskMark(stamp).into());
                     }
                 }
             }
         }
         self.state_settles(effects);
+        let unanswered = self.requests.unanswered() as u64;
+        self.counters().requests_unanswered.set(unanswered);
     }
 
     // ── What this core wants ──
@@ -85,12 +88,12 @@ impl MessagingHandler {
         seek: Option<(u64, Where)>,
         effects: &mut Effects<Mail>,
     ) {
+        let home = self.home_of(&topic);
         let request = InterestRequest {
-            life: self.life,
+            stamp: self.requests.sent(home, 0),
             subject: topic,
             seek,
         };
-        let home = self.home_of(&request.subject);
         if home == self.core {
             let granted = self.grant(home, request, effects);
             let outcomes = self.hub.granted(&mut self.clients, &granted, effects);
@@ -110,7 +113,7 @@ impl MessagingHandler {
     ) {
         let patterns = &self.hub.patterns;
         let request = PatternInterest {
-            life: self.life,
+            stamp: self.requests.sent(home, 0),
             pattern,
             walk: walk.map(|walk| (walk, patterns.mark_of(walk, home))),
         };
@@ -129,7 +132,8 @@ impl MessagingHandler {
         effects: &mut Effects<Mail>,
     ) {
         let walk = (number, home);
-        let Some(request) = self.hub.patterns.walk_request(self.life, walk, from) else {
+        let (patterns, requests) = (&self.hub.patterns, &mut self.requests);
+        let Some(request) = patterns.walk_request(requests, walk, from) else {
             return;
         };
         if home == self.core {
@@ -200,7 +204,7 @@ impl MessagingHandler {
 
     fn grant(&mut self, to: CoreId, request: InterestRequest, effects: &Effects<Mail>) -> Granted {
         let InterestRequest {
-            life,
+            stamp,
             subject,
             seek,
         } = request;
@@ -215,7 +219,7 @@ impl MessagingHandler {
             (number, begin)
         });
         Granted {
-            life,
+            stamp,
             subject,
             outcome,
             begin,
@@ -235,7 +239,7 @@ impl MessagingHandler {
 
     fn grant_pattern(&mut self, to: CoreId, request: PatternInterest) -> PatternGranted {
         let PatternInterest {
-            life,
+            stamp,
             pattern,
             walk,
         } = request;
@@ -250,7 +254,7 @@ impl MessagingHandler {
             (number, vouched)
         });
         PatternGranted {
-            life,
+            stamp,
             pattern,
             mark: self.home_mark(),
             vouched,
@@ -265,7 +269,7 @@ impl MessagingHandler {
         effects: &mut Effects<Mail>,
     ) {
         let ReadRequest {
-            life, page: key, ..
+            stamp, page: key, ..
         } = *request;
         self.reads += 1;
         let number = ReadNumber(self.reads);
@@ -281,13 +285,13 @@ impl MessagingHandler {
             Reading::Now(range) => Some(Page::of(range)),
             Reading::Later => {
                 let to = from;
-                let unfinished = Unfinished::CatchUp { to, life, key };
+                let unfinished = Unfinished::CatchUp { to, stamp, key };
                 self.await_read(number, unfinished, effects);
                 return;
             }
             Reading::Gone => None,
         };
-        self.send_page(from, PageReply { life, key, page }, effects);
+        self.send_page(from, PageReply { stamp, key, page }, effects);
     }
 
     /// A page of a log for the core that wants it.
@@ -309,7 +313,7 @@ impl MessagingHandler {
     ) {
         let (changed, vouched) = self.list(request, effects);
         let listed = Listed {
-            life: request.life,
+            stamp: request.stamp,
             number: request.number,
             mark: self.home.mark(),
             changed,

@@ -3,8 +3,9 @@
 //! There is one line from each core to each other core, first in, first out, for all of it. So
 //! "granted at offset h" is followed by h + 1, and what a publisher sends in order arrives in order.
 //!
-//! - A *request* is answered by exactly one *reply*. How many are under way is bounded where they
-//!   begin: a connection that has asked for too much is not read meanwhile.
+//! - A *request* is answered by exactly one *reply*, which brings its [`Stamp`] back. How many are
+//!   under way is bounded where they begin, for each connection and for each core: who has asked for
+//!   too much is not read meanwhile ([`requests`](super::requests)).
 //! - A *publication* is not answered. Where it does not fit, a [`Loss`] takes its place.
 
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use super::history::{HistoryReply, HistoryRequest};
 use super::home::{Changed, Cursor, Missed, Where};
 use super::place::{Begin, HomeMark};
 use super::publication::{Draft, Loss, Publication, TopicId};
-use super::state::{StateLetter, Window};
+use super::requests::Stamp;
+use super::state::{StateAnswer, StateAsk, Window};
 use super::walk::{Vouched, WalkNumber};
 
 /// One piece of mail: a [`Letter`], which is nobody else's business.
@@ -48,8 +50,8 @@ pub(super) enum Letter {
     Read(Box<ReadRequest>),
     /// A request: topics of a pattern that somebody may have missed messages of.
     Walk(Box<WalkRequest>),
-    /// A request: how far are you? From a core in this life.
-    AskMark(u32),
+    /// A request: how far are you?
+    AskMark(Stamp),
     /// No more of this topic.
     NoInterest(Arc<TopicId>),
     /// No more of this pattern.
@@ -66,26 +68,57 @@ pub(super) enum Letter {
     Page(Box<PageReply>),
     /// The reply to `Walk`.
     Listed(Box<Listed>),
-    /// The reply to `AskMark`, and the life that it has asked in.
-    Mark(u32, Box<HomeMark>),
+    /// The reply to `AskMark`.
+    Mark(Stamp, Box<HomeMark>),
     /// From a home core to those with interest.
     Publication(Arc<Publication>),
     /// In the place of publications that did not fit.
     Lost(Arc<Loss>),
-    /// About state, to a topic's home core or from there.
-    State(Box<StateLetter>),
+    /// A request: about state, to a topic's home core.
+    State(Box<StateAsk>),
+    /// The reply to `State`, if it says anything.
+    StateAnswer(Box<StateAnswer>),
+    /// The reply to `State` where that is all that there is to say.
+    StateDone(Stamp),
     /// From a home core to those that watch a set of state.
     Window(Arc<Window>),
+}
+
+impl Letter {
+    /// The stamp of the request that it replies to, if it is a reply.
+    pub(super) fn replies_to(&self) -> Option<Stamp> {
+        match self {
+            Self::Published(reply) => Some(reply.stamp),
+            Self::Granted(reply) => Some(reply.stamp),
+            Self::PatternGranted(reply) => Some(reply.stamp),
+            Self::HistoryPage(reply) => Some(reply.stamp),
+            Self::Page(reply) => Some(reply.stamp),
+            Self::Listed(reply) => Some(reply.stamp),
+            Self::StateAnswer(reply) => Some(reply.stamp),
+            Self::Mark(stamp, _) | Self::StateDone(stamp) => Some(*stamp),
+            Self::Restarted
+            | Self::Publish(_)
+            | Self::Interest(_)
+            | Self::PatternInterest(_)
+            | Self::History(_)
+            | Self::Read(_)
+            | Self::Walk(_)
+            | Self::AskMark(_)
+            | Self::State(_)
+            | Self::NoInterest(_)
+            | Self::NoPatternInterest(_)
+            | Self::Publication(_)
+            | Self::Lost(_)
+            | Self::Window(_) => None,
+        }
+    }
 }
 
 /// See [`Letter::Publish`].
 #[derive(Debug)]
 pub(super) struct PublishRequest {
-    /// Which life of the asking core it is from.
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) client: ClientKey,
-    /// The request's number, among those of its core.
-    pub(super) number: u64,
     pub(super) topic: Box<str>,
     pub(super) draft: Draft,
 }
@@ -93,9 +126,8 @@ pub(super) struct PublishRequest {
 /// See [`Letter::Published`].
 #[derive(Debug)]
 pub(super) struct Published {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) client: ClientKey,
-    pub(super) number: u64,
     pub(super) outcome: Result<Standing, NotPublished>,
 }
 
@@ -132,7 +164,7 @@ impl From<TooManyTopics> for NotPublished {
 /// See [`Letter::Interest`].
 #[derive(Debug)]
 pub(super) struct InterestRequest {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     /// The topic's name.
     pub(super) subject: Box<str>,
     /// Where somebody wants to begin, if not with the next message, and the number of the question.
@@ -142,7 +174,7 @@ pub(super) struct InterestRequest {
 /// See [`Letter::PatternInterest`].
 #[derive(Debug)]
 pub(super) struct PatternInterest {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) pattern: Box<str>,
     /// Who wants to know of everything behind a mark, if it is from this node.
     pub(super) walk: Option<(WalkNumber, Option<HomeMark>)>,
@@ -151,7 +183,7 @@ pub(super) struct PatternInterest {
 /// See [`Letter::Read`].
 #[derive(Debug)]
 pub(super) struct ReadRequest {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) page: PageKey,
     pub(super) topic: Arc<TopicId>,
     pub(super) after: u64,
@@ -160,7 +192,7 @@ pub(super) struct ReadRequest {
 /// See [`Letter::Page`].
 #[derive(Debug)]
 pub(super) struct PageReply {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) key: PageKey,
     /// `None`: the topic is not known any more.
     pub(super) page: Option<Page>,
@@ -169,7 +201,7 @@ pub(super) struct PageReply {
 /// See [`Letter::Walk`].
 #[derive(Debug)]
 pub(super) struct WalkRequest {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) number: WalkNumber,
     pub(super) pattern: Box<str>,
     pub(super) missed: Missed,
@@ -182,7 +214,7 @@ pub(super) struct WalkRequest {
 /// See [`Letter::Listed`].
 #[derive(Debug)]
 pub(super) struct Listed {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) number: WalkNumber,
     /// How far this home core is.
     pub(super) mark: u64,
@@ -193,7 +225,7 @@ pub(super) struct Listed {
 /// See [`Letter::Granted`].
 #[derive(Debug)]
 pub(super) struct Granted {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) subject: Box<str>,
     /// The topic and the offset of its last message before what is sent from now on.
     pub(super) outcome: Result<(Arc<TopicId>, u64), TooManyTopics>,
@@ -204,7 +236,7 @@ pub(super) struct Granted {
 /// See [`Letter::PatternGranted`].
 #[derive(Debug)]
 pub(super) struct PatternGranted {
-    pub(super) life: u32,
+    pub(super) stamp: Stamp,
     pub(super) pattern: Box<str>,
     /// How far this home core is.
     pub(super) mark: HomeMark,

@@ -54,6 +54,7 @@ mod positions;
 mod publication;
 mod recency;
 mod refusal;
+mod requests;
 mod restart;
 mod runs;
 mod state;

@@ -30,11 +30,16 @@ pub struct Options {
     pub publish_per_s: u32,
     /// Publications of a connection at once, after a rest.
     pub publish_burst: u32,
-    /// Publications and subscriptions of a connection that may wait for another core. It is not
+    /// Publications and other commands of a connection that may wait for another core. It is not
     /// read while there are more.
     pub unanswered_max: usize,
     /// The same in bytes of data.
     pub unanswered_bytes: usize,
+    /// Requests of a core that may wait for other cores, whoever they are for. While there are more,
+    /// a connection that leads to another one is not read any further.
+    pub core_unanswered_max: usize,
+    /// The same in bytes of data.
+    pub core_unanswered_bytes: usize,
     /// Topics that a core is home to, or has subscribers of.
     pub topics_max: usize,
     /// Milliseconds after which a topic without subscribers is forgotten, if nothing of it is kept.
@@ -118,6 +123,8 @@ impl Default for Options {
             publish_burst: 2_000,
             unanswered_max: 1_024,
             unanswered_bytes: 1 << 20,
+            core_unanswered_max: 65_536,
+            core_unanswered_bytes: 64 << 20,
             topics_max: 1_000_000,
             topic_idle_ms: 120_000,
             topics: Vec::new(),

@@ -37,7 +37,27 @@ pub(super) struct Talk {
 pub(super) struct Unanswered {
     requests: VecDeque<Sent>,
     bytes: usize,
-    held: bool,
+    waits: Waits,
+}
+
+/// What a connection waits for before it is read on.
+///
+/// ```text
+///      it has as many as it may             half are answered
+///   ┌───────────────────────────▶ ForOwn ──────────────────────▶ No
+///   No                               ▲
+///   └───────────────────────────▶ ForCore
+///      it asks, and its core         its core has room
+///      has as many as it may
+/// ```
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    #[default]
+    No,
+    /// Until enough of its own requests are answered.
+    ForOwn,
+    /// Until enough requests of its core are.
+    ForCore,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -120,23 +140,40 @@ impl Unanswered {
     }
 
     fn is_over(&self) -> bool {
-        self.requests.is_empty() && !self.held
+        self.requests.is_empty() && self.waits == Waits::No
     }
 
     /// Whether there are as many as there may be. The connection is to be held then.
     pub(super) fn hold(&mut self, options: &Options) -> bool {
-        self.held |=
+        let many =
             self.requests.len() >= options.unanswered_max || self.bytes >= options.unanswered_bytes;
-        self.held
+        if many && self.waits == Waits::No {
+            self.waits = Waits::ForOwn;
+        }
+        self.waits != Waits::No
+    }
+
+    /// The connection is to be held until its core has [room](Self::room).
+    pub(super) const fn hold_for_core(&mut self) {
+        self.waits = Waits::ForCore;
+    }
+
+    /// Its core has room. Whether the connection is to be released.
+    pub(super) fn room(&mut self, options: &Options) -> bool {
+        if self.waits == Waits::ForCore {
+            self.waits = Waits::ForOwn;
+        }
+        self.release(options)
     }
 
     /// Whether a connection that was held is to be released.
     pub(super) fn release(&mut self, options: &Options) -> bool {
         let few = self.requests.len() <= options.unanswered_max / 2
             && self.bytes <= options.unanswered_bytes / 2;
-        self.held && few && {
-            self.held = false;
-            true
+        let released = self.waits == Waits::ForOwn && few;
+        if released {
+            self.waits = Waits::No;
         }
+        released
     }
 }

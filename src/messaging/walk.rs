@@ -29,6 +29,7 @@ use super::mail::{Mail, WalkRequest};
 use super::patterns::{Patterns, subbed};
 use super::place::{HomeMark, Marks};
 use super::publication::TopicId;
+use super::requests::Requests;
 use super::topic::{Answer, Outcome, Waiting, Wanted};
 
 /// Deliveries that a client may have behind before the next page of topics is asked for.
@@ -151,7 +152,7 @@ impl Patterns {
     /// What a home core is asked for when it is to list topics.
     pub(super) fn walk_request(
         &self,
-        life: u32,
+        requests: &mut Requests,
         (number, home): (WalkNumber, CoreId),
         from: Option<Cursor>,
     ) -> Option<WalkRequest> {
@@ -163,10 +164,11 @@ impl Patterns {
             life: home_life,
             mark,
         } = marks.of(home);
+        let pattern = self.patterns.get(walk.pattern)?.text.clone();
         Some(WalkRequest {
-            life,
+            stamp: requests.sent(home, 0),
             number,
-            pattern: self.patterns.get(walk.pattern)?.text.clone(),
+            pattern,
             missed: Missed {
                 mark,
                 reach: marks.reach,

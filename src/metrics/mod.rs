@@ -110,6 +110,10 @@ counters! {
     mail_sent,
     /// Mail that did not fit and was handed back.
     mail_full,
+    /// Requests to other cores that have no reply at the moment.
+    requests_unanswered,
+    /// Times that a connection was not read because its core had as many of them as it may.
+    requests_held,
     /// Messages that topics of this core were given.
     published,
     /// Messages that were known already when they came, by their number or key, and left out.

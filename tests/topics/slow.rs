@@ -4,7 +4,7 @@ use corewire::messaging::Options;
 use corewire::protocol::native::Dialect;
 use corewire_testkit::{NativeClient, eventually};
 
-use crate::{cores, unlimited, volatile};
+use crate::{Served, cores, unlimited, volatile};
 
 /// Bytes of data of a large message.
 const LARGE: usize = 32 << 10;
@@ -175,16 +175,32 @@ fn stopped_readers_share_what_waits_for_them() {
     assert!(messages > 10, "{messages} messages were kept");
 }
 
-/// A publisher that is faster than the cores that order its messages is not read meanwhile.
+/// A publisher that is faster than the cores that order its messages is not read meanwhile
+/// (complaint 32: a queue behind somebody slow is bounded).
 #[test]
 fn a_flood_of_publications_is_slowed_and_none_is_lost() {
-    let server = cores(
-        4,
-        Options {
-            unanswered_max: 8,
-            ..unlimited()
-        },
-    );
+    flood_of_publications(Options {
+        unanswered_max: 8,
+        ..unlimited()
+    });
+}
+
+/// Nor is anybody who publishes when a core waits for as many answers as it may.
+#[test]
+fn a_core_whose_requests_are_not_answered_takes_no_more_of_them() {
+    let server = flood_of_publications(Options {
+        core_unanswered_max: 4,
+        ..unlimited()
+    });
+    assert!(server.count("requests_held") > 0);
+    eventually("all are answered", || {
+        server.count("requests_unanswered") == 0
+    });
+}
+
+/// Four clients publish as fast as they can, and all of it is published.
+fn flood_of_publications(options: Options) -> Served {
+    let server = cores(4, options);
     let mut publishers: Vec<NativeClient> = (0..4)
         .map(|_| NativeClient::connect(server.address(), Dialect::Json))
         .collect();
@@ -208,4 +224,5 @@ fn a_flood_of_publications_is_slowed_and_none_is_lost() {
     eventually("all are published", || {
         server.count("published") == total * 4
     });
+    server
 }

@@ -34,8 +34,8 @@ use corewire_testkit::sim::Kind;
 use client::Client;
 use comeback::Purse;
 use plans::{
-    amnesia, coming_and_going, company, crash, elsewhere, flood, forgetful, loyal, many, plain,
-    real, restart, resume, reunion, storm, tight, wide,
+    amnesia, coming_and_going, company, crash, elsewhere, flood, forgetful, jam, loyal, many,
+    plain, real, restart, resume, reunion, storm, tight, wide,
 };
 use plant::{Bug, Tamper};
 use script::Style;
@@ -68,6 +68,7 @@ fn run(name: &'static str, seed: u64, plan: Plan) -> World {
         world.count(|counters| &counters.panics),
         world.planted_panics()
     );
+    assert_eq!(world.count(|counters| &counters.requests_unanswered), 0);
     world
 }
 
@@ -183,6 +184,22 @@ fn seeds_that_found_something_find_nothing_any_more() {
 #[test]
 fn two_cores_flood_each_other() {
     run_all("flood", 0..8, &flood());
+}
+
+/// Both have no room for more requests most of the time. There are never many more than the bound.
+#[test]
+fn two_cores_without_room_for_requests_flood_each_other() {
+    let (mut held, mut panics) = (0, 0);
+    for seed in 0..100 {
+        let world = run("jam", seed, jam());
+        assert!(world.most_unanswered() <= 20, "seed {seed}");
+        held += world.count(|counters| &counters.requests_held);
+        panics += world.planted_panics();
+    }
+    assert!(
+        held > 5000 && panics > 20,
+        "{held} times held, {panics} panics"
+    );
 }
 
 #[test]

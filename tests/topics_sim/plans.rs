@@ -114,6 +114,24 @@ pub(crate) fn flood() -> Plan {
     }
 }
 
+/// The same in a storm in which cores lose their memory, with hardly any room for requests.
+pub(crate) fn jam() -> Plan {
+    Plan {
+        cores: 2,
+        script: Style {
+            burst: 100,
+            ..crash().script
+        },
+        options: Options {
+            unanswered_max: 1024,
+            core_unanswered_max: 3,
+            core_unanswered_bytes: 200,
+            ..crash().options
+        },
+        ..crash()
+    }
+}
+
 /// Bounds of state that are met, and windows and graces that are over before a world is at rest.
 fn with_state(options: Options) -> Options {
     Options {
@@ -122,6 +140,7 @@ fn with_state(options: Options) -> Options {
         state_window_bytes: 300,
         state_backlog_bytes: 500,
         state_pages_max: 1000,
+        core_unanswered_max: 6,
         ..options
     }
 }
@@ -302,6 +321,7 @@ pub(crate) fn all() -> Vec<(&'static str, Plan)> {
         ("crash", crash()),
         ("loyal", loyal()),
         ("flood", flood()),
+        ("jam", jam()),
         ("many", many()),
         ("company", company()),
         ("reunion", reunion()),

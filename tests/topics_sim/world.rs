@@ -134,6 +134,8 @@ pub(crate) struct World {
     time: Time,
     apps: Vec<SharedApp>,
     weather: Weather,
+    /// Requests without a reply that a core had, at most.
+    most_unanswered: u64,
     /// Bytes and letters that have moved.
     moved: u64,
     trace: u64,
@@ -225,6 +227,7 @@ impl World {
             } else {
                 Weather::Calm
             },
+            most_unanswered: 0,
             moved: 0,
             trace: 0,
             plan,
@@ -233,6 +236,11 @@ impl World {
 
     pub(crate) const fn trace(&self) -> u64 {
         self.trace
+    }
+
+    /// Requests without a reply that a core had, at most.
+    pub(crate) const fn most_unanswered(&self) -> u64 {
+        self.most_unanswered
     }
 
     /// How often scripted clients came back.
@@ -515,6 +523,8 @@ impl World {
             }
         }
         self.round(core);
+        let unanswered = self.counters[core].requests_unanswered.get();
+        self.most_unanswered = self.most_unanswered.max(unanswered);
     }
 
     fn round(&mut self, core: usize) {

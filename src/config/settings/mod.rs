@@ -417,6 +417,25 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        name: "messaging.core_unanswered_max",
+        flag: None,
+        meaning: "Requests of all connections of a core that wait for other cores: to publish, to \
+                  subscribe, to read history, to say who is there.",
+        at_limit: "reads no more of a connection that has led to one more, until half are answered",
+        kind: count(1, 16_777_216, |draft| {
+            Usize(&mut draft.messaging.core_unanswered_max)
+        }),
+    },
+    Setting {
+        name: "messaging.core_unanswered_bytes",
+        flag: None,
+        meaning: "The same in bytes of messages.",
+        at_limit: "reads no more of a connection that has led to one more, until half are answered",
+        kind: bytes(KIB, 64 * GIB, |draft| {
+            Usize(&mut draft.messaging.core_unanswered_bytes)
+        }),
+    },
+    Setting {
         name: "messaging.topics_max",
         flag: None,
         meaning: "Topics of a core.",

@@ -17,7 +17,7 @@ use super::super::refusal::refused;
 use super::Settled;
 use super::board::{Draft, Given};
 use super::holdings::{Change, Due, Go, Place};
-use super::mail::{Answer, Ask, StateLetter, What};
+use super::mail::{StateAnswer, StateAsk, What};
 use super::member::{Holder, Member};
 use super::refusal::Refusal;
 use super::window::Window;
@@ -145,7 +145,7 @@ impl MessagingHandler {
         let home = self.home_of(&topic);
         let outcome = self.ask(key, id, (topic, what), effects);
         if outcome.is_none() {
-            let request = (home, self.requests);
+            let request = (home, self.requests.last());
             self.states.holdings.page_asked((key, member), request);
         }
         Ok(outcome)
@@ -318,66 +318,64 @@ impl MessagingHandler {
 
     // ── Mail ──
 
-    /// A letter about state.
-    pub(in crate::messaging) fn state_mail(
+    /// A connection of another core asks.
+    pub(in crate::messaging) fn answer_state(
         &mut self,
         from: CoreId,
-        letter: StateLetter,
+        ask: StateAsk,
         effects: &mut Effects<Mail>,
     ) {
-        match letter {
-            StateLetter::Ask(ask) => {
-                let Ask {
-                    life,
-                    client,
-                    number,
-                    topic,
-                    what,
-                } = ask;
-                let (command, place) = (what.command(), what.place());
-                let result = self.serve((from, client), &topic, what, effects);
-                if number.is_some() || result.is_err() {
-                    let answer = StateLetter::Answer(Answer {
-                        life,
-                        client,
-                        number,
-                        command,
-                        place,
-                        result,
-                    });
-                    effects.mail(from, Letter::State(Box::new(answer)).into());
-                }
-            }
-            StateLetter::Answer(answer) if answer.life == self.life => {
-                self.state_answered(from, answer, effects);
-            }
-            // It answers what this core's last life has asked.
-            StateLetter::Answer(_) => {}
-        }
+        let StateAsk {
+            stamp,
+            client,
+            awaited,
+            topic,
+            what,
+        } = ask;
+        let (command, place) = (what.command(), what.place());
+        let result = self.serve((from, client), &topic, what, effects);
+        let letter = if awaited || result.is_err() {
+            Letter::StateAnswer(Box::new(StateAnswer {
+                stamp,
+                client,
+                awaited,
+                command,
+                place,
+                result,
+            }))
+        } else {
+            Letter::StateDone(stamp)
+        };
+        effects.mail(from, letter.into());
     }
 
-    fn state_answered(&mut self, by: CoreId, answer: Answer, effects: &mut Effects<Mail>) {
-        let Answer {
+    /// A home core has answered.
+    pub(in crate::messaging) fn state_answered(
+        &mut self,
+        by: CoreId,
+        answer: StateAnswer,
+        effects: &mut Effects<Mail>,
+    ) {
+        let StateAnswer {
+            stamp,
             client: key,
-            number,
+            awaited,
             command,
             place,
             result,
-            ..
         } = answer;
         self.refused_at(key, place, &result);
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let id = match number {
-            None => None,
-            Some(number) => {
-                self.states.holdings.answered(key, (by, number));
-                let talk = client.talk.as_mut();
-                talk.and_then(|talk| talk.unanswered.answered(by, number))
-                    .flatten()
-            }
-        };
+        let mut id = None;
+        if awaited {
+            self.states.holdings.answered(key, (by, stamp.number));
+            let talk = client.talk.as_mut();
+            id = talk
+                .and_then(|talk| talk.unanswered.answered(by, stamp.number))
+                .flatten();
+        }
         match (id, result) {
             (Some(id), result) => {
                 let reply = result.unwrap_or_else(Reply::Error);
@@ -533,20 +531,20 @@ impl MessagingHandler {
             self.refused_at(client, place, &outcome);
             return Some(outcome);
         }
-        let number = id.and_then(|id| {
-            self.requests += 1;
-            let of_client = self.clients.get_mut(client)?;
-            let request = (home, self.requests);
-            of_client.talk().unanswered.sent(request, Some(id), 0);
-            Some(self.requests)
-        });
-        let ask = StateLetter::Ask(Ask {
-            life: self.life,
+        let stamp = self.requests.sent(home, 0);
+        if id.is_some()
+            && let Some(client) = self.clients.get_mut(client)
+        {
+            let request = (home, stamp.number);
+            client.talk().unanswered.sent(request, id, 0);
+        }
+        let ask = StateAsk {
+            stamp,
             client,
-            number,
+            awaited: id.is_some(),
             topic,
             what,
-        });
+        };
         effects.mail(home, Letter::State(Box::new(ask)).into());
         None
     }

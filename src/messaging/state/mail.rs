@@ -7,27 +7,18 @@ use std::sync::Arc;
 use corewire_protocol::native::{ErrorReply, Reply};
 
 use super::super::client::ClientKey;
+use super::super::requests::Stamp;
 use super::board::Given;
 use super::holdings::Place;
 use super::member::Member;
 
-/// See [`Letter::State`](super::super::mail::Letter::State).
-#[derive(Debug)]
-pub(in crate::messaging) enum StateLetter {
-    /// To a topic's home core.
-    Ask(Ask),
-    /// The reply, if one is wanted or the request was refused.
-    Answer(Answer),
-}
-
 /// Something that a connection of another core does, or wants to know.
 #[derive(Debug)]
-pub(in crate::messaging) struct Ask {
-    /// Which life of the asking core it is from.
-    pub(in crate::messaging) life: u32,
+pub(in crate::messaging) struct StateAsk {
+    pub(in crate::messaging) stamp: Stamp,
     pub(in crate::messaging) client: ClientKey,
-    /// The request's number among those of its core, if its reply is waited for.
-    pub(in crate::messaging) number: Option<u64>,
+    /// Whether the connection waits for the reply.
+    pub(in crate::messaging) awaited: bool,
     pub(in crate::messaging) topic: Box<str>,
     pub(in crate::messaging) what: What,
 }
@@ -69,12 +60,12 @@ pub(in crate::messaging) enum What {
     },
 }
 
-/// See [`StateLetter::Answer`].
+/// What became of it.
 #[derive(Debug)]
-pub(in crate::messaging) struct Answer {
-    pub(in crate::messaging) life: u32,
+pub(in crate::messaging) struct StateAnswer {
+    pub(in crate::messaging) stamp: Stamp,
     pub(in crate::messaging) client: ClientKey,
-    pub(in crate::messaging) number: Option<u64>,
+    pub(in crate::messaging) awaited: bool,
     /// The command that led to it.
     pub(in crate::messaging) command: &'static str,
     /// Where an entry would have been set, if that was refused.

@@ -59,7 +59,7 @@ use board::Board;
 use holdings::Holdings;
 use mail::What;
 
-pub(super) use mail::StateLetter;
+pub(super) use mail::{StateAnswer, StateAsk};
 pub(super) use watchers::Watchers;
 pub(super) use window::Window;
 
