@@ -251,7 +251,7 @@ impl MessagingHandler {
             }
         };
         self.counters().published.add(1);
-        self.count_history();
+        self.count_kept();
         let standing = Standing {
             topic: Arc::clone(&publication.topic),
             offset: publication.offset,
@@ -271,9 +271,10 @@ impl MessagingHandler {
     }
 
     /// Tells how much is kept here.
-    pub(super) fn count_history(&self) {
+    pub(super) fn count_kept(&self) {
         let figures = self.home.figures();
         let counters = self.counters();
+        counters.topics.set(self.home.topics());
         counters.history_bytes.set(figures.bytes);
         counters.history_messages.set(figures.messages);
         counters.history_evicted.set(figures.evicted);
@@ -662,7 +663,7 @@ impl Handler for MessagingHandler {
     fn timeout(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
         // Also where nobody publishes any more.
         self.home.tidy(context.now());
-        self.count_history();
+        self.count_kept();
         let greeting = match self.clients.get(*key) {
             Some(client) => matches!(client.stage, Stage::Greeting),
             None => return,

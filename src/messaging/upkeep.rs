@@ -58,7 +58,7 @@ impl MessagingHandler {
                         break;
                     }
                 }
-                self.count_history();
+                self.count_kept();
             }
             Upkeep::Due(at) => effects.set_alarm(at.since(now)),
         }

@@ -118,6 +118,8 @@ counters! {
     published,
     /// Messages that were known already when they came, by their number or key, and left out.
     publications_known,
+    /// Topics that this core orders at the moment, told at least once a second while it changes.
+    topics,
     /// Bytes of memory for what is kept of topics at the moment.
     history_bytes,
     /// Messages that are kept at the moment.

@@ -255,6 +255,11 @@ impl Home {
         self.topics.watched() > 0 || self.store.figures().bytes > 0
     }
 
+    /// How many there are.
+    pub(super) fn topics(&self) -> u64 {
+        self.topics.len() as u64
+    }
+
     /// How much is kept.
     pub(super) fn figures(&self) -> Figures {
         self.store.figures()
