@@ -49,6 +49,9 @@ fn client(dialect: Dialect, requests: &[Request<'_>]) {
         let mut read = request.clone();
         if let Command::Publish(publish) = &mut read.command {
             as_json(dialect, &mut publish.data);
+        } else if let Command::Hello(hello) = &mut read.command {
+            // What cannot be read is not written, either.
+            hello.subscribe.retain(Result::is_ok);
         }
         assert_eq!(
             dialect.requests(&alone).collect::<Vec<_>>(),

@@ -64,7 +64,11 @@ impl MessagingHandler {
             outcomes: vec![None; hello.subscribe.len()],
         }));
         for (place, subscribe) in hello.subscribe.iter().enumerate() {
-            let Some(result) = self.subscribe(key, subscribe, Answer::Welcome(place)) else {
+            let asked = match subscribe {
+                Ok(subscribe) => self.subscribe(key, subscribe, Answer::Welcome(place)),
+                Err(unreadable) => Some(Err(unreadable.clone())),
+            };
+            let Some(result) = asked else {
                 continue;
             };
             let outcome = match result {

@@ -164,6 +164,35 @@ fn a_topic_that_several_subscriptions_fit_is_replayed_once() {
     assert_eq!(second.expect()["id"], 5, "and nothing else");
 }
 
+/// One that cannot be read, or not be had, is its own affair.
+#[test]
+fn a_subscription_that_is_refused_in_a_hello_does_not_stop_the_others() {
+    let server = cores(2, unlimited());
+    let mut publisher = NativeClient::connect(server.address(), Dialect::Json);
+    let mut client = NativeClient::open(server.address(), Dialect::Json);
+    let hello = json!({ "hello": { "v": 1, "subs": [
+        { "s": 1, "topic": "a.b" },
+        { "s": 2, "topic": "a.c", "watch": ["Typing"] },
+        { "s": 3, "topic": "a..d" },
+        { "s": 4, "topic": "a.*", "presence": "both" },
+        { "s": 5, "topic": "a.e", "policy": { "mode": "newest" } },
+        { "s": 6, "topic": "a.f" },
+    ] } });
+    let welcome = client.ask(&hello.to_string());
+    let outcomes = welcome["welcome"]["subs"].as_array().unwrap();
+    let codes: Vec<_> = outcomes
+        .iter()
+        .map(|one| one["err"]["code"].as_u64())
+        .collect();
+    let codes_expected = [None, Some(104), Some(104), Some(105), Some(104), None];
+    assert_eq!(codes, codes_expected, "{welcome}");
+    let text = outcomes[1]["err"]["text"].as_str().unwrap();
+    assert!(text.starts_with("sub.watch[0]: found \"Typing\""), "{text}");
+    publish(&mut publisher, "a.f", 1);
+    let mut known = Known::default();
+    known.hears_until(&mut client, 1);
+}
+
 #[test]
 fn a_pattern_may_begin_with_the_newest_messages_of_each_topic() {
     let server = cores(2, unlimited());

@@ -52,7 +52,7 @@ impl Memory {
         match &request.command {
             Command::Hello(hello) => {
                 self.greeted.clear();
-                for subscribe in &hello.subscribe {
+                for subscribe in hello.subscribe.iter().flatten() {
                     self.greeted.push(subscribe.s);
                     self.wanted.insert(subscribe.s, subscribe.clone());
                 }
@@ -169,7 +169,7 @@ impl Memory {
                     }
                 }
             }
-            subscribe.push(wanted);
+            subscribe.push(Ok(wanted));
         }
         let hello = Hello {
             version: 1,

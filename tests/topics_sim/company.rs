@@ -93,9 +93,14 @@ impl Company {
     /// The client says something.
     pub(crate) fn says(&mut self, request: &Request<'_>) {
         let asked = match &request.command {
-            Command::Hello(hello) => {
-                Asked::Hello(hello.subscribe.iter().map(Subscription::from).collect())
-            }
+            Command::Hello(hello) => Asked::Hello(
+                hello
+                    .subscribe
+                    .iter()
+                    .flatten()
+                    .map(Subscription::from)
+                    .collect(),
+            ),
             Command::Subscribe(subscribe) => Asked::Subscribe((&**subscribe).into()),
             Command::Unsubscribe(unsubscribe) => Asked::Unsubscribe(unsubscribe.s),
             Command::State(state) if matches!(state.op, StateOp::Page { .. }) => {

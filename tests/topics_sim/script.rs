@@ -69,7 +69,7 @@ fn hello(client: &mut Client, subscribe: Vec<Subscribe<'static>>) -> Request<'st
         id: Some(client.id()),
         command: Command::Hello(Box::new(Hello {
             version: 1,
-            subscribe,
+            subscribe: subscribe.into_iter().map(Ok).collect(),
             ..Hello::default()
         })),
     }

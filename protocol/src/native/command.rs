@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::data::Data;
 use super::history::{History, Start};
 use super::problem::Problem;
+use super::reply::ErrorReply;
 use super::state::{Presence, StateCommand};
 use super::tags;
 
@@ -62,8 +63,9 @@ pub struct Hello<'a> {
     /// to go on as the same user and producer. Where each subscription goes on says its
     /// [`from`](Subscribe::from).
     pub resume: Option<Cow<'a, str>>,
-    /// `subs`: subscriptions that begin with the connection.
-    pub subscribe: Vec<Subscribe<'a>>,
+    /// `subs`: subscriptions that begin with the connection. One that cannot be read is refused
+    /// alone, by this answer to it; nobody writes it.
+    pub subscribe: Vec<Result<Subscribe<'a>, ErrorReply<'static>>>,
 }
 
 /// `auth`.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::code::ErrorCode;
 use super::dialect::{Extent, Malformed};
+use super::reply::ErrorReply;
 
 /// What is wrong, and in which field. The field's path grows as the error comes out of it.
 #[derive(Debug)]
@@ -72,6 +73,16 @@ impl Problem {
     /// The same problem, seen from outside of the list. Counts from 0.
     pub(super) fn at(self, place: usize) -> Self {
         self.within(&format!("[{place}]"))
+    }
+
+    /// The answer to a part of a word that is refused alone, as the word that it could be.
+    pub(super) fn refusal(self, word: &str) -> ErrorReply<'static> {
+        let Self { code, path, text } = self.within(word);
+        ErrorReply {
+            code,
+            text: format!("{path}: {text}").into(),
+            retry_ms: None,
+        }
     }
 
     pub(super) fn malformed(self, id: Option<u64>, extent: Extent) -> Malformed {

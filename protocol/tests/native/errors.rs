@@ -1,6 +1,8 @@
 //! What a client is told of its mistakes.
 
-use corewire_protocol::native::{Dialect, ErrorCode, Extent, JSON_LEVELS_MAX, Malformed};
+use corewire_protocol::native::{
+    Command, Dialect, ErrorCode, ErrorReply, Extent, JSON_LEVELS_MAX, Malformed, Subscribe,
+};
 
 use super::{requests, server_words};
 
@@ -141,9 +143,6 @@ fn a_bad_command_is_told_with_field_and_remedy() {
         (r#"{"pub":{"topic":"a","t":1,"data":1}}"#, None, "pub: topic and t; leave one out".into()),
         (r#"{"credit":{"t":1,"s":1}}"#, None, "credit: t and s; leave one out".into()),
         // Lists.
-        (r#"{"id":1,"hello":{"v":1,"subs":[{"s":1,"topic":"a"},{"s":2}]}}"#, Some(1),
-            "hello.subs[1].topic: missing; a topic's name or a pattern is needed".into()),
-        (r#"{"id":1,"hello":{"v":1,"subs":[null]}}"#, Some(1), "hello.subs[0]: found null; an object is needed".into()),
         (r#"{"id":1,"hello":{"v":1,"subs":{}}}"#, Some(1), "hello.subs: found an object; a list is needed".into()),
         (r#"{"id":1,"hello":{"subs":[]}}"#, Some(1), "hello.v: missing; the version of the protocol, 1, is needed".into()),
     ] {
@@ -202,10 +201,6 @@ fn what_this_version_does_not_have_is_refused_by_name() {
         (
             r#"{"id":1,"sub":{"s":1,"topic":"a","policy":{"rate":5}}}"#,
             format!("sub.policy.rate: {leave}"),
-        ),
-        (
-            r#"{"id":1,"hello":{"v":1,"subs":[{"s":1,"topic":"a","filter":{}}]}}"#,
-            format!("hello.subs[0].filter: {leave}"),
         ),
         (
             r#"{"id":1,"pub":{"topic":"a","data":1,"receipt":true}}"#,
@@ -316,6 +311,93 @@ fn payloads_have_so_many_levels_and_no_more() {
         let text = "pub.data: lists and objects nested 101 levels deep; at most 100 are possible";
         assert_eq!((&*malformed.text, malformed.id), (text, Some(1)), "{inner}");
     }
+}
+
+/// Its others and the connection have nothing to do with it.
+#[test]
+fn an_unreadable_subscription_of_a_hello_is_refused_alone() {
+    const NAMESPACE: &str = "a name of 1 to 32 of the characters a-z, 0-9, - and _, is needed";
+    const MODE: &str = "\"all\" or \"latest\" or \"drop_oldest\" or \"close\" is needed";
+    let deep = format!(
+        r#"{{"s":1,"topic":"a","x":{}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    for (json, code, text) in [
+        (
+            r#"{"s":2}"#,
+            ErrorCode::BadRequest,
+            "sub.topic: missing; a topic's name or a pattern is needed".to_owned(),
+        ),
+        (
+            "null",
+            ErrorCode::BadRequest,
+            "sub: found null; an object is needed".into(),
+        ),
+        (
+            "[[1]]",
+            ErrorCode::BadRequest,
+            "sub: found a list; an object is needed".into(),
+        ),
+        (
+            r#"{"s":1,"topic":"a","watch":["Typing"]}"#,
+            ErrorCode::BadRequest,
+            format!("sub.watch[0]: found \"Typing\"; {NAMESPACE}"),
+        ),
+        (
+            r#"{"s":1,"topic":"a","policy":{"mode":"newest"}}"#,
+            ErrorCode::BadRequest,
+            format!("sub.policy.mode: found \"newest\"; {MODE}"),
+        ),
+        (
+            r#"{"s":1,"topic":"a","filter":{}}"#,
+            ErrorCode::Unsupported,
+            "sub.filter: not supported by this version; leave it out".into(),
+        ),
+        (&deep, ErrorCode::BadRequest, String::new()),
+    ] {
+        let good = r#"{"s":1,"topic":"a"}"#;
+        let hello = format!(r#"{{"id":1,"hello":{{"v":1,"subs":[{good},{json},{good}]}}}}"#);
+        let outcomes = outcomes(Dialect::Json, hello.as_bytes());
+        let [Ok(_), refused, Ok(_)] = &outcomes[..] else {
+            panic!("{outcomes:?}");
+        };
+        if text.is_empty() {
+            assert_eq!(
+                refused,
+                &Ok("a".to_owned()),
+                "nobody looks into what is skipped"
+            );
+        } else {
+            assert_eq!(refused, &Err((code, text)), "{json}");
+        }
+    }
+    let binary = b"\x01\x11\x07\x04\x01\x03\x04\x00\x01\x01a\x02\x00\x02\x04\x00\x03\x01b";
+    let early = "sub.topic: the record ends before it does".to_owned();
+    assert_eq!(
+        outcomes(Dialect::Binary, binary),
+        [
+            Ok("a".to_owned()),
+            Err((ErrorCode::BadRequest, early)),
+            Ok("b".to_owned())
+        ]
+    );
+}
+
+/// The topic of each subscription of a `hello`, or why it is refused.
+fn outcomes(dialect: Dialect, message: &[u8]) -> Vec<Result<String, (ErrorCode, String)>> {
+    let words = requests(dialect, message);
+    let [Ok(request)] = &words[..] else {
+        panic!("{}: {words:?}", message.escape_ascii());
+    };
+    let Command::Hello(hello) = &request.command else {
+        panic!("{request:?}");
+    };
+    let outcome = |one: &Result<Subscribe<'_>, ErrorReply<'_>>| match one {
+        Ok(subscribe) => Ok(subscribe.topic.to_string()),
+        Err(error) => Err((error.code, error.text.to_string())),
+    };
+    hello.subscribe.iter().map(outcome).collect()
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn hello() -> impl Strategy<Value = Hello<'static>> {
             token,
             user,
             resume,
-            subscribe,
+            subscribe: subscribe.into_iter().map(Ok).collect(),
         }
     })
 }

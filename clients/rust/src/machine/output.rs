@@ -93,7 +93,7 @@ impl Machine {
                 if is_resumption(subscription, &subscribe) {
                     link.resuming.insert(id);
                 }
-                hello.subscribe.push(subscribe);
+                hello.subscribe.push(Ok(subscribe));
                 link.hello_subscriptions.push(id);
                 link.said.insert(id, None);
             } else {

@@ -225,7 +225,7 @@ impl Conn {
         let (id, subscribed): (u64, Vec<(u64, String)>) = self
             .until(|request| match &request.command {
                 Command::Hello(hello) => {
-                    let subscribed = hello.subscribe.iter();
+                    let subscribed = hello.subscribe.iter().flatten();
                     let subscribed = subscribed.map(|one| (one.s, one.topic.to_string()));
                     Some((request.id.unwrap(), subscribed.collect()))
                 }

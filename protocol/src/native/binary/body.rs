@@ -168,7 +168,8 @@ impl<'a> Body<'a> {
         bit
     }
 
-    fn bytes(&mut self, field: &str) -> Result<&'a [u8], Problem> {
+    /// Bytes behind their number.
+    pub(super) fn bytes(&mut self, field: &str) -> Result<&'a [u8], Problem> {
         let len = self.integer(field)?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let split = self.rest.split_at_checked(len);

@@ -57,9 +57,11 @@ fn hello<'a>(body: &mut Body<'a>) -> Result<Command<'a>, Problem> {
     let token = body.optional_text("token")?;
     let user = body.optional_text("user")?;
     let subscriptions = body.optional(|body| {
-        // An item's place is its name.
+        // Each is read or refused for itself; an item's place is its name.
         body.list("subs", Bound::SUBSCRIPTIONS, |body| {
-            body.part("", subscribe)
+            let bytes = body.bytes("")?;
+            let one = Body::new(bytes).and_then(|mut body| subscribe(&mut body));
+            Ok(one.map_err(|problem| problem.refusal("sub")))
         })
     })?;
     let resume = body.optional_text("resume")?;

@@ -52,7 +52,8 @@ pub(in super::super) fn write_request(request: &Request<'_>, out: &mut Vec<u8>) 
 }
 
 fn write_hello(hello: &Hello<'_>, to: &mut Writer<'_>) {
-    let has_subscriptions = !hello.subscribe.is_empty();
+    let subscribe: Vec<_> = hello.subscribe.iter().flatten().collect();
+    let has_subscriptions = !subscribe.is_empty();
     to.bits(&[
         hello.token.is_some(),
         hello.user.is_some(),
@@ -63,7 +64,7 @@ fn write_hello(hello: &Hello<'_>, to: &mut Writer<'_>) {
     to.optional_text(hello.token.as_deref());
     to.optional_text(hello.user.as_deref());
     if has_subscriptions {
-        to.list(&hello.subscribe, |subscribe, to| {
+        to.list(&subscribe, |subscribe, to| {
             to.part(|to| write_subscribe(subscribe, to));
         });
     }

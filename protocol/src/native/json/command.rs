@@ -12,6 +12,7 @@ use super::super::command::{
 use super::super::data::Data;
 use super::super::history::Start;
 use super::super::problem::Problem;
+use super::super::reply::ErrorReply;
 use super::super::state::{Presence, check_watch};
 use super::super::tags::Tags;
 use super::history::StartFields;
@@ -24,7 +25,7 @@ pub(super) struct HelloFields<'a> {
     token: Option<Cow<'a, str>>,
     user: Option<Cow<'a, str>>,
     resume: Option<Cow<'a, str>>,
-    subscribe: Option<Vec<Subscribe<'a>>>,
+    subscribe: Option<Vec<Result<Subscribe<'a>, ErrorReply<'static>>>>,
 }
 
 impl<'a> Fields<'a> for HelloFields<'a> {
@@ -37,7 +38,7 @@ impl<'a> Fields<'a> for HelloFields<'a> {
             "user" => value.text(&mut self.user),
             "resume" => value.text(&mut self.resume),
             "subs" => {
-                value.objects::<SubscribeFields<'_>>(&mut self.subscribe, Bound::SUBSCRIPTIONS)
+                value.each_object::<SubscribeFields<'_>>(&mut self.subscribe, Bound::SUBSCRIPTIONS)
             }
             _ => value.skip(),
         }

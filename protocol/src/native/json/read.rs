@@ -5,10 +5,12 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::super::INTEGER_END;
 use super::super::bound::Bound;
 use super::super::problem::{Problem, Quoted};
+use super::super::reply::ErrorReply;
 use super::value::{Fields, Value};
 
 pub(super) const OBJECT: &str = "an object";
@@ -361,6 +363,30 @@ impl<'a, F: Fields<'a>> Item<'a> for ObjectItem<F> {
             Some(Some(word)) => Ok(Some(word)),
             Some(None) => Err(Problem::wrong(Found::Null, OBJECT).into()),
         }
+    }
+}
+
+/// An object, or what is wrong with it: those behind it are read all the same.
+pub(super) struct EachObject<F>(PhantomData<F>);
+
+impl<'a, F: Fields<'a>> Item<'a> for EachObject<F> {
+    type Out = Result<F::Word, ErrorReply<'static>>;
+
+    fn next<A: SeqAccess<'a>>(list: &mut A) -> Result<Option<Self::Out>, Stop<A::Error>> {
+        // Its end is found first: what cannot be read may be anywhere in it.
+        let Some(raw) = list.next_element::<&'a RawValue>().map_err(Stop::Json)? else {
+            return Ok(None);
+        };
+        let mut problem = None;
+        let mut json = serde_json::Deserializer::from_str(raw.get());
+        let read = Read(Object::<F>::new(&mut problem)).deserialize(&mut json);
+        Ok(Some(match told(read, problem) {
+            Ok(Some(word)) => Ok(word),
+            Ok(None) => Err(Problem::wrong(Found::Null, OBJECT).refusal("sub")),
+            Err(Stop::Problem(problem)) => Err(problem.refusal("sub")),
+            // Nothing that `RawValue` takes; but a nesting that it took may be too deep here.
+            Err(Stop::Json(error)) => Err(Problem::bad(error.to_string()).refusal("sub")),
+        }))
     }
 }
 

@@ -13,10 +13,11 @@ use super::super::code::ErrorCode;
 use super::super::data::{Data, checked_json};
 use super::super::names::Named;
 use super::super::problem::{Problem, Quoted};
+use super::super::reply::ErrorReply;
 use super::super::tags::Tags;
 use super::read::{
-    Either, Found, IntegerItem, Item, List, OBJECT, Object, ObjectItem, ObjectOr, Read, Scalar,
-    Stop, TEXT, TextItem, Texts, told,
+    EachObject, Either, Found, IntegerItem, Item, List, OBJECT, Object, ObjectItem, ObjectOr, Read,
+    Scalar, Stop, TEXT, TextItem, Texts, told,
 };
 
 /// A word, or a part of one, while it is read from the fields of an object.
@@ -194,6 +195,15 @@ impl<'a, A: MapAccess<'a>> Value<'_, A> {
         bound: Bound,
     ) -> Taken<A::Error> {
         self.list::<ObjectItem<F>>(field, bound)
+    }
+
+    /// A list of at most so many objects, each of which is read or refused for itself.
+    pub(super) fn each_object<F: Fields<'a>>(
+        self,
+        field: &mut Option<Vec<Result<F::Word, ErrorReply<'static>>>>,
+        bound: Bound,
+    ) -> Taken<A::Error> {
+        self.list::<EachObject<F>>(field, bound)
     }
 
     /// A list of numbers.

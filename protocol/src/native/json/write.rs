@@ -41,8 +41,9 @@ fn write_hello(hello: &Hello<'_>, to: &mut Object<'_>) {
     to.optional_text("token", hello.token.as_deref());
     to.optional_text("user", hello.user.as_deref());
     to.optional_text("resume", hello.resume.as_deref());
-    if !hello.subscribe.is_empty() {
-        to.objects("subs", &hello.subscribe, write_subscribe);
+    let subscribe: Vec<_> = hello.subscribe.iter().flatten().collect();
+    if !subscribe.is_empty() {
+        to.objects("subs", &subscribe, |one, to| write_subscribe(one, to));
     }
 }
 

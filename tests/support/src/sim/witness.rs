@@ -314,7 +314,7 @@ impl Witness {
     pub fn says(&mut self, at: Moment, request: &Request<'_>) {
         let what = match &request.command {
             Command::Hello(hello) => {
-                let all = hello.subscribe.iter();
+                let all = hello.subscribe.iter().flatten();
                 Question::Hello(all.map(|one| self.asks(one)).collect())
             }
             Command::Subscribe(subscribe) => Question::Subscription(self.asks(subscribe)),

@@ -232,7 +232,7 @@ impl World {
                 ..
             }) = request
             {
-                for subscribe in &hello.subscribe {
+                for subscribe in hello.subscribe.iter().flatten() {
                     let others = self.conns.keys().filter(|other| **other != link);
                     self.void.extend(others.map(|other| (*other, subscribe.s)));
                 }

@@ -95,7 +95,7 @@ impl World {
             conn.hello = true;
         }
         let mut resets = Vec::new();
-        let subscribed = hello.subscribe.iter();
+        let subscribed = hello.subscribe.iter().flatten();
         let subscribed = subscribed
             .map(|subscribe| self.attach(link, subscribe, &mut resets))
             .collect();
