@@ -232,8 +232,18 @@ impl Machine {
 
     /// A connection has ended, or did not come about.
     pub fn lost(&mut self, id: LinkId, loss: Loss, now_ms: u64) {
+        let loss = match self.linked(id) {
+            Some((link, _, _)) => tell(link, loss),
+            None => loss,
+        };
+        let mut comeback = closing::comeback(loss.close_code());
         if self.publishing == Some(id) {
             self.publishing = None;
+            let is_too_large = loss.close_code() == Some(CloseCode::TOO_LARGE);
+            if is_too_large && self.publications.too_large(&loss) {
+                // Without that one it does not end the same way.
+                comeback = Comeback::Later;
+            }
             self.publications.cut();
         }
         self.states.lost(id, now_ms);
@@ -247,7 +257,7 @@ impl Machine {
             self.elder_gone();
         } else if self.state.link().is_some_and(|link| link.id == id) {
             match std::mem::replace(&mut self.state, State::Idle) {
-                State::Linked(link) => self.main_gone(&link, loss, now_ms),
+                State::Linked(link) => self.main_gone(&link, (loss, comeback), now_ms),
                 State::Closing { .. } => self.stop(Stop::Asked),
                 other @ (State::Idle
                 | State::Token { .. }
@@ -264,7 +274,7 @@ impl Machine {
         self.lost(id, loss, now_ms);
     }
 
-    fn main_gone(&mut self, link: &Link, loss: Loss, now_ms: u64) {
+    fn main_gone(&mut self, link: &Link, (loss, comeback): (Loss, Comeback), now_ms: u64) {
         let was_ready = link.is_ready();
         let lasted = self.ready_at_ms.is_some_and(|at| now_ms - at >= STABLE_MS);
         if was_ready && lasted {
@@ -278,7 +288,6 @@ impl Machine {
             elder.retire = Retire::Needed;
         }
         self.follow_hint(link.hints.url.as_ref(), was_ready);
-        let loss = tell(link, loss);
         let code = loss.close_code();
         if matches!(code, Some(closing::BAD_TOKEN | closing::TOKEN_EXPIRED)) {
             return self.token_refused(loss, now_ms);
@@ -289,7 +298,7 @@ impl Machine {
                 // A server that was there before is behind something that is not well.
                 !temporary && self.ready_at_ms.is_none()
             }
-            Loss::Closed { .. } => closing::comeback(code) == Comeback::Never,
+            Loss::Closed { .. } => comeback == Comeback::Never,
             Loss::Unreachable(_)
             | Loss::Broken(_)
             | Loss::Cut(_)
@@ -300,7 +309,7 @@ impl Machine {
         if never {
             return self.stop(Stop::Refused(loss));
         }
-        let soon = code.is_some() && closing::comeback(code) == Comeback::Soon;
+        let soon = code.is_some() && comeback == Comeback::Soon;
         let retry_ms = match &loss {
             Loss::Http { retry_ms, .. } => *retry_ms,
             Loss::Unreachable(_)

@@ -148,14 +148,17 @@ impl Machine {
                 self.states.page(id, (set, number), &members, now_ms)
             }
             (Awaited::Members(set, number), Reply::Error(error)) => {
-                if self.states.refused(id, (set, number), &error, now_ms) {
-                    self.warn_of_state(&error);
+                if self.states.refused(id, (set, number), &error, now_ms)
+                    && let Some((topic, namespace)) = self.states.set_of(set)
+                {
+                    let warning = state_refused(topic, namespace, &error);
+                    self.warn(warning);
                 }
                 Ok(())
             }
-            (Awaited::State, Reply::Ok(_)) => Ok(()),
-            (Awaited::State, Reply::Error(error)) => {
-                self.warn_of_state(&error);
+            (Awaited::State(..), Reply::Ok(_)) => Ok(()),
+            (Awaited::State(topic, namespace), Reply::Error(error)) => {
+                self.warn(state_refused(&topic, &namespace, &error));
                 Ok(())
             }
             (Awaited::Auth, Reply::Ok(done)) => {
@@ -172,13 +175,6 @@ impl Machine {
             }
             (_, _) => Err(broken("a reply that does not fit its command")),
         }
-    }
-
-    fn warn_of_state(&mut self, error: &ErrorReply<'_>) {
-        self.warn(Warning {
-            code: error.code,
-            text: format!("state: {}", error.text).into(),
-        });
     }
 
     fn welcome(&mut self, id: LinkId, welcome: &Welcome<'_>, now_ms: u64) -> Result<(), Loss> {
@@ -502,4 +498,12 @@ fn note_closing(link: &mut Link, closing: &Closing<'_>) {
     link.hints.url = closing.url.as_ref().map(|url| Arc::from(&**url));
     // It is not asked any more.
     link.probe = Probe::None;
+}
+
+/// The server has refused a command for this state.
+fn state_refused(topic: &str, namespace: &str, error: &ErrorReply<'_>) -> Warning {
+    Warning {
+        code: error.code,
+        text: format!("{namespace} of {topic}: {}", error.text).into(),
+    }
 }

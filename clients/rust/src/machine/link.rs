@@ -126,14 +126,14 @@ pub(super) enum Probe {
 }
 
 /// What a reply is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Awaited {
     Subscribe(SubscriptionId),
     Unsubscribe(SubscriptionId),
     Auth,
     History(HistoryId),
-    /// An entry of the client's own.
-    State,
+    /// An entry of the client's own, in this topic and namespace.
+    State(Arc<str>, Arc<str>),
     /// A page of a set, by the number of its question.
     Members(StateId, u64),
     /// Everything that the server sent before is here.
@@ -276,7 +276,7 @@ impl Link {
                 Awaited::Subscribe(_)
                 | Awaited::Unsubscribe(_)
                 | Awaited::Auth
-                | Awaited::State
+                | Awaited::State(..)
                 | Awaited::Members(..)
                 | Awaited::Probe => None,
             })

@@ -205,6 +205,7 @@ impl Machine {
             Ok(0) | Err(_) => self.options.in_flight_max,
             Ok(unanswered) => self.options.in_flight_max.min(unanswered),
         };
+        let in_flight_max = in_flight_max.min(self.publications.in_flight_max());
         let message_bytes = match usize::try_from(link.limits.message_bytes) {
             Ok(0) | Err(_) => usize::MAX,
             Ok(bytes) => bytes,
@@ -333,10 +334,11 @@ fn state(
         && let Some(request) = states.first_own(link.id, *next_command + 1, now_ms)
     {
         batch.request(&request)?;
-        states.said_own();
         *next_command += 1;
-        link.awaiting
-            .insert(*next_command, (Awaited::State, now_ms));
+        if let Some(place) = states.said_own() {
+            let awaited = Awaited::State(place.topic, place.namespace);
+            link.awaiting.insert(*next_command, (awaited, now_ms));
+        }
     }
     while link.is_ready()
         && let Some((set, number, request)) = states.first_page(link.id, *next_command + 1)

@@ -163,12 +163,12 @@ impl Own {
         })
     }
 
-    /// It was told.
-    pub(super) fn said(&mut self) {
-        if let Some(place) = self.due.pop_first()
-            && let Some(Kept::Ended { .. }) = self.kept.get(&place)
-        {
+    /// It was told. Returns which.
+    pub(super) fn said(&mut self) -> Option<Place> {
+        let place = self.due.pop_first()?;
+        if let Some(Kept::Ended { .. }) = self.kept.get(&place) {
             self.kept.remove(&place);
         }
+        Some(place)
     }
 }

@@ -27,6 +27,7 @@ use corewire_protocol::native::{
 use crate::data::Data;
 
 use super::event::Position;
+use super::stop::Loss;
 
 /// What a publication costs beside its bytes.
 const OVERHEAD_BYTES: usize = 128;
@@ -293,6 +294,8 @@ struct Numbers {
     given: u64,
     /// The last one that the server is known to have.
     taken: u64,
+    /// The session in which it has taken one: there it refuses what is not the next.
+    taken_in: Option<u64>,
     /// The session in which the server has not taken them: none are told it.
     refused_in: Option<u64>,
 }
@@ -323,10 +326,13 @@ pub(super) struct Publications {
     queued: VecDeque<Publication>,
     /// By the `id` of their command, all on one connection.
     in_flight: BTreeMap<u64, Publication>,
-    /// Topics in which one was refused while others may be in flight behind it. As its number is
-    /// free, the server refuses those as well: nothing is sent until all are answered, so that what
-    /// is said again is not overtaken.
-    refused: BTreeSet<Arc<str>>,
+    /// Topics in which one was refused while others may be in flight behind it, and the first number
+    /// that is free by that. The server refuses those behind it as well: nothing is sent until all
+    /// are answered, so that what is said again is not overtaken.
+    refused: BTreeMap<Arc<str>, u64>,
+    /// The server has closed a connection for one of these, and it is not known which: each of them
+    /// goes alone.
+    suspects: BTreeSet<PublicationId>,
     bytes: usize,
     outcomes: VecDeque<(PublicationId, Outcome)>,
 }
@@ -340,7 +346,8 @@ impl Publications {
             numbers: BTreeMap::new(),
             queued: VecDeque::new(),
             in_flight: BTreeMap::new(),
-            refused: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            suspects: BTreeSet::new(),
             bytes: 0,
             outcomes: VecDeque::new(),
         }
@@ -445,6 +452,7 @@ impl Publications {
                 let numbers = self.numbers.get_mut(&publication.publish.topic);
                 if let (Some(pseq), Some(numbers)) = (publication.pseq, numbers) {
                     numbers.taken = numbers.taken.max(pseq);
+                    numbers.taken_in = Some(self.session);
                 }
                 self.end(&publication, Ok(position));
             }
@@ -455,16 +463,7 @@ impl Publications {
             Answer::Lost => self.end(&publication, Err(PublishError::Uncertain)),
         }
         if self.in_flight.is_empty() {
-            for topic in std::mem::take(&mut self.refused) {
-                if let Some(numbers) = self.numbers.get_mut(&topic) {
-                    numbers.given = numbers.taken;
-                }
-                for publication in &mut self.queued {
-                    if publication.attempt == Attempt::None && publication.publish.topic == topic {
-                        publication.pseq = None;
-                    }
-                }
-            }
+            self.close_up();
         }
         true
     }
@@ -479,12 +478,14 @@ impl Publications {
                 ..
             }
         );
-        if publication.pseq.is_none() {
+        let Some(pseq) = publication.pseq else {
             return self.end(&publication, Err(error));
-        }
+        };
         let topic = publication.publish.topic.clone();
         let numbers = self.numbers.get_mut(&topic);
-        let is_first = self.refused.insert(topic);
+        let is_first = !self.refused.contains_key(&topic);
+        let free = self.refused.entry(topic).or_insert(pseq);
+        *free = pseq.min(*free);
         if !is_bad {
             return self.end(&publication, Err(error));
         }
@@ -525,8 +526,63 @@ impl Publications {
                 self.end(&publication, Err(PublishError::Uncertain));
             }
         }
-        self.refused.clear();
+        self.close_up();
         self.settle();
+    }
+
+    /// The numbers that refusals have left free are given again. Those behind them in their topics
+    /// were refused, too, or nobody has read them; unless the topic has taken none of this session
+    /// yet: then it takes any, and they keep theirs.
+    fn close_up(&mut self) {
+        for (topic, free) in std::mem::take(&mut self.refused) {
+            let Some(numbers) = self.numbers.get_mut(&topic) else {
+                continue;
+            };
+            let is_known = numbers.taken_in == Some(self.session);
+            numbers.given = match is_known {
+                true => numbers.taken.max(free - 1),
+                false => numbers.taken,
+            };
+            for publication in &mut self.queued {
+                let Some(pseq) = publication.pseq.filter(|pseq| *pseq > free) else {
+                    continue;
+                };
+                if publication.publish.topic != topic {
+                    continue;
+                }
+                if is_known || publication.attempt == Attempt::None {
+                    publication.pseq = None;
+                    publication.attempt = Attempt::None;
+                } else {
+                    numbers.given = numbers.given.max(pseq);
+                }
+            }
+        }
+    }
+
+    /// The server has closed the connection for the size of one that was in flight. If there was only
+    /// one, it ends so; otherwise each is sent alone from now on, so that the next time it is known
+    /// which it was. `false` if there was none.
+    pub(super) fn too_large(&mut self, loss: &Loss) -> bool {
+        if let [id] = *self.in_flight.keys().copied().collect::<Vec<_>>() {
+            self.suspects.clear();
+            let refused = PublishError::Refused {
+                code: ErrorCode::TooLarge,
+                text: loss.to_string().into(),
+                retry_ms: None,
+            };
+            return self.answered(id, Answer::Refused(refused));
+        }
+        self.suspects = self.in_flight.values().map(|one| one.id).collect();
+        !self.suspects.is_empty()
+    }
+
+    /// How many may be in flight, as far as they are concerned.
+    pub(super) fn in_flight_max(&self) -> usize {
+        match self.suspects.is_empty() {
+            true => usize::MAX,
+            false => 1,
+        }
     }
 
     /// The server has welcomed the client, as the one that it was before or as a new one. Returns
@@ -610,6 +666,7 @@ impl Publications {
 
     fn end(&mut self, publication: &Publication, outcome: Outcome) {
         self.bytes -= publication.bytes();
+        self.suspects.remove(&publication.id);
         self.outcomes.push_back((publication.id, outcome));
     }
 }

@@ -393,8 +393,14 @@ impl States {
         }
     }
 
-    pub(super) fn said_own(&mut self) {
-        self.own.said();
+    pub(super) fn said_own(&mut self) -> Option<Place> {
+        self.own.said()
+    }
+
+    /// The topic and the namespace of a set.
+    pub(super) fn set_of(&self, id: StateId) -> Option<(&str, &str)> {
+        let set = self.sets.get(&id)?;
+        Some((&set.topic, &set.namespace))
     }
 
     /// The next page that this connection is to be asked for.

@@ -451,6 +451,78 @@ fn a_large_one_goes_alone_and_one_too_large_is_refused_here() {
     assert!(world.topics.contains_key("b") && world.topics.contains_key("d"));
 }
 
+/// The server closes for the size of one that it was told it would take: a proxy before it takes less,
+/// or it inflates to too much. That one is refused to its caller, and nothing else is lost.
+#[test]
+fn one_that_closes_the_connection_is_refused_and_the_others_go_on() {
+    for oversize in 0..6 {
+        let mut world = world(Options::new("ws://a/ws"));
+        world.connect();
+        let first = publish(9, Guarantee::AtMostOnce);
+        world.machine.publish(first, world.now_ms).unwrap();
+        world.flow();
+        world.message_bytes_max = 70_000;
+        for number in 0..6 {
+            let mut publish = publish(number, Guarantee::AtMostOnce);
+            if number == oversize {
+                publish.data = Data::from(vec![b'x'; 70_000]);
+            }
+            world.machine.publish(publish, world.now_ms).unwrap();
+        }
+        world.flow();
+        while !matches!(world.machine.status(), Status::Connected(_)) {
+            world.wait();
+            world.connect();
+        }
+        assert!(world.opened.len() <= 3, "{:?}", world.opened);
+        let expected = (0..6).filter(|number| *number != oversize);
+        let expected: Vec<_> = expected.map(|number| format!("{number:03}")).collect();
+        assert_eq!(log(&world)[1..], expected);
+        let outcomes = outcomes(&mut world);
+        let failed: Vec<_> = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.as_ref().err())
+            .collect();
+        assert_eq!(outcomes.len(), 7);
+        let [PublishError::Refused { code, text, .. }] = failed[..] else {
+            panic!("{oversize}: {failed:?}");
+        };
+        assert_eq!(*code, ErrorCode::TooLarge);
+        assert!(text.contains("1009") && text.contains("because"), "{text}");
+    }
+}
+
+#[test]
+fn what_was_refused_behind_a_free_number_before_a_cut_is_published() {
+    let mut world = world(Options::new("ws://a/ws"));
+    let link = world.connect();
+    world
+        .machine
+        .publish(publish(9, Guarantee::AtMostOnce), world.now_ms)
+        .unwrap();
+    world.flow();
+    let forbidden = ErrorReply {
+        code: ErrorCode::Forbidden,
+        text: "not this one".into(),
+        retry_ms: None,
+    };
+    world.refuse_publish = [Some(forbidden)].into();
+    for number in 0..3 {
+        let publish = publish(number, Guarantee::AtMostOnce);
+        world.machine.publish(publish, world.now_ms).unwrap();
+    }
+    world.transmit();
+    while world.serve_one(link) {}
+    // The refusal arrives; those of the others are lost with the connection.
+    assert!(world.deliver_one(link));
+    world.cut(link);
+    world.wait();
+    world.connect();
+    assert_eq!(log(&world), ["009", "001", "002"]);
+    let failed = outcomes(&mut world).into_iter().filter(Result::is_err);
+    assert_eq!(failed.count(), 1);
+}
+
 #[test]
 fn closing_finishes_what_was_published() {
     let mut world = world(Options::new("ws://a/ws"));

@@ -454,7 +454,7 @@ fn what_the_server_refuses_is_a_warning() {
     let warning = world.machine.next_warning().unwrap();
     assert_eq!(
         (warning.code, &*warning.text),
-        (ErrorCode::Conflict, "state: because")
+        (ErrorCode::Conflict, "typing of chat.room1: because")
     );
 }
 

@@ -81,6 +81,8 @@ pub(crate) struct World {
     /// What the server answers to the next commands for state.
     pub(crate) refuse_state: VecDeque<ErrorReply<'static>>,
     pub(crate) limits: Limits,
+    /// A longer message closes the connection, whatever the client was told.
+    pub(crate) message_bytes_max: usize,
     pub(crate) expires_ms: Option<u64>,
     next_t: u64,
     /// All that the server was asked, in its own words.
@@ -162,6 +164,7 @@ impl World {
                 unanswered: 1024,
                 ..Limits::default()
             },
+            message_bytes_max: usize::MAX,
             expires_ms: None,
             next_t: 0,
             asked: Vec::new(),
@@ -249,6 +252,10 @@ impl World {
             return false;
         };
         if conn.closed.is_some() {
+            return true;
+        }
+        if message.len() > self.message_bytes_max {
+            self.close(link, 1009);
             return true;
         }
         for request in self.dialect.requests(&message) {
