@@ -22,8 +22,10 @@ export const RETRY_MS_MAX = 600_000;
 /** Clients come back within this time after a server that said "soon" and no time. */
 const SPREAD_MS = 1000;
 
-/** Codes of RFC 6455 that say that this client and the server do not get along. */
-const FINAL = [1002, 1003, 1007, 1009, 1010];
+/** Codes that say to come back, to another server or with another token. */
+const SOON = /^(1001|1012|42..)$/;
+/** Those that say that this client and the server do not get along; of applications the even hundreds. */
+const NEVER = /^(100[2379]|1010|4[0468]..)$/;
 
 /** What the server has said about coming back. */
 export interface Hints {
@@ -35,12 +37,9 @@ export interface Hints {
 export type Comeback = "never" | "later" | "soon";
 
 /** What a client does after a Close frame with this code, or after none. */
-export function comeback(code = 0): Comeback {
-  const hundred = Math.floor(code / 100);
-  if (hundred === 42 || code === 1001 || code === 1012) return "soon";
-  const isApplications = hundred > 42;
-  if (isApplications ? hundred % 2 === 0 : hundred === 40 || FINAL.includes(code)) return "never";
-  return "later";
+export function comeback(code: number | undefined): Comeback {
+  if (SOON.test(`${code}`)) return "soon";
+  return NEVER.test(`${code}`) ? "never" : "later";
 }
 
 /** The most that the return after so many failures in a row waits. */

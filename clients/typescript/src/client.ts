@@ -12,7 +12,8 @@ import type { Message, Session, Status } from "./events.js";
 import type { Feed, SubscribeOptions } from "./feed.js";
 import { json } from "./json.js";
 import { Machine } from "./machine.js";
-import type { Outcome, Published } from "./outbox.js";
+import type { Published } from "./outbox.js";
+import { bytesOf, written } from "./payload.js";
 import { type Handlers, Subscription, type SubscriptionHost } from "./subscription.js";
 import {
   type Connection,
@@ -21,10 +22,10 @@ import {
   webSocketTransport,
 } from "./transport.js";
 import { watchWake } from "./wake.js";
-import type { Dialect, HistoryCommand, PageBody, Payload, Request } from "./words.js";
+import type { Dialect, HistoryCommand, PageBody, Request } from "./words.js";
 
-/** Bytes, or characters, of a message with several commands. */
-const BATCH_LEN = 16 << 10;
+/** Bytes of a message with several commands. */
+const BATCH_BYTES = 16 << 10;
 /** Commands in one message; the server takes 1,024. */
 const BATCH_MAX = 512;
 /** When the time of day and the clock part by so much, the process has slept. */
@@ -107,6 +108,29 @@ export class Client {
   };
   readonly #host: SubscriptionHost;
   readonly #endWake: () => void;
+  /** What each effect comes to. */
+  readonly #driver: { readonly [E in Effect as E["do"]]: (effect: E) => void } = {
+    open: ({ link, url }) => this.#open(link, url),
+    send: ({ link, requests, bytesMax }) => this.#send(link, requests, bytesMax),
+    abort: ({ link }) => {
+      this.#connections.get(link)?.abort();
+      this.#connections.delete(link);
+    },
+    token: () => this.#fetchToken(),
+    event: ({ s, event, ticket }) => this.#subscriptions.get(s)?.hand(event, ticket),
+    settle: ({ id, outcome }) => {
+      const waiting = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (outcome instanceof CorewireError) waiting?.reject(outcome);
+      else waiting?.resolve(outcome as never);
+    },
+    news: ({ watcher, news }) => watcher.hear(news),
+    status: ({ status }) => {
+      if (status.type === "stopped") this.#endWake();
+      this.#emit("status", status);
+    },
+    warning: ({ error }) => this.#warn(error),
+  };
   #transport: Transport | undefined;
   #isDraining = false;
   #alarm: { readonly at: number; readonly off: () => void } | undefined;
@@ -196,8 +220,11 @@ export class Client {
   }
 
   /**
-   * Publishes a JSON value, or a `Uint8Array` as bytes. It waits for a connection if there is none, and
-   * is sent again if one ends before its reply, but published once. Resolves to where it stands.
+   * Publishes a JSON value; or bytes: an `ArrayBuffer`, a `Uint8Array` or another view of one. It waits
+   * for a connection if there is none, and is sent again if one ends before its reply, but published
+   * once. Resolves to where it stands.
+   *
+   * @throws TypeError if JSON has nothing of the value, such as of `undefined` or a `Blob`.
    */
   async publish(
     topic: string,
@@ -207,12 +234,15 @@ export class Client {
     const payload = written(data);
     const no = echo === false ? echo : undefined;
     const body = { topic, idem, key, tags, ttl_ms: ttlMs, echo: no, data: payload } as const;
-    return this.#settled((now) => this.#machine.publish(body, sizeOf(payload), now));
+    return this.#settled((now) => this.#machine.publish(body, bytesOf(payload), now));
   }
 
   /** The same without a promise: a failure is a `warning`. */
   send(topic: string, data: unknown, options?: PublishOptions): void {
-    this.publish(topic, data, options).catch((error: CorewireError) => this.#warn(error));
+    this.publish(topic, data, options).catch((error: unknown) => {
+      if (error instanceof CorewireError) this.#warn(error);
+      else report(error);
+    });
   }
 
   /** @internal For `corewire/history`: a page, by the next connection that there is. */
@@ -248,13 +278,6 @@ export class Client {
     });
   }
 
-  #settle(id: number, outcome: Outcome | PageBody): void {
-    const waiting = this.#waiting.get(id);
-    this.#waiting.delete(id);
-    if (outcome instanceof CorewireError) waiting?.reject(outcome);
-    else waiting?.resolve(outcome as never);
-  }
-
   /** Calls the machine, and `then` with what it returns, before anything comes of it. */
   #do<R>(call: (now: number) => R, then?: (result: R) => void): R {
     const now = this.#clock.now();
@@ -275,7 +298,7 @@ export class Client {
     this.#isDraining = true;
     const { effects } = this.#machine;
     while (effects.length > 0) {
-      for (const effect of effects.splice(0)) this.#apply(effect);
+      for (const effect of effects.splice(0)) this.#driver[effect.do](effect as never);
     }
     this.#isDraining = false;
     this.#arm();
@@ -296,34 +319,6 @@ export class Client {
     this.#alarm = { at, off };
   }
 
-  #apply(effect: Effect): void {
-    switch (effect.do) {
-      case "open":
-        return this.#open(effect.link, effect.url);
-      case "send":
-        return this.#send(effect.link, effect.requests);
-      case "abort":
-        this.#connections.get(effect.link)?.abort();
-        this.#connections.delete(effect.link);
-        return;
-      case "token":
-        this.#fetchToken();
-        return;
-      case "event":
-        this.#subscriptions.get(effect.s)?.hand(effect.event, effect.ticket);
-        return;
-      case "settle":
-        return this.#settle(effect.id, effect.outcome);
-      case "news":
-        return effect.watcher.hear(effect.news);
-      case "status":
-        if (effect.status.type === "stopped") this.#endWake();
-        return this.#emit("status", effect.status);
-      case "warning":
-        return this.#warn(effect.error);
-    }
-  }
-
   #open(link: number, url: string): void {
     const machine = this.#machine;
     try {
@@ -338,8 +333,7 @@ export class Client {
       if (connection !== undefined) this.#connections.set(link, connection);
     } catch (error) {
       // Such as ws: from a page that came by https:.
-      const why = error instanceof Error ? error.message : String(error);
-      machine.lost(link, undefined, why, this.#clock.now());
+      machine.lost(link, undefined, `${(error as Error).message}`, this.#clock.now());
     }
   }
 
@@ -352,20 +346,29 @@ export class Client {
     }
   }
 
-  #send(link: number, requests: readonly Request[]): void {
+  #send(link: number, requests: readonly Request[], bytesMax: number): void {
     const connection = this.#connections.get(link);
     let batch: (string | Uint8Array)[] = [];
-    let len = 0;
+    let bytes = 0;
     const flush = (): void => {
       if (batch.length > 0) connection?.send(this.#dialect.join(batch));
       batch = [];
-      len = 0;
+      bytes = 0;
     };
     for (const request of requests) {
       const message = this.#dialect.encode(request);
-      if (len + message.length > BATCH_LEN || batch.length === BATCH_MAX) flush();
+      const more = bytesOf(message);
+      if (more > bytesMax) {
+        this.#do((now) => this.#machine.tooLarge(link, request, more, now));
+        continue;
+      }
+      // A list has a comma, or a bracket, for each.
+      bytes += more + 1;
+      if (bytes >= Math.min(BATCH_BYTES, bytesMax) || batch.length === BATCH_MAX) {
+        flush();
+        bytes = more + 1;
+      }
       batch.push(message);
-      len += message.length;
     }
     flush();
   }
@@ -376,12 +379,8 @@ export class Client {
     try {
       answer = typeof token === "function" ? await token() : (token ?? "");
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      answer = new CorewireError(
-        "unauthorized",
-        `the function that fetches tokens failed: ${why}`,
-        { cause },
-      );
+      const text = `the function that fetches tokens failed: ${(cause as Error)?.message ?? cause}`;
+      answer = new CorewireError("unauthorized", text, { cause });
     }
     this.#do((now) => this.#machine.token(answer, now));
   }
@@ -416,20 +415,6 @@ function webSocketUrl(url: string | URL): string {
     // It is named below.
   }
   throw new TypeError(`${url} is no address of a server, such as wss://example.org/ws`);
-}
-
-/** What is published, as it is now: what becomes of the value later does not matter. */
-function written(data: unknown): Payload {
-  if (data instanceof Uint8Array) return data.slice();
-  const text = JSON.stringify(data) as string | undefined;
-  if (text !== undefined) return text;
-  throw new CorewireError("bad_request", "data: JSON has no such value; publish null instead");
-}
-
-/** Bytes of a payload on the wire, as the dialect that needs more has them. */
-function sizeOf(payload: Payload): number {
-  if (typeof payload !== "string") return Math.ceil(payload.length / 3) * 4;
-  return new TextEncoder().encode(payload).length;
 }
 
 /** An error of the application's own: it is thrown where nothing of ours is interrupted by it. */

@@ -49,7 +49,13 @@ export interface MachineOptions extends Bounds {
 export type Effect =
   /** Connect, then call `opened` or `lost`. */
   | { readonly do: "open"; readonly link: number; readonly url: string }
-  | { readonly do: "send"; readonly link: number; readonly requests: readonly Request[] }
+  /** Send these, in messages of at most so many bytes; call `tooLarge` with what does not fit one. */
+  | {
+      readonly do: "send";
+      readonly link: number;
+      readonly requests: readonly Request[];
+      readonly bytesMax: number;
+    }
   /** Give the connection up. Nothing more is expected of it. */
   | { readonly do: "abort"; readonly link: number }
   /** Fetch a token, then call `token`. */

@@ -70,18 +70,16 @@ export interface ErrorDetails {
 export class CorewireError extends Error {
   override readonly name = "CorewireError";
   /** What kind of error it is. */
-  readonly code: ErrorCode;
+  declare readonly code: ErrorCode;
   /** The same may succeed after so many milliseconds. */
-  readonly retryMs: number | undefined;
+  declare readonly retryMs: number | undefined;
   /** The code of the Close frame that ended a connection. */
-  readonly closeCode: number | undefined;
+  declare readonly closeCode: number | undefined;
 
   /** An error of this kind; the text says what to do. */
-  constructor(code: ErrorCode, text: string, { retryMs, closeCode, cause }: ErrorDetails = {}) {
-    super(text, cause === undefined ? {} : { cause });
-    this.code = code;
-    this.retryMs = retryMs;
-    this.closeCode = closeCode;
+  constructor(code: ErrorCode, text: string, details?: ErrorDetails) {
+    super(text);
+    Object.assign(this, { code }, details);
   }
 }
 
@@ -92,7 +90,7 @@ export function broken(what: string): CorewireError {
 
 /** What everything ends with in a client that was closed. */
 export function closed(): CorewireError {
-  return new CorewireError("closed", "the client was closed; make another one to go on");
+  return new CorewireError("closed", "the client was closed; make another one");
 }
 
 /** The name of one of the server's codes. Those of a later version count as `internal`. */

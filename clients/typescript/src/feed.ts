@@ -5,7 +5,7 @@
  * @module
  */
 
-import { messageOf, type StreamEvent } from "./events.js";
+import { type Gap, messageOf, type StreamEvent } from "./events.js";
 import type { From, MembersBody, Place, Policy, Pushes, StateBody, SubbedBody } from "./words.js";
 
 /** Topics of a pattern whose positions are remembered. */
@@ -45,7 +45,7 @@ export interface Feed {
   /** Whether another subscription has the topic, too: its policy and its credit are shared. */
   isShared: boolean;
   /** When the server may be asked again, if it said "later". */
-  againAt: number | undefined;
+  againAt: number;
   readonly places: Map<string, Place>;
   /** A pattern's own position, and the topics that have moved since. */
   mark: string | undefined;
@@ -96,7 +96,7 @@ export function newFeed(
     options,
     life: "new",
     isShared: false,
-    againAt: undefined,
+    againAt: 0,
     places: new Map(),
     mark: undefined,
     seen: new Set(),
@@ -126,18 +126,16 @@ export function from(feed: Feed): From | undefined {
 }
 
 /** The server has taken the subscription. */
-export function begin(feed: Feed, { t, epoch, offset, pos, replay_to }: SubbedBody): StreamEvent[] {
+export function begin(feed: Feed, { epoch, offset, pos, replay_to }: SubbedBody): StreamEvent[] {
   const isNew = feed.life === "new";
   feed.life = "begun";
   feed.replayTo = replay_to ?? 0;
-  if (pos !== undefined) {
-    // A later one may be ahead of what is still to be replayed; `pos` says when it is heard.
-    feed.mark ??= pos;
-    return isNew ? [{ type: "subscribed" }] : [];
-  }
-  if (t === undefined || epoch === undefined || offset === undefined) return [];
-  announce(feed, feed.subject, { epoch, offset });
-  return isNew ? [{ type: "subscribed", position: { epoch, offset } }] : [];
+  // A later one may be ahead of what is still to be replayed; `pos` says when it is heard.
+  feed.mark ??= pos;
+  if (epoch === undefined || offset === undefined) return isNew ? [{ type: "subscribed" }] : [];
+  const position = { epoch, offset };
+  announce(feed, feed.subject, position);
+  return isNew ? [{ type: "subscribed", position }] : [];
 }
 
 /**
@@ -178,6 +176,9 @@ export function absorb(
   counted: boolean,
 ): StreamEvent[] {
   const events: StreamEvent[] = [];
+  const gap = (from: number, to: number, cause: Gap["cause"], inHistory: boolean): void => {
+    events.push({ type: "gap", topic, from, to, cause, inHistory });
+  };
   let known = feed.places.get(topic);
   if (word.is === "reset") {
     const position = { epoch, offset: word.body.offset ?? 0 };
@@ -195,28 +196,14 @@ export function absorb(
   if (last <= heard && word.is !== "conflated") return events;
   move(feed, topic, { epoch, offset: Math.max(heard, last) });
   if (first > heard + 1 && !counted && word.is !== "pos") {
-    events.push({
-      type: "gap",
-      topic,
-      from: heard + 1,
-      to: first - 1,
-      cause: "unexplained",
-      inHistory: false,
-    });
+    gap(heard + 1, first - 1, "unexplained", false);
   }
   if (word.is === "msg") {
     const replayed = !feed.isPattern && last <= feed.replayTo;
     events.push(messageOf(topic, epoch, word.body, replayed));
   } else if (word.is === "gap") {
     const { to, cause, repair } = word.body;
-    events.push({
-      type: "gap",
-      topic,
-      from: Math.max(first, heard + 1),
-      to,
-      cause,
-      inHistory: repair === "hist",
-    });
+    gap(Math.max(first, heard + 1), to, cause, repair === "hist");
   } else if (word.is === "conflated" && last >= heard) {
     events.push({ type: "conflated", topic, count: word.body.n, upTo: last });
   }

@@ -8,7 +8,7 @@
  */
 
 import { fromBase64, toBase64 } from "./base64.js";
-import { broken, type CorewireError } from "./errors.js";
+import { broken, CorewireError } from "./errors.js";
 import type { Dialect, Request, ServerWord } from "./words.js";
 
 type Json = Record<string, unknown>;
@@ -66,13 +66,12 @@ export const json: Dialect = {
   },
 
   decode(message: string | ArrayBuffer | Uint8Array): ServerWord[] {
-    let parsed: unknown;
     try {
-      parsed = JSON.parse(message as string);
+      const parsed: unknown = JSON.parse(message as string);
+      return (Array.isArray(parsed) ? parsed : [parsed]).flatMap(word);
     } catch (error) {
-      throw broken(`not JSON: ${error}`);
+      throw error instanceof CorewireError ? error : broken(`not JSON, or not base64: ${error}`);
     }
-    return (Array.isArray(parsed) ? parsed : [parsed]).flatMap(word);
   },
 };
 
@@ -97,7 +96,7 @@ function fields(value: unknown, path: string): Json {
     const inner = `${path}.${name}`;
     const field = object[name];
     if (name === "b64") {
-      object.data = bytes(field, inner);
+      object.data = fromBase64(field as string);
       delete object.b64;
     } else if (field === null && name !== "data" && name !== "v") {
       // It counts as not there.
@@ -134,14 +133,6 @@ function isText(value: unknown): value is string {
 
 function isInteger(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function bytes(text: unknown, path: string): Uint8Array {
-  try {
-    return fromBase64(text as string);
-  } catch {
-    throw wrong(path);
-  }
 }
 
 function wrong(path: string): CorewireError {

@@ -154,19 +154,9 @@ export function deliver(
   { epoch }: Place,
   window: number,
 ): Delivery {
-  let delivery = link.deliveries.get(t);
-  if (delivery === undefined) {
-    delivery = {
-      t,
-      topic,
-      epoch,
-      routes: [],
-      counted: false,
-      granted: window,
-      taken: 0,
-    };
-    link.deliveries.set(t, delivery);
-  }
+  const fresh = { t, topic, epoch, routes: [], counted: false, granted: window, taken: 0 };
+  const delivery: Delivery = link.deliveries.get(t) ?? fresh;
+  link.deliveries.set(t, delivery);
   delivery.epoch = epoch;
   return delivery;
 }

@@ -20,10 +20,17 @@
  * @module
  */
 
-import { comeback, type Hints, type Random, RETRY_MS_MAX, waitMs } from "./backoff.js";
+import {
+  type Comeback,
+  comeback,
+  type Hints,
+  type Random,
+  RETRY_MS_MAX,
+  waitMs,
+} from "./backoff.js";
 import { NEVER } from "./clock.js";
 import type { Effect, MachineOptions } from "./effect.js";
-import { broken, CorewireError, closed, errorName, refusal } from "./errors.js";
+import { broken, CorewireError, closed, refusal } from "./errors.js";
 import type { Session, Status } from "./events.js";
 import type { Feed, SubscribeOptions, Watcher } from "./feed.js";
 import {
@@ -40,7 +47,7 @@ import {
   type Ticket,
   takesCommands,
 } from "./link.js";
-import { Outbox, type Outcome, OVERHEAD_BYTES } from "./outbox.js";
+import { Outbox, type Outcome, OVERHEAD_BYTES, TOO_LARGE } from "./outbox.js";
 import { newPace, nextAt, take } from "./pace.js";
 import { Streams } from "./streams.js";
 import { checkSubject, checkTopic } from "./subject.js";
@@ -50,6 +57,7 @@ import {
   type PublishCommand,
   type Push,
   type Reply,
+  type Request,
   type ServerWord,
   type StateCommand,
   VERSION,
@@ -66,6 +74,10 @@ const TOKEN_MS = 30_000;
 const ONLINE_MS = 500;
 /** Bytes of publications that are sent before the first of them is answered. */
 const IN_FLIGHT_BYTES = 1 << 20;
+/** The server closes for the size of a message (RFC 6455, 7.4.1). */
+const CLOSE_TOO_LARGE = 1009;
+/** The code for a session that another connection has taken over. */
+const CONFLICT = 113;
 /** An elder connection is left so long after the next one has taken over: presence is said there first. */
 const SETTLE_MS = 200;
 
@@ -87,23 +99,23 @@ export class Machine {
   #state: State = { at: "idle" };
   #elder: Link | undefined;
   /** When to replace the connection, because the server asked for it. */
-  #departsAt: number | undefined;
+  #departsAt = NEVER;
   /** When to leave the elder one. */
-  #leavesAt: number | undefined;
+  #leavesAt = NEVER;
   /** What the client says who it is by, and until when that is true. */
   #token: string | undefined;
   #tokenEndsAt = NEVER;
   #isFetchingToken = false;
   #hintedUrl: string | undefined;
   #failures = 0;
-  #readyAt: number | undefined;
+  #readyAt = NEVER;
   /** What the server said last: its name, and what a connection is resumed with. */
   #node: string | undefined;
   #ticket: string | undefined;
   readonly #streams: Streams;
-  readonly #outbox = new Outbox();
+  readonly #outbox: Outbox;
   /** When more may be published, where that is a matter of time. */
-  #publishAt: number | undefined;
+  #publishAt = NEVER;
   #nextLink = 0;
   /** Counts what is published and asked. */
   #nextId = 0;
@@ -114,6 +126,7 @@ export class Machine {
     this.#options = options;
     this.#random = random;
     this.#streams = new Streams(this.effects, options.topicWindow, random);
+    this.#outbox = new Outbox(this.effects);
     this.#token = options.token;
   }
 
@@ -255,6 +268,15 @@ export class Machine {
     this.#proceed(now);
   }
 
+  /** A command was not sent, for the server takes no message of so many bytes: it is refused. */
+  tooLarge(id: number, request: Request, bytes: number, now: number): void {
+    const link = this.#named(id);
+    if (link === undefined || request.id === undefined) return;
+    const text = `${bytes} bytes, more than message_bytes: ${link.limits?.message_bytes}`;
+    this.#reply(link, { is: "err", id: request.id, body: { code: TOO_LARGE, text } }, now);
+    this.#proceed(now);
+  }
+
   /** A connection has ended, or did not come about. */
   lost(id: number, code: number | undefined, reason: string, now: number): void {
     const link = this.#named(id);
@@ -266,7 +288,7 @@ export class Machine {
       stage.at === "opening"
         ? new CorewireError(
             "unreachable",
-            `no WebSocket at ${this.#options.url}: ${why}; is the server there, with the path /ws, ` +
+            `no WebSocket at ${this.#options.url}: ${why}; is the server there, with this path, ` +
               "and allows this page (--allow-origin)?",
           )
         : new CorewireError("disconnected", `the connection ended: ${why}`, { closeCode });
@@ -322,13 +344,10 @@ export class Machine {
     const { replyTimeoutMs, publishTimeoutMs } = this.#options;
     const moments = [...this.#links()].map((link) => dueAt(link, replyTimeoutMs));
     if ("until" in this.#state) moments.push(this.#state.until);
-    if (this.#departsAt !== undefined && this.#mayDepart()) moments.push(this.#departsAt);
-    const oldest = this.#outbox.oldestAt();
-    if (oldest !== undefined) moments.push(oldest + publishTimeoutMs);
-    if (this.#publishAt !== undefined) moments.push(this.#publishAt);
-    for (const feed of this.#streams.again) moments.push(feed.againAt ?? 0);
-    if (this.#leavesAt !== undefined) moments.push(this.#leavesAt);
-    return Math.min(...moments, NEVER);
+    if (this.#mayDepart()) moments.push(this.#departsAt);
+    for (const feed of this.#streams.again) moments.push(feed.againAt);
+    const expiresAt = this.#outbox.oldestAt() + publishTimeoutMs;
+    return Math.min(...moments, expiresAt, this.#publishAt, this.#leavesAt);
   }
 
   /** Does what is due. */
@@ -336,13 +355,8 @@ export class Machine {
     const { replyTimeoutMs, publishTimeoutMs } = this.#options;
     const state = this.#state;
     if (state.at === "token" && state.until <= now) {
-      this.#isFetchingToken = false;
-      this.#wait(
-        new CorewireError("timed_out", "the function that fetches tokens took too long"),
-        false,
-        {},
-        now,
-      );
+      const text = "the function that fetches tokens took too long";
+      this.token(new CorewireError("timed_out", text), now);
     } else if (state.at === "waiting" && state.until <= now) {
       this.#begin(now);
     } else if (state.at === "closing" && state.until <= now) {
@@ -358,7 +372,8 @@ export class Machine {
           now,
         );
     }
-    this.#outbox.expire(now - publishTimeoutMs);
+    const late = new CorewireError("timed_out", "not published: there was no connection in time");
+    this.#outbox.expire(now - publishTimeoutMs, late);
     this.#streams.sayAgain(this.#link(), now);
     this.#proceed(now);
   }
@@ -390,7 +405,13 @@ export class Machine {
   }
 
   #lost(link: Link, error: CorewireError, now: number): void {
-    if (this.#publisher() === link) this.#outbox.cut();
+    let next = comeback(error.closeCode);
+    if (this.#publisher() === link) {
+      const isTooLarge = error.closeCode === CLOSE_TOO_LARGE;
+      // Without that one it does not end the same way.
+      if (isTooLarge && this.#outbox.tooLarge(error.message, now)) next = "later";
+      this.#outbox.cut();
+    }
     if (link === this.#elder) {
       this.#elder = undefined;
       if (!isReady(this.#link())) {
@@ -400,17 +421,16 @@ export class Machine {
     } else if (this.#state.at === "closing") {
       this.#stop(closed());
     } else if (this.#state.at === "linked") {
-      this.#mainLost(link, error, now);
+      this.#mainLost(link, error, next, now);
     }
     this.#unanswered(link, new CorewireError("disconnected", error.message));
     this.#proceed(now);
   }
 
-  #mainLost(link: Link, error: CorewireError, now: number): void {
+  #mainLost(link: Link, error: CorewireError, next: Comeback, now: number): void {
     const wasReady = isReady(link);
-    if (wasReady && this.#readyAt !== undefined && now - this.#readyAt >= STABLE_MS)
-      this.#failures = 0;
-    this.#departsAt = undefined;
+    if (wasReady && now - this.#readyAt >= STABLE_MS) this.#failures = 0;
+    this.#departsAt = NEVER;
     if (!isReady(this.#elder)) this.#streams.away();
     // An elder connection takes over what it was not asked to answer any more.
     this.#outbox.cut();
@@ -418,11 +438,11 @@ export class Machine {
     const { closeCode } = error;
     if (closeCode === 4001 || closeCode === 4203) {
       this.#tokenRefused(error, now);
-    } else if (comeback(closeCode) === "never") {
+    } else if (next === "never") {
       const text = `${error.message}; connecting again would end the same way`;
       this.#stop(new CorewireError("refused", text, { closeCode, cause: error }));
     } else {
-      this.#wait(error, comeback(closeCode) === "soon", link.hints, now);
+      this.#wait(error, next === "soon", link.hints, now);
     }
   }
 
@@ -453,7 +473,7 @@ export class Machine {
       this.#wait(error, true, { spread_ms: 0 }, now);
       return;
     }
-    const text = `the token is refused; give another one, or a function that fetches one: ${error.message}`;
+    const text = `the token is refused; give a function that fetches one: ${error.message}`;
     this.#stop(new CorewireError("bad_token", text, { closeCode: error.closeCode, cause: error }));
   }
 
@@ -475,10 +495,9 @@ export class Machine {
     }
     this.#state = { at: "stopped" };
     this.#elder = undefined;
-    this.#outbox.stop(error);
+    this.#outbox.expire(NEVER, error);
     this.#streams.endAll(error);
     this.#setStatus({ type: "stopped", error });
-    this.#outcomes();
   }
 
   /** Goes on where something has become possible. */
@@ -486,22 +505,17 @@ export class Machine {
     const state = this.#state;
     const elder = this.#elder;
     if (isReady(elder) && state.at === "linked" && isSettled(state.link)) {
-      this.#leavesAt ??= now + SETTLE_MS;
+      this.#leavesAt = Math.min(this.#leavesAt, now + SETTLE_MS);
       if (this.#leavesAt <= now) this.#bye(elder, now);
     } else {
-      this.#leavesAt = undefined;
+      this.#leavesAt = NEVER;
     }
     if (state.at === "closing" && isReady(state.link) && this.#outbox.size === 0) {
       state.until = now + this.#options.closeTimeoutMs;
       this.#bye(state.link, now);
     }
-    if (
-      this.#departsAt !== undefined &&
-      this.#departsAt <= now &&
-      this.#mayDepart() &&
-      state.at === "linked"
-    ) {
-      this.#departsAt = undefined;
+    if (this.#departsAt <= now && this.#mayDepart() && state.at === "linked") {
+      this.#departsAt = NEVER;
       this.#failures = 0;
       this.#elder = state.link;
       this.#begin(now);
@@ -538,49 +552,41 @@ export class Machine {
   }
 
   #inFlightMax({ limits }: Link): number {
-    return Math.min(this.#options.inFlightMax, limits?.unanswered || NEVER);
+    return this.#outbox.isAlone
+      ? 1
+      : Math.min(this.#options.inFlightMax, limits?.unanswered || NEVER);
   }
 
   #flush(now: number): void {
     const link = this.#publisher();
-    this.#publishAt = link && this.#publish(link, now);
+    this.#publishAt = link === undefined ? NEVER : this.#publish(link, now);
     for (const one of this.#links()) {
       if (takesCommands(one)) this.#grant(one);
       this.#send(one);
     }
-    this.#outcomes();
   }
 
   /** Sends what may be sent. Returns when more may be, if only time is missing. */
-  #publish(link: Link, now: number): number | undefined {
+  #publish(link: Link, now: number): number {
     const outbox = this.#outbox;
-    const bytesMax = link.limits?.message_bytes || NEVER;
-    while (outbox.inFlight.size < this.#inFlightMax(link)) {
+    while (outbox.inFlight < this.#inFlightMax(link)) {
       const next = outbox.next(now);
-      if (next === undefined) return outbox.heldUntil > now ? outbox.heldUntil : undefined;
+      if (next === undefined) return outbox.heldUntil > now ? outbox.heldUntil : NEVER;
       const { bytes } = next;
-      if (bytes > bytesMax) {
-        const text = `${bytes} bytes; the server takes messages of ${bytesMax} bytes at most`;
-        outbox.fail(next, new CorewireError("too_large", text));
-        continue;
-      }
-      if (outbox.inFlight.size > 0 && outbox.bytesInFlight + bytes > IN_FLIGHT_BYTES) break;
+      if (outbox.inFlight > 0 && outbox.bytesInFlight + bytes > IN_FLIGHT_BYTES) break;
       if (!take(link.pace, now)) return nextAt(link.pace);
       link.commands.last += 1;
       const id = link.commands.last;
       link.out.push({ is: "pub", id, body: outbox.send(next, id) });
     }
-    return undefined;
+    return NEVER;
   }
 
   #send(link: Link): void {
     if (link.out.length === 0 || !takesCommands(link)) return;
-    this.effects.push({ do: "send", link: link.id, requests: link.out });
+    const bytesMax = link.limits?.message_bytes || NEVER;
+    this.effects.push({ do: "send", link: link.id, requests: link.out, bytesMax });
     link.out = [];
-  }
-
-  #outcomes(): void {
-    for (const [id, outcome] of this.#outbox.outcomes.splice(0)) this.#settle(id, outcome);
   }
 
   // What the server says.
@@ -592,7 +598,7 @@ export class Machine {
       this.#answered(link, awaited, reply, now);
     } else if (reply.is === "pubbed" || reply.is === "err") {
       // Another connection has taken over the session: what this one did not take goes by that.
-      const isFenced = reply.is === "err" && errorName(reply.body.code) === "conflict";
+      const isFenced = reply.is === "err" && reply.body.code === CONFLICT;
       if (!isFenced) this.#outbox.answered(reply.id, reply.body, now);
       else if (link === this.#elder) link.isFenced = true;
       else throw broken("it has given this session to another connection");
@@ -603,7 +609,7 @@ export class Machine {
 
   #welcome(link: Link, feeds: readonly Feed[], body: WelcomeBody, now: number): void {
     const { conn, node, user, ticket, limits, ping_ms, slack_ms, resumed = false, subs } = body;
-    if (subs.length !== feeds.length) throw broken("the welcome does not answer each subscription");
+    if (subs.length !== feeds.length) throw broken("a reply that does not fit its command");
     link.stage = { at: "ready" };
     link.silenceMs = ping_ms === 0 ? NEVER : ping_ms + slack_ms;
     link.limits = limits;
@@ -644,15 +650,14 @@ export class Machine {
     else if (awaited.is === "call" && is === "err")
       this.#settle(awaited.id, refusal("history", body));
     else if (awaited.is === "auth" && is === "ok") this.#tokenTaken(body.expires_ms, now);
-    else if (awaited.is === "probe") this.#awake(link, now);
+    else if (awaited.is === "probe") {
+      link.probeUntil = undefined;
+      // What else was asked before it slept has its full time.
+      for (const waiting of link.awaiting.values()) waiting.sentAt = now;
+    } else if (is === "err" && awaited.is === "state")
+      this.#warn(refusal(`${awaited.watcher.ns} of ${awaited.watcher.topic}`, body));
     else if (is === "err" && awaited.is !== "unsub") this.#warn(refusal(awaited.is, body));
     else if (is !== "ok" && is !== "err") throw broken("a reply that does not fit its command");
-  }
-
-  /** The server is there. What else was asked before it slept has its full time. */
-  #awake(link: Link, now: number): void {
-    link.probeUntil = undefined;
-    for (const waiting of link.awaiting.values()) waiting.sentAt = now;
   }
 
   #push(link: Link, push: Push, now: number): void {
@@ -662,8 +667,7 @@ export class Machine {
     } else if (is === "ping") {
       link.out.push({ is: "pong", body: { t: body.t } });
     } else if (is === "warn") {
-      const text = body.cmd === undefined ? body.text : `${body.cmd}: ${body.text}`;
-      this.#warn(new CorewireError(errorName(body.code), text));
+      this.#warn(refusal(body.cmd ?? "the server warns", body));
     } else if (is === "closing") {
       // What is wrong with a `hello` its answer has said better.
       link.hints = { ...body, reason: link.hints.reason ?? body.reason };
@@ -671,7 +675,7 @@ export class Machine {
       // An elder connection does not live as long.
       if (link === this.#link()) this.#renewToken();
     } else if (is === "goaway") {
-      if (link !== this.#link() || this.#departsAt !== undefined) return;
+      if (link !== this.#link() || this.#departsAt !== NEVER) return;
       const wait = this.#random() * Math.min(body.spread_ms, RETRY_MS_MAX);
       this.#departsAt = now + Math.round(wait);
       this.#followHint(body.url, true);
@@ -726,7 +730,7 @@ export class Machine {
   }
 
   #refuseIfStopped(): void {
-    if (this.#state.at !== "closing" && this.#state.at !== "stopped") return;
-    throw this.status.type === "stopped" ? this.status.error : closed();
+    if (this.status.type === "stopped") throw this.status.error;
+    if (this.#state.at === "closing") throw closed();
   }
 }

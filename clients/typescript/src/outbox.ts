@@ -17,6 +17,8 @@
  * @module
  */
 
+import { NEVER } from "./clock.js";
+import type { Effect } from "./effect.js";
 import { againMs, CorewireError, refusal } from "./errors.js";
 import type { ErrorBody, PublishCommand, Replies } from "./words.js";
 
@@ -27,6 +29,8 @@ const NUMBERED_TOPICS_MAX = 65_536;
 
 /** The code for a number that is not the next one. */
 const BAD_REQUEST = 104;
+/** The code for what is larger than the server takes. */
+export const TOO_LARGE = 114;
 
 /** Where a message now stands. */
 export interface Published {
@@ -47,20 +51,22 @@ export interface Publication {
   readonly body: Omit<PublishCommand, "pseq">;
   readonly bytes: number;
   readonly askedAt: number;
+  /** While it is in flight: the `id` of its command. */
+  sentAs: number | undefined;
   pseq: number | undefined;
   attempts: number;
 }
 
 /** All publications of a client. Each ends with exactly one outcome. */
 export class Outbox {
-  readonly queued: Publication[] = [];
-  /** By the `id` of their command, in the order of sending. */
-  readonly inFlight: Map<number, Publication> = new Map();
+  /** In the order in which they were asked for. */
+  readonly #all = new Map<number, Publication>();
+  /** By the `id` of their command. */
+  readonly #inFlight = new Map<number, Publication>();
   bytes = 0;
   bytesInFlight = 0;
   /** Nothing is sent before this moment. */
   heldUntil = 0;
-  readonly outcomes: [id: number, outcome: Outcome][] = [];
   /** A number was given to what is not sent any more: this session can publish no further. */
   hasHole = false;
   /** The last number given in each topic. */
@@ -72,9 +78,26 @@ export class Outbox {
   readonly #broken = new Map<string, number>();
   /** Topics whose first publication of this session is not answered yet. */
   readonly #beginning = new Set<string>();
+  /** The server has closed a connection for one of those up to this one: each of them goes alone. */
+  #suspectTo = 0;
+  readonly #effects: Effect[];
+
+  constructor(effects: Effect[]) {
+    this.#effects = effects;
+  }
 
   get size(): number {
-    return this.queued.length + this.inFlight.size;
+    return this.#all.size;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  /** Whether only one may be in flight. */
+  get isAlone(): boolean {
+    const [first] = this.#all.keys();
+    return (first ?? NEVER) <= this.#suspectTo;
   }
 
   /**
@@ -83,18 +106,22 @@ export class Outbox {
    */
   next(now: number): Publication | undefined {
     if (this.#broken.size > 0 || this.heldUntil > now) return undefined;
-    return this.queued.find(({ body }) => !this.#beginning.has(body.topic));
+    for (const publication of this.#all.values()) {
+      const { sentAs, body } = publication;
+      if (sentAs === undefined && !this.#beginning.has(body.topic)) return publication;
+    }
+    return undefined;
   }
 
-  push(id: number, body: Omit<PublishCommand, "pseq">, bytes: number, now: number): void {
-    this.queued.push({ id, body, bytes, askedAt: now, pseq: undefined, attempts: 0 });
+  push(id: number, body: Omit<PublishCommand, "pseq">, bytes: number, askedAt: number): void {
+    const fresh = { sentAs: undefined, pseq: undefined, attempts: 0 };
+    this.#all.set(id, { id, body, bytes, askedAt, ...fresh });
     this.bytes += bytes;
   }
 
   /** It goes out, as the command with this `id`. */
   send(publication: Publication, id: number): PublishCommand {
     const { topic, ...rest } = publication.body;
-    this.#unqueue(publication);
     publication.attempts += 1;
     const last = this.#numbers.get(topic);
     if (last === undefined && this.#numbers.size < NUMBERED_TOPICS_MAX) this.#beginning.add(topic);
@@ -102,34 +129,43 @@ export class Outbox {
       publication.pseq = (last ?? 0) + 1;
       this.#numbers.set(topic, publication.pseq);
     }
-    this.inFlight.set(id, publication);
+    publication.sentAs = id;
+    this.#inFlight.set(id, publication);
     this.bytesInFlight += publication.bytes;
     // In the order of the wire.
     return { topic, pseq: publication.pseq, ...rest };
   }
 
-  /** The reply to the command with this `id`. `false` if no publication waits for it. */
-  answered(id: number, reply: Replies["pubbed"] | ErrorBody, now: number): boolean {
-    const publication = this.#landed(id);
-    if (publication === undefined) return false;
+  /** The reply to the command with this `id`, if a publication waits for it. */
+  answered(id: number, reply: Replies["pubbed"] | ErrorBody, now: number): void {
+    const publication = this.#inFlight.get(id);
+    if (publication === undefined) return;
+    this.#land(publication);
     if ("offset" in reply) {
       const { epoch, offset, dup } = reply;
       this.#end(publication, { epoch, offset, duplicate: dup === true });
     } else {
       this.#refused(publication, reply, now);
     }
-    if (this.inFlight.size === 0) this.#broken.clear();
-    return true;
+    if (this.inFlight === 0) this.#closeUp();
   }
 
   /** The connection on which all in flight were sent has ended. */
   cut(): void {
-    for (const id of [...this.inFlight.keys()]) {
-      const publication = this.#landed(id);
-      if (publication !== undefined) this.queued.push(publication);
-    }
-    this.#sort();
-    this.#broken.clear();
+    for (const publication of this.#inFlight.values()) this.#land(publication);
+    this.#closeUp();
+  }
+
+  /**
+   * The server has closed the connection for the size of one that was in flight. If there was only one,
+   * it ends so; if not, each goes alone, so that the next time it is known. `false` if there was none.
+   */
+  tooLarge(text: string, now: number): boolean {
+    const ids = [...this.#inFlight.keys()];
+    this.#suspectTo = 0;
+    for (const { id } of this.#inFlight.values()) this.#suspectTo = Math.max(this.#suspectTo, id);
+    if (ids.length === 1) this.answered(ids[0] ?? 0, { code: TOO_LARGE, text }, now);
+    return ids.length > 0;
   }
 
   /**
@@ -141,62 +177,36 @@ export class Outbox {
     if (resumed) return;
     this.hasHole = false;
     this.#numbers.clear();
-    for (const publication of this.queued.splice(0)) {
+    for (const publication of this.#all.values()) {
       publication.pseq = undefined;
       const mayBeThere =
         publication.attempts > 0 && sameNode && publication.body.idem === undefined;
       if (mayBeThere) this.#end(publication, uncertain());
-      else this.queued.push(publication);
     }
   }
 
-  /** Ends those that were asked for at this moment or before. */
-  expire(askedUntil: number): void {
-    for (const [id, { askedAt }] of this.inFlight) {
-      if (askedAt > askedUntil) continue;
-      const publication = this.#landed(id);
-      if (publication !== undefined) this.#end(publication, uncertain());
-      this.hasHole = true;
+  /** Ends those that were asked for at this moment or before, with this error where they were not sent. */
+  expire(askedUntil: number, error: CorewireError): void {
+    for (const publication of this.#all.values()) {
+      const { askedAt, pseq, attempts } = publication;
+      if (askedAt > askedUntil) return;
+      this.#land(publication);
+      if (pseq !== undefined) this.hasHole = true;
+      this.#end(publication, attempts > 0 ? uncertain() : error);
     }
-    const late = new CorewireError("timed_out", "not published: there was no connection in time");
-    for (const publication of this.queued.filter(({ askedAt }) => askedAt <= askedUntil)) {
-      this.fail(publication, late);
-    }
-  }
-
-  /** It cannot be sent. */
-  fail(publication: Publication, error: CorewireError): void {
-    this.#unqueue(publication);
-    if (publication.pseq !== undefined) this.hasHole = true;
-    this.#end(publication, publication.attempts > 0 ? uncertain() : error);
-  }
-
-  /** The client stops: whatever is left has its outcome now. */
-  stop(error: CorewireError): void {
-    this.cut();
-    for (const publication of [...this.queued]) this.fail(publication, error);
   }
 
   /** When the oldest one was asked for. */
-  oldestAt(): number | undefined {
-    const [sent] = this.inFlight.values();
-    const asked = [sent, this.queued[0]].flatMap((one) => (one === undefined ? [] : [one.askedAt]));
-    return asked.length > 0 ? Math.min(...asked) : undefined;
+  oldestAt(): number {
+    const [first] = this.#all.values();
+    return first?.askedAt ?? NEVER;
   }
 
-  #unqueue(publication: Publication): void {
-    const place = this.queued.indexOf(publication);
-    if (place >= 0) this.queued.splice(place, 1);
-  }
-
-  #landed(id: number): Publication | undefined {
-    const publication = this.inFlight.get(id);
-    if (publication !== undefined) {
-      this.inFlight.delete(id);
-      this.bytesInFlight -= publication.bytes;
-      this.#beginning.delete(publication.body.topic);
-    }
-    return publication;
+  #land(publication: Publication): void {
+    if (!this.#inFlight.delete(publication.sentAs ?? 0)) return;
+    publication.sentAs = undefined;
+    this.bytesInFlight -= publication.bytes;
+    this.#beginning.delete(publication.body.topic);
   }
 
   #refused(publication: Publication, error: ErrorBody, now: number): void {
@@ -214,27 +224,32 @@ export class Outbox {
     }
     if (waitMs === undefined) {
       this.#end(publication, refusal("the server refused the publication", error));
-      return;
+    } else {
+      this.heldUntil = Math.max(this.heldUntil, now + waitMs);
     }
-    this.heldUntil = Math.max(this.heldUntil, now + waitMs);
-    this.queued.push(publication);
-    this.#sort();
   }
 
-  /** In the order in which they were asked for. */
-  #sort(): void {
-    this.queued.sort((one, other) => one.id - other.id);
+  /** Those behind a number that is free were refused, too, or nobody has read them: they move up. */
+  #closeUp(): void {
+    for (const publication of this.#broken.size > 0 ? this.#all.values() : []) {
+      const free = this.#broken.get(publication.body.topic) ?? NEVER;
+      if ((publication.pseq ?? 0) <= free) continue;
+      publication.pseq = undefined;
+      publication.attempts = 0;
+    }
+    this.#broken.clear();
   }
 
   #end(publication: Publication, outcome: Outcome): void {
+    this.#all.delete(publication.id);
     this.bytes -= publication.bytes;
-    this.outcomes.push([publication.id, outcome]);
+    this.#effects.push({ do: "settle", id: publication.id, outcome });
   }
 }
 
 function uncertain(): CorewireError {
   return new CorewireError(
     "uncertain",
-    "the message may have been published; one with an idem can be sent again without a doubt",
+    "the message may have been published; one with an idem can be sent again",
   );
 }

@@ -7,7 +7,7 @@
 
 import type { Random } from "./backoff.js";
 import type { Effect } from "./effect.js";
-import { againMs, broken, type CorewireError, errorName, refusal } from "./errors.js";
+import { againMs, broken, CorewireError, refusal } from "./errors.js";
 import type { StreamEvent } from "./events.js";
 import {
   absorb,
@@ -65,7 +65,7 @@ export class Streams {
   /** It has no further events. `false` if it was forgotten before. */
   forget(feed: Feed): boolean {
     this.again.delete(feed);
-    for (const watcher of feed.watchers) this.tell(watcher, { is: "ended" });
+    this.#tellAll(feed, { is: "ended" });
     return this.feeds.delete(feed.s);
   }
 
@@ -74,7 +74,7 @@ export class Streams {
     if (feed.life === "ended") return;
     feed.life = "ended";
     this.again.delete(feed);
-    for (const watcher of feed.watchers) this.tell(watcher, { is: "ended" });
+    this.#tellAll(feed, { is: "ended" });
     this.#hand(feed, [{ type: "unsubscribed", error }]);
   }
 
@@ -84,13 +84,15 @@ export class Streams {
 
   /** Nothing is heard for a while. */
   away(): void {
-    for (const { watchers } of this.feeds.values()) {
-      for (const watcher of watchers) this.tell(watcher, { is: "away" });
-    }
+    for (const feed of this.feeds.values()) this.#tellAll(feed, { is: "away" });
   }
 
   tell(watcher: Watcher, news: News): void {
     this.#effects.push({ do: "news", watcher, news });
+  }
+
+  #tellAll({ watchers }: Feed, news: News): void {
+    for (const watcher of watchers) this.tell(watcher, news);
   }
 
   /** Subscriptions that the `hello` asks for, and those for which it has no room. */
@@ -98,17 +100,17 @@ export class Streams {
     link: Link,
     charsMax: number,
   ): { readonly feeds: Feed[]; readonly subs: SubscribeCommand[]; readonly later: Feed[] } {
-    const wanted = [...this.feeds.values()].filter((feed) => this.#isWanted(feed));
+    const later = [...this.feeds.values()].filter((feed) => this.#isWanted(feed));
     const subs: SubscribeCommand[] = [];
-    let chars = 0;
-    for (const feed of wanted) {
+    let chars = charsMax;
+    for (const feed of later) {
       const command = this.#command(feed);
-      chars += JSON.stringify(command).length;
-      if (chars > charsMax) break;
+      chars -= JSON.stringify(command).length;
+      if (chars < 0) break;
       subs.push(command);
       link.said.add(feed);
     }
-    return { feeds: wanted.slice(0, subs.length), subs, later: wanted.slice(subs.length) };
+    return { feeds: later.splice(0, subs.length), subs, later };
   }
 
   /** Asks for a subscription. */
@@ -121,7 +123,7 @@ export class Streams {
   /** Asks again for those that the server has refused for a time that is over. */
   sayAgain(link: Link | undefined, now: number): void {
     for (const feed of this.again) {
-      if ((feed.againAt ?? 0) > now) continue;
+      if (feed.againAt > now) continue;
       this.again.delete(feed);
       if (link !== undefined && takesCommands(link)) this.say(link, feed, now);
     }
@@ -131,6 +133,13 @@ export class Streams {
   notSubbed(link: Link, feed: Feed, error: ErrorBody, now: number): void {
     link.said.delete(feed);
     if (error.code === ALREADY && !feed.isShared) {
+      const { from: start = "now" } = feed.options;
+      if (feed.life === "new" && start !== "now") {
+        // It would begin where that is, and its own past would be missing without a word.
+        const text = "another subscription has it; leave out from, and use history()";
+        this.end(feed, new CorewireError("already", `${feed.subject}: ${text}`));
+        return;
+      }
       feed.isShared = true;
       this.say(link, feed, now);
     } else {
@@ -141,9 +150,9 @@ export class Streams {
   /** The server has ended a subscription. */
   unsubbed(link: Link, { s, code, retry_ms }: Pushes["unsubbed"], now: number): void {
     const feed = this.feeds.get(s);
-    const text = "the server has ended the subscription";
+    const text = "the server has ended it";
     if (feed === undefined || !link.said.delete(feed)) return;
-    this.#refused(feed, { code, name: errorName(code), text, retry_ms }, now);
+    this.#refused(feed, { code, text, retry_ms }, now);
   }
 
   /** The server has taken a subscription. */
@@ -158,7 +167,7 @@ export class Streams {
       // Should nobody else have brought credit.
       if (feed.isShared) link.out.push({ is: "credit", body: { t, msgs: delivery.granted } });
     }
-    for (const watcher of feed.watchers) this.tell(watcher, { is: "subscribed" });
+    this.#tellAll(feed, { is: "subscribed" });
   }
 
   /**

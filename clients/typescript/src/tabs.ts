@@ -28,6 +28,7 @@ import {
 } from "./feed.js";
 import { type HistoryOptions, history } from "./history.js";
 import type { Published } from "./outbox.js";
+import { written } from "./payload.js";
 import { checkSubject, checkTopic } from "./subject.js";
 import {
   type Handlers,
@@ -349,7 +350,11 @@ export class TabsClient {
           "too many publications wait; await some of their replies first",
         );
       }
-      const wish: Wish = { is: "pub", n: this.#next(), topic, data, options: { ...options, idem } };
+      // As it is now, and what no channel carries is refused here.
+      const payload = written(data);
+      const plain: unknown = typeof payload === "string" ? JSON.parse(payload) : payload;
+      const all = { ...options, idem };
+      const wish: Wish = { is: "pub", n: this.#next(), topic, data: plain, options: all };
       this.#ask({ wish, resolve, reject });
     }) as Promise<Published>;
   }

@@ -131,7 +131,7 @@ export type Request = {
 /** `err`. */
 export interface ErrorBody {
   readonly code: number;
-  readonly name: string;
+  readonly name?: string;
   readonly text: string;
   readonly retry_ms?: number | undefined;
 }

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { Status } from "../src/events.js";
 import { history } from "../src/history.js";
 import { settled } from "./clock.js";
+import { LIMITS } from "./model.js";
 import { messages, told, World } from "./world.js";
 
 test("it connects when it is first needed, and says all that it wants at once", () => {
@@ -98,7 +99,168 @@ test("a value is published as it was", async () => {
   world.pass(100);
   await published;
   assert.deepEqual(world.server.topic("news").log[0]?.data, { list: [1] });
-  await assert.rejects(client.publish("news", undefined), { code: "bad_request" });
+});
+
+test("bytes are published as bytes, as they were, whatever shows them", async () => {
+  const world = new World();
+  const client = world.client();
+  const { buffer } = Uint8Array.of(9, 1, 2, 3, 4, 9);
+  const views = [
+    new Uint8Array(buffer, 1, 4),
+    new DataView(buffer, 1, 4),
+    new Int8Array(buffer, 1, 4),
+    Buffer.from(buffer, 1, 4),
+    buffer.slice(1, 5),
+  ];
+  const published = views.map((view) => client.publish("news", view));
+  for (const view of views) {
+    new Uint8Array(ArrayBuffer.isView(view) ? view.buffer : view).fill(0);
+  }
+  world.pass(100);
+  await Promise.all(published);
+  const said = world.server.heard("pub").map(({ b64 }) => b64);
+  assert.deepEqual(
+    said,
+    Array.from(views, () => "AQIDBA=="),
+  );
+});
+
+test("what JSON has nothing of is refused, and not published as an empty object", async () => {
+  const world = new World();
+  const client = world.client();
+  const lost = [undefined, () => 1, new Blob(["x"]), new Map([[1, 2]]), Promise.resolve(1), 1n];
+  for (const data of lost) await assert.rejects(client.publish("news", data), TypeError);
+  const fine = [{}, Object.create(null), new (class Empty {})(), new Date(0), null];
+  const published = fine.map((data) => client.publish("news", data));
+  world.pass(100);
+  await Promise.all(published);
+  const said = world.server.topic("news").log.map(({ data }) => data);
+  assert.deepEqual(said, [{}, {}, {}, "1970-01-01T00:00:00.000Z", null]);
+});
+
+test("one that closes the connection is refused to its caller, and the others go on", async () => {
+  for (let oversize = 0; oversize < 6; oversize += 1) {
+    const world = new World();
+    const client = world.client({ backoff: { firstMs: 10, maxMs: 10 } });
+    const news = world.record(client, "news");
+    await connected(world, client);
+    await finish(world, client.publish("news", "first"));
+    world.server.messageBytesMax = 20_000;
+    const all = Array.from({ length: 6 }, (_, n) => (n === oversize ? "x".repeat(20_000) : n));
+    const published = Promise.allSettled(all.map((data) => client.publish("news", data)));
+    world.pass(5000);
+    const outcomes = await published;
+    for (const [n, outcome] of outcomes.entries()) {
+      if (n !== oversize) assert.equal(outcome.status, "fulfilled", `${oversize}: ${n}`);
+      else {
+        assert.equal(outcome.status, "rejected");
+        assert.equal(outcome.reason.code, "too_large");
+        assert.match(outcome.reason.message, /1009 too large \(limit\)/);
+      }
+    }
+    assert.equal(client.status.type, "connected");
+    assert.ok(world.server.opened.length <= 3, `${world.server.opened.length}`);
+    const expected = [0, 1, 2, 3, 4, 5].filter((n) => n !== oversize);
+    assert.deepEqual(told(news), ["subscribed", "first", ...expected]);
+  }
+});
+
+test("two that close the connection are both refused, and it does not come back for ever", async () => {
+  const world = new World();
+  const client = world.client({ backoff: { firstMs: 10, maxMs: 10 } });
+  await connected(world, client);
+  world.server.messageBytesMax = 20_000;
+  const large = "x".repeat(20_000);
+  const published = Promise.allSettled(
+    [1, large, 2, large, 3].map((data, n) => client.publish(`news${n % 2}`, data)),
+  );
+  world.pass(5000);
+  const reasons = (await published).map((one) => (one.status === "rejected" ? one.reason.code : 0));
+  assert.deepEqual(reasons, [0, "too_large", 0, "too_large", 0]);
+  assert.ok(world.server.opened.length <= 5);
+  const count = world.server.opened.length;
+  world.pass(20_000);
+  assert.equal(world.server.opened.length, count);
+});
+
+test("a close for a size that is no publication's stops it, as before", async () => {
+  const world = new World();
+  const client = world.client();
+  await connected(world, client);
+  world.server.peer.close(1009, "too large");
+  world.pass(60_000);
+  assert.equal(client.status.type, "stopped");
+});
+
+test("what is larger than the server said is not sent, to the byte, and nothing else waits", async () => {
+  const world = new World();
+  world.server.welcome = { limits: { ...LIMITS, message_bytes: 1000 } };
+  world.server.messageBytesMax = 1000;
+  const client = world.client();
+  await connected(world, client);
+  const length = (data: string): number =>
+    JSON.stringify({ id: 9, pub: { topic: "n", pseq: 1, data } }).length;
+  const fits = "x".repeat(1000 - length(""));
+  const all = [fits, `${fits}x`, ...Array.from({ length: 50 }, () => "small")];
+  const published = Promise.allSettled(
+    all.map((data, n) => client.publish(n < 2 ? "n" : "m", data)),
+  );
+  world.pass(5000);
+  const outcomes = await published;
+  const reasons = outcomes.flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
+  assert.equal(reasons.length, 1);
+  assert.equal(reasons[0].code, "too_large");
+  assert.match(reasons[0].message, /1001 bytes.*message_bytes: 1000/);
+  assert.equal(world.server.opened.length, 1);
+});
+
+test("those behind one that was refused before a cut are published", async () => {
+  const world = new World();
+  const client = world.client({ backoff: { firstMs: 10, maxMs: 10 } });
+  await connected(world, client);
+  await finish(world, client.publish("news", 0));
+  world.server.answer = (peer, is, body) => {
+    if (is !== "pub") return undefined;
+    if (body.data === 1) return { err: { code: 102, name: "forbidden", text: "not you" } };
+    // The refusal arrives, and nothing behind it.
+    world.clock.after(2, () => peer.cut());
+    return null;
+  };
+  const published = Promise.allSettled([1, 2, 3].map((data) => client.publish("news", data)));
+  world.pass(3);
+  world.server.answer = undefined;
+  world.pass(5000);
+  assert.deepEqual(
+    (await published).map(({ status }) => status),
+    ["rejected", "fulfilled", "fulfilled"],
+  );
+  assert.deepEqual(
+    world.server.topic("news").log.map(({ data }) => data),
+    [0, 2, 3],
+  );
+});
+
+test("a later subscription of a topic that asks for a past of its own is refused, and says so", () => {
+  const world = new World();
+  for (let data = 1; data <= 3; data += 1) world.server.publish("news", data);
+  const client = world.client();
+  const first = world.record(client, "news", { from: { last: 1 } });
+  const early = world.record(client, "news", { from: { last: 2 } });
+  world.pass(100);
+  const late = world.record(client, "news", { from: { last: 2 } });
+  const plain = world.record(client, "news");
+  world.pass(100);
+  world.server.publish("news", 4);
+  world.pass(100);
+  assert.deepEqual(told(first), ["subscribed", 3, 4]);
+  assert.deepEqual(told(plain), ["subscribed", 4]);
+  for (const refused of [early, late]) {
+    const [event] = refused.events;
+    assert.deepEqual(told(refused), ["unsubscribed"]);
+    assert.ok(event?.type === "unsubscribed" && event.error.code === "already");
+    assert.match(event.error.message, /news: .*from.*history/);
+  }
+  assert.equal(client.status.type, "connected");
 });
 
 test("what was taken, and not answered before a cut, is published once", async () => {

@@ -122,6 +122,8 @@ export class Server {
   /** Whether connections are refused. */
   isDown = false;
   pingMs = 25_000;
+  /** A longer message closes the connection, whatever the client was told. */
+  messageBytesMax = Number.POSITIVE_INFINITY;
   welcome: Record<string, unknown> = {};
   /** Answers in place of the model, if it returns something. */
   answer:
@@ -153,6 +155,7 @@ export class Server {
       send: (message) => {
         this.later(() => {
           if (!peer.open || peer.isDead) return;
+          if (message.length > this.messageBytesMax) return peer.close(1009, "too large (limit)");
           const words: Word = JSON.parse(message as string);
           for (const word of Array.isArray(words) ? words : [words]) this.#hear(peer, word);
         });

@@ -114,6 +114,35 @@ for (const dialect of DIALECTS) {
       await assert.rejects(ann.publish(room(), "x".repeat(2_000_000)), { code: "too_large" });
     });
 
+    test("a message up to the limit passes, however well it compresses, and none larger", async () => {
+      const { client } = open("ann");
+      const topic = room();
+      const limit = 1 << 20;
+      // More than the words around them take.
+      for (const bytes of [70_000, limit - 2200]) await client.publish(topic, "x".repeat(bytes));
+      await assert.rejects(client.publish(topic, "x".repeat(limit)), {
+        code: "too_large",
+        message: /message_bytes: 1048576/,
+      });
+      assert.equal((await client.publish(topic, 1)).offset, 3);
+    });
+
+    test("bytes travel as bytes, whatever shows them", async () => {
+      const { client } = open("ann");
+      const topic = room();
+      const reader = client.subscribe(topic).messages();
+      await client.connect();
+      const bytes = Uint8Array.of(0, 1, 254, 255);
+      for (const data of [
+        bytes.buffer,
+        new DataView(bytes.buffer),
+        new Uint16Array(bytes.buffer),
+      ]) {
+        await client.publish(topic, data);
+        assert.deepEqual((await reader.next()).value?.data, bytes);
+      }
+    });
+
     // What types refuse, and JavaScript does not: it is said by name, and nothing is thrown aside.
     if (dialect === json) {
       for (const [option, value] of [
@@ -121,10 +150,17 @@ for (const dialect of DIALECTS) {
         ["from", "start"],
         ["presence", "yes"],
       ] as const) {
-        test(`a ${option} that is none is named, also in the first words`, async () => {
+        test(`a ${option} that is none is named, and stops nothing else`, async () => {
           const ann = open("ann").client;
-          ann.subscribe(room(), () => {}, { [option]: value } as object);
-          await assert.rejects(ann.connect(), new RegExp(`${option}: found "${value}"`));
+          const topic = room();
+          const heard: unknown[] = [];
+          ann.subscribe(topic, ({ data }) => heard.push(data));
+          const bad = ann.subscribe(room(), undefined, { [option]: value } as object);
+          const also = ann.subscribe(room(), undefined, { watch: ["Typing"] });
+          await assert.rejects(bad.messages().next(), new RegExp(`${option}: found "${value}"`));
+          await assert.rejects(also.messages().next(), /watch\[0\]: found "Typing"/);
+          await ann.publish(topic, 1);
+          await until(() => heard.length === 1);
         });
       }
     }
