@@ -79,7 +79,7 @@ export class LiveState<V = unknown> {
 
   /** All entries by their keys. After a cut the last ones are shown until new ones are here. */
   get entries(): ReadonlyMap<string, Entry<V>> {
-    return this.#view.entries as ReadonlyMap<string, Entry<V>>;
+    return this.#view.roll.entries as ReadonlyMap<string, Entry<V>>;
   }
 
   /** Each user with the number of entries: one with several connections is one user. */

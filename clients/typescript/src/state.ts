@@ -49,16 +49,23 @@ type Stage =
   | { readonly at: "stale" }
   | {
       readonly at: "paging";
-      readonly draft: Map<string, Entry>;
+      readonly draft: Roll;
       readonly gone: Map<string, number>;
       entries: number;
     }
   | { readonly at: "live" };
 
+/** A set of entries with its digest, which each change keeps up: none costs more in a larger set. */
+export interface Roll {
+  readonly entries: Map<string, Entry>;
+  high: number;
+  low: number;
+}
+
 /** One namespace of one topic. */
 export interface View {
   stage: Stage;
-  entries: Map<string, Entry>;
+  roll: Roll;
   /** Entries of each user. */
   readonly users: Map<string, number>;
   /** What the server said last of the whole set. */
@@ -77,7 +84,7 @@ export interface Applied {
 export function newView(): View {
   return {
     stage: { at: "stale" },
-    entries: new Map(),
+    roll: newRoll(),
     users: new Map(),
     told: { ver: 0, n: 0, digest: 0 },
     repairs: 0,
@@ -86,7 +93,7 @@ export function newView(): View {
 
 /** The first page is being asked for. What was known is shown until the last one is here. */
 export function startPaging(view: View): void {
-  view.stage = { at: "paging", draft: new Map(), gone: new Map(), entries: 0 };
+  view.stage = { at: "paging", draft: newRoll(), gone: new Map(), entries: 0 };
 }
 
 /** Takes in a page. */
@@ -98,10 +105,10 @@ export function applyPage(view: View, page: MembersBody): Applied {
   stage.entries += 1;
   for (const body of page.items) put(stage.draft, body, stage.gone);
   if (page.next !== undefined) return { ask: { after: page.next } };
-  const before = view.entries;
-  view.entries = stage.draft;
+  const before = view.roll.entries;
+  view.roll = stage.draft;
   view.stage = { at: "live" };
-  return { ...changed(view, compare(before, view.entries)), ...check(view) };
+  return { ...changed(view, compare(before, view.roll.entries)), ...check(view) };
 }
 
 /** Takes in what has changed. */
@@ -123,13 +130,13 @@ export function applyDiff(view: View, diff: StateBody): Applied {
   const before = new Map<string, Entry>();
   const after = new Map<string, Entry>();
   for (const key of [...diff.set.map(({ k }) => k), ...diff.del]) {
-    const entry = view.entries.get(key);
+    const entry = view.roll.entries.get(key);
     if (entry !== undefined) before.set(key, entry);
   }
-  for (const body of diff.set) put(view.entries, body);
-  for (const key of diff.del) remove(view.entries, key, diff.ver);
+  for (const body of diff.set) put(view.roll, body);
+  for (const key of diff.del) remove(view.roll, key, diff.ver);
   for (const { k } of diff.set) {
-    const entry = view.entries.get(k);
+    const entry = view.roll.entries.get(k);
     if (entry !== undefined) after.set(k, entry);
   }
   return { ...changed(view, compare(before, after)), ...check(view) };
@@ -143,15 +150,17 @@ export function stale(view: View): void {
 
 /** Nothing is known any more. */
 export function clear(view: View): Applied {
-  const before = view.entries;
-  view.entries = new Map();
+  const before = view.roll.entries;
+  view.roll = newRoll();
   view.told = { ver: 0, n: 0, digest: 0 };
-  return changed(view, compare(before, view.entries));
+  return changed(view, compare(before, view.roll.entries));
 }
+
+const utf8 = new TextEncoder();
 
 /** What one entry contributes to the digest of its set, as two halves of 24 bits. */
 export function entryDigest(key: string, version: number): readonly [high: number, low: number] {
-  const bytes = new TextEncoder().encode(`${key}\0${version}`);
+  const bytes = utf8.encode(`${key}\0${version}`);
   return [half(0x811c9dc5, bytes), half(0x9747b28c, bytes)];
 }
 
@@ -167,21 +176,25 @@ function half(start: number, bytes: Uint8Array): number {
 }
 
 /** The digest of a set: the exclusive or over its entries. */
-export function setDigest(entries: Iterable<Entry>): number {
-  let high = 0;
-  let low = 0;
-  for (const { key, version } of entries) {
-    const [above, below] = entryDigest(key, version);
-    high ^= above;
-    low ^= below;
-  }
+export function digestOf({ high, low }: Pick<Roll, "high" | "low">): number {
   return high * 2 ** 24 + low;
+}
+
+function newRoll(): Roll {
+  return { entries: new Map(), high: 0, low: 0 };
+}
+
+/** The entry comes into the digest, or leaves it. */
+export function toggle(roll: Pick<Roll, "high" | "low">, { key, version }: Entry): void {
+  const [high, low] = entryDigest(key, version);
+  roll.high ^= high;
+  roll.low ^= low;
 }
 
 /** Whether the view has what the server says; asks for a page if not. */
 function check(view: View): Applied {
   const { n, digest } = view.told;
-  if (view.entries.size === n && setDigest(view.entries.values()) === digest) {
+  if (view.roll.entries.size === n && digestOf(view.roll) === digest) {
     view.repairs = 0;
   } else if (view.repairs < REPAIRS_MAX) {
     view.repairs += 1;
@@ -194,18 +207,20 @@ function check(view: View): Applied {
 }
 
 /** The entry that was set last stays. */
-function put(
-  entries: Map<string, Entry>,
-  { k, user, v, ver }: EntryBody,
-  gone?: Map<string, number>,
-): void {
-  const known = Math.max(entries.get(k)?.version ?? -1, gone?.get(k) ?? -1);
-  if (ver > known) entries.set(k, { key: k, user, value: v, version: ver });
+function put(roll: Roll, { k, user, v, ver }: EntryBody, gone?: Map<string, number>): void {
+  const known = roll.entries.get(k);
+  if (ver <= Math.max(known?.version ?? -1, gone?.get(k) ?? -1)) return;
+  const entry = { key: k, user, value: v, version: ver };
+  if (known !== undefined) toggle(roll, known);
+  toggle(roll, entry);
+  roll.entries.set(k, entry);
 }
 
-function remove(entries: Map<string, Entry>, key: string, version: number): void {
-  const known = entries.get(key);
-  if (known !== undefined && known.version <= version) entries.delete(key);
+function remove(roll: Roll, key: string, version: number): void {
+  const known = roll.entries.get(key);
+  if (known === undefined || known.version > version) return;
+  toggle(roll, known);
+  roll.entries.delete(key);
 }
 
 type Entries = Pick<Change, "added" | "updated" | "removed">;

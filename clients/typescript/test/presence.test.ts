@@ -7,14 +7,15 @@ import {
   applyDiff,
   applyPage,
   type Change,
+  digestOf,
   type Entry,
   entryDigest,
   newView,
-  setDigest,
   startPaging,
+  toggle,
   type View,
 } from "../src/state.js";
-import type { EntryBody, MembersBody, StateBody } from "../src/words.js";
+import type { EntryBody, MembersBody, SetBody, StateBody } from "../src/words.js";
 import { random } from "./clock.js";
 import { World } from "./world.js";
 
@@ -26,6 +27,12 @@ const asEntry = ({ k, user, ver, v }: EntryBody): Entry => ({
   value: v,
   version: ver,
 });
+
+function setDigest(entries: readonly Entry[]): number {
+  const sum = { high: 0, low: 0 };
+  for (const one of entries) toggle(sum, one);
+  return digestOf(sum);
+}
 
 /** The set on the server. */
 class Model {
@@ -163,7 +170,7 @@ test("pages and diffs in any order give the set of the server", () => {
       applied = {};
     }
     assert.deepEqual(
-      [...view.entries.values()].map(({ key, version }) => [key, version]).sort(),
+      [...view.roll.entries.values()].map(({ key, version }) => [key, version]).sort(),
       [...model.entries.values()].map(({ k, ver }) => [k, ver]).sort(),
       `seed ${seed}`,
     );
@@ -210,6 +217,22 @@ test("presence is announced again after a cut, and nobody seems to leave", () =>
   world.pass(1000);
   assert.equal(announced().length, 2);
   assert.deepEqual(seen, ["+a", "+b", "+c", "+d", "+e", "-b"]);
+});
+
+test("a warning of what the server refuses names the topic", () => {
+  const world = new World();
+  const client = world.client();
+  const warnings: string[] = [];
+  client.on("warning", ({ code, message }) => warnings.push(`${code}: ${message}`));
+  world.server.answer = (_peer, is, body) =>
+    is === "state" && body.op === "set"
+      ? { err: { code: 114, name: "too_large", text: "state.v: 1025 bytes" } }
+      : undefined;
+  const here = presence(client.subscribe("chat.room1", undefined, { presence: "both" }));
+  world.pass(100);
+  here.set("x");
+  world.pass(100);
+  assert.deepEqual(warnings, ["too_large: presence of chat.room1: state.v: 1025 bytes"]);
 });
 
 test("a value that JSON does not have is refused, and nothing else suffers", () => {
@@ -260,4 +283,46 @@ test("to type on says nothing new before half of its time is over", () => {
   typing.clear();
   world.pass(100);
   assert.deepEqual(world.server.heard("state").at(-1), { topic: "room", op: "del", ns: "typing" });
+});
+
+/** With 10,000 members each diff of one once took as long as all of them. */
+test("what a diff costs does not grow with the set", () => {
+  const costs = [100, 10_000].map((size) => {
+    const items = Array.from({ length: size }, (_, place) => entry(`k${place}`, place + 1));
+    const sum = { high: 0, low: 0 };
+    for (const one of items) toggle(sum, asEntry(one));
+    const head = (ver: number): SetBody => ({
+      t: 1,
+      ns: "presence",
+      ver,
+      n: size,
+      digest: digestOf(sum),
+    });
+    const view = newView();
+    startPaging(view);
+    applyPage(view, { ...head(size), items });
+    const diffs: StateBody[] = [];
+    for (let n = 0; n < 50; n += 1) {
+      const before = entry(`k${n}`, n + 1);
+      const after = entry(`k${n}`, size + n + 1);
+      for (const one of [before, after]) toggle(sum, asEntry(one));
+      diffs.push({ ...head(size + n + 1), set: [after], del: [] });
+    }
+    let hashed = 0;
+    const encode = TextEncoder.prototype.encode;
+    TextEncoder.prototype.encode = function (text) {
+      hashed += 1;
+      return encode.call(this, text);
+    };
+    try {
+      for (const diff of diffs) {
+        const { change, ask } = applyDiff(view, diff);
+        assert.deepEqual([change?.updated.length, ask], [1, undefined]);
+      }
+    } finally {
+      TextEncoder.prototype.encode = encode;
+    }
+    return hashed;
+  });
+  assert.deepEqual(costs, [100, 100]);
 });
