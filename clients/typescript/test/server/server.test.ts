@@ -31,6 +31,15 @@ function room(): string {
   return `test.room${topics}`;
 }
 
+/** Text that does not compress well: one that does meets another limit. */
+function noise(length: number): string {
+  let text = "";
+  for (let seed = 1; text.length < length; seed = (seed * 48_271) % 0x7fff_ffff) {
+    text += seed.toString(36);
+  }
+  return text.slice(0, length);
+}
+
 for (const dialect of DIALECTS) {
   const open = (user: string): ReturnType<typeof client> => {
     const one = client(server.url, { dialect, user });
@@ -114,12 +123,12 @@ for (const dialect of DIALECTS) {
       await assert.rejects(ann.publish(room(), "x".repeat(2_000_000)), { code: "too_large" });
     });
 
-    test("a message up to the limit passes, however well it compresses, and none larger", async () => {
+    test("a message up to the limit passes, and none larger", async () => {
       const { client } = open("ann");
       const topic = room();
       const limit = 1 << 20;
       // More than the words around them take.
-      for (const bytes of [70_000, limit - 2200]) await client.publish(topic, "x".repeat(bytes));
+      for (const bytes of [70_000, limit - 2200]) await client.publish(topic, noise(bytes));
       await assert.rejects(client.publish(topic, "x".repeat(limit)), {
         code: "too_large",
         message: /message_bytes: 1048576/,
