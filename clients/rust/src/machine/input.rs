@@ -201,7 +201,19 @@ impl Machine {
         if asked.len() != welcome.subscribed.len() {
             return Err(broken("the welcome does not answer each subscription"));
         }
+        // What was said behind the `hello` may have been answered before it.
+        let taken: Vec<_> = link
+            .said
+            .iter()
+            .filter_map(|(s, t)| Some((*s, (*t)?)))
+            .collect();
         self.states.begin(id, now_ms);
+        for (s, t) in taken {
+            if let Some(subscription) = self.subscriptions.get(s) {
+                let subscribe = &subscription.subscribe;
+                self.states.granted(id, s, subscribe, t);
+            }
+        }
         self.ready_at_ms = Some(now_ms);
         self.status = Status::Connected(Session {
             conn: (&*welcome.conn).into(),

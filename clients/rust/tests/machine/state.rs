@@ -486,6 +486,24 @@ fn the_next_connection_counts_as_soon_as_it_is_welcome() {
     assert_eq!((own.len(), pages.len()), (1, 1), "{told:?}");
 }
 
+// The server answers each command when it can.
+#[test]
+fn what_is_answered_before_the_welcome_is_watched() {
+    let mut world = world();
+    let here = look(&mut world, PRESENCE);
+    let link = world.open().unwrap();
+    world.transmit();
+    subscribe(&mut world, Presence::Both);
+    world.transmit();
+    while world.serve_one(link) {}
+    let answers = &mut world.conns.get_mut(&link).unwrap().to_client;
+    answers.rotate_left(1);
+    world.comes(ROOM, PRESENCE, "ann", None);
+    world.flow();
+    assert_eq!(picture(&world, here).standing(), Standing::Live);
+    assert!(known(&world, here).contains("ann"));
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Comes(u8),
