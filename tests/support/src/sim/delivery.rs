@@ -157,6 +157,13 @@ impl Delivery {
         }
     }
 
+    /// Nothing was said since it was announced to begin later than where it was known.
+    pub(super) fn withdraw(&mut self) {
+        if let Some(announced) = self.spans.pop_if(|last| last.what == What::Skipped) {
+            self.cursor = announced.from - 1;
+        }
+    }
+
     pub(super) fn anomaly(&self, kind: Kind, text: &str) -> Anomaly {
         Anomaly::new(
             kind,

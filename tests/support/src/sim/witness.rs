@@ -272,8 +272,12 @@ impl Witness {
         deliveries.map(|delivery| (&*delivery.topic, &*delivery.epoch, delivery.cursor))
     }
 
-    /// The connection has ended: what has not come by now does not come any more.
+    /// The connection has ended: what has not come by now does not come any more. Of what was only
+    /// announced to begin later than where it was known the next connection has to tell.
     pub fn ended(&mut self) {
+        for delivery in &mut self.deliveries {
+            delivery.withdraw();
+        }
         self.fate = Fate::Ended;
     }
 
