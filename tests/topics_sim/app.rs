@@ -10,14 +10,16 @@ use std::sync::Arc;
 use corewire::protocol::native::{self, Dialect, GoAway, Push};
 use corewire_client::machine::{
     Action, Backoff, Event, LinkId, Loss, Machine, Options, Outcome, PublicationId, Publish,
-    PublishError, ResetScope, Status, Subscribe, SubscriptionId, Unsubscribed, Window,
+    PublishError, ResetScope, SetState, StateError, Status, Subscribe, SubscriptionId,
+    Unsubscribed, Window,
 };
 use corewire_client::wire::{Arrival, Offer, Wire};
 use corewire_client::{Data, ServerUrl};
 use corewire_testkit::Random;
-use corewire_testkit::sim::{self, Listener, Ordered, Repeats, Told, Witness};
+use corewire_testkit::sim::{self, Anomaly, Listener, Ordered, Repeats, Told, Witness};
 
 use super::client::Clock;
+use super::pictures::Pictures;
 use super::socket::{Farewell, Talker};
 
 /// The system's milliseconds, which all applications see.
@@ -29,6 +31,9 @@ pub(crate) type SharedApp = Rc<RefCell<App>>;
 const OUT_BYTES: usize = 4 << 10;
 /// Events that an application takes at a time.
 const EVENTS: usize = 8;
+/// Whoever asks for state again that does not agree does so within this time; whoever waits for a
+/// connection that says nothing waits for longer.
+const SOON_MS: u64 = 2_000;
 /// A server that asks its clients to go away gives them so much time for it.
 const SPREAD_MS: u64 = 30;
 
@@ -38,6 +43,8 @@ pub(crate) enum Deed {
     Subscribe(Subscribe),
     /// Ends one of its subscriptions.
     Unsubscribe(usize),
+    /// Sets an entry of its own.
+    Set(SetState),
     /// Publishes messages, as soon as there is room.
     Publish(Vec<Publish>),
 }
@@ -63,6 +70,7 @@ pub(crate) struct App {
     /// In the order in which they were begun; ended ones are gone.
     order: Vec<SubscriptionId>,
     finished: Vec<Witness>,
+    pictures: Pictures,
     published: Witness,
     places: BTreeMap<PublicationId, usize>,
     /// Connections that it has.
@@ -112,6 +120,7 @@ impl App {
             subscriptions: BTreeMap::new(),
             order: Vec::new(),
             finished: Vec::new(),
+            pictures: Pictures::default(),
             published,
             places: BTreeMap::new(),
             links: BTreeSet::new(),
@@ -151,7 +160,8 @@ impl App {
                     .policy
                     .map_or(native::PolicyMode::All, |one| one.mode);
                 let listener = Listener::new(&name, &self.name, &subscribe.subject, mode);
-                let id = self.machine.subscribe(subscribe).unwrap();
+                let id = self.machine.subscribe(subscribe.clone()).unwrap();
+                self.pictures.subscribed(id, &subscribe, &mut self.machine);
                 self.subscriptions.insert(id, listener);
                 self.order.push(id);
             }
@@ -160,9 +170,14 @@ impl App {
             Some(Deed::Unsubscribe(place)) => {
                 let id = self.order.remove(place);
                 self.machine.unsubscribe(id);
+                self.pictures.ended(id);
                 let listener = self.subscriptions.remove(&id).unwrap();
                 self.finished.push(listener.ended());
             }
+            Some(Deed::Set(state)) => match self.machine.set_state(state, self.time.get()) {
+                Ok(()) | Err(StateError::NotAnnounced(_)) => {}
+                Err(error) => panic!("{}: {error}", self.name),
+            },
             Some(Deed::Publish(mut all)) => {
                 let mut left = all.split_off(0);
                 while !left.is_empty() && self.machine.has_room(&left[0]) {
@@ -294,6 +309,7 @@ impl App {
             }
         }
         for id in ended {
+            self.pictures.ended(id);
             let listener = self.subscriptions.remove(&id).unwrap();
             self.order.retain(|one| *one != id);
             self.finished.push(listener.ended());
@@ -324,18 +340,27 @@ impl App {
         };
     }
 
-    /// When something is to be done that is no answer to anything, unless all is well: it is
-    /// connected, and not by a connection only whose successor has failed.
+    /// The topics in which it is there for others, and as who.
+    pub(crate) fn announced(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        self.pictures.announced(&self.machine)
+    }
+
+    /// What is not true of what it knows of state: `present` are those who are there, by topic.
+    pub(crate) fn untrue(&self, present: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<Anomaly> {
+        self.pictures.untrue((&self.name, &self.machine), present)
+    }
+
+    /// When something is to be done that is no answer to anything, unless all is well and nothing
+    /// is to be done soon: it is connected, and not by a connection only whose successor has failed.
     pub(crate) fn is_waiting_until(&self) -> Option<u64> {
         let is_well = matches!(self.machine.status(), Status::Connected(_))
             && self.machine.unpublished() == 0
             && self.deeds.is_empty()
+            && self.pictures.are_live(&self.machine)
             && self.links.iter().eq(&self.newest);
-        if is_well {
-            None
-        } else {
-            self.machine.deadline_ms()
-        }
+        let deadline_ms = self.machine.deadline_ms()?;
+        let is_soon = deadline_ms <= self.time.get() + SOON_MS;
+        (!is_well || is_soon).then_some(deadline_ms)
     }
 
     /// What it has said, and what it was told, which was all that there is.

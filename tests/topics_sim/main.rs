@@ -16,6 +16,7 @@ mod client;
 mod comeback;
 mod company;
 mod party;
+mod pictures;
 mod plans;
 mod plant;
 mod script;
@@ -35,7 +36,7 @@ use client::Client;
 use comeback::Purse;
 use plans::{
     amnesia, coming_and_going, company, crash, elsewhere, flood, forgetful, jam, loyal, many,
-    plain, real, restart, resume, reunion, storm, tight, wide,
+    plain, real, real_company, restart, resume, reunion, storm, tight, wide,
 };
 use plant::{Bug, Tamper};
 use script::Style;
@@ -232,6 +233,12 @@ fn run_all_in_company(name: &'static str, seeds: Range<u64>, plan: &Plan) -> u64
 #[test]
 fn whoever_watches_knows_who_is_there() {
     run_all_in_company("company", 0..150, &company());
+}
+
+/// The same with applications on the real Rust client among them.
+#[test]
+fn an_application_knows_who_is_there() {
+    run_all_in_company("real-company", 0..60, &real_company());
 }
 
 /// And nobody is there twice.

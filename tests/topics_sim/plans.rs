@@ -175,6 +175,15 @@ pub(crate) fn reunion() -> Plan {
     }
 }
 
+/// Half of those who are there for each other are applications on the Rust client.
+pub(crate) fn real_company() -> Plan {
+    Plan {
+        clients: 6,
+        apps: 6,
+        ..company()
+    }
+}
+
 /// Many cores with two clients each.
 pub(crate) fn many() -> Plan {
     Plan {
@@ -325,6 +334,7 @@ pub(crate) fn all() -> Vec<(&'static str, Plan)> {
         ("many", many()),
         ("company", company()),
         ("reunion", reunion()),
+        ("real-company", real_company()),
         ("resume", resume()),
         ("forgetful", forgetful()),
         ("elsewhere", elsewhere()),

@@ -1,6 +1,7 @@
 //! What clients do.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use corewire::protocol::native::{
     Bye, Command, Credit, CreditScope, Data, Dialect, Echo, Hello, Level, PRESENCE, Policy,
@@ -58,6 +59,8 @@ pub(crate) enum Loyalty {
     Stays,
 }
 
+/// A namespace of what does not last.
+const TYPING: &str = "typing";
 const PATTERNS: [&str; 6] = ["a.*", "b.>", ">", "a.x.*", "*.t0", "a.>"];
 
 fn topic(number: usize) -> String {
@@ -132,14 +135,18 @@ pub(crate) fn plan(app: &mut App, number: usize, style: Style, random: &mut Rand
                     Subjects::Plain | Subjects::Resumable => None,
                     Subjects::Topics | Subjects::All => policy(style, random),
                 };
+                let (presence, watch) = interest(style, random, &subject);
                 app.plans(Deed::Subscribe(client::Subscribe {
                     policy,
+                    presence,
+                    watch: watch.into_iter().map(Arc::from).collect(),
                     ..client::Subscribe::to(&subject)
                 }));
             }
             2 if style.loyalty == Loyalty::Fickle && begun > 0 => {
                 app.plans(Deed::Unsubscribe(random.below(begun)));
             }
+            3 | 4 if style.state == State::Yes => app.plans(Deed::Set(entry(style, random))),
             _ => {
                 let keys = *random.one_of(&[0, 4]);
                 let one = random.below(style.topics);
@@ -156,6 +163,51 @@ pub(crate) fn plan(app: &mut App, number: usize, style: Style, random: &mut Rand
             }
         }
     }
+}
+
+/// Something that an application sets, which does not last.
+fn entry(style: Style, random: &mut Random) -> client::SetState {
+    let topic = topic(random.below(style.topics)).into();
+    let value = Some(format!("{}", random.below(100)).into());
+    if random.once_in(4) {
+        return client::SetState {
+            topic,
+            namespace: PRESENCE.into(),
+            key: None,
+            value,
+            ttl_ms: None,
+        };
+    }
+    client::SetState {
+        topic,
+        namespace: TYPING.into(),
+        key: Some(format!("k{}", random.below(4)).into()),
+        value,
+        ttl_ms: Some(1 + random.below(8) as u64),
+    }
+}
+
+/// What of its state a subscription is to bring.
+fn interest(
+    style: Style,
+    random: &mut Random,
+    subject: &str,
+) -> (Option<Presence>, Vec<&'static str>) {
+    // A pattern has none.
+    if style.state == State::No || subject.contains(['*', '>']) {
+        return (None, Vec::new());
+    }
+    let presence = match random.below(5) {
+        0 => None,
+        1 => Some(Presence::Announce),
+        2 => Some(Presence::Watch),
+        _ => Some(Presence::Both),
+    };
+    let watch = match random.once_in(2) {
+        true => vec![TYPING],
+        false => Vec::new(),
+    };
+    (presence, watch)
 }
 
 fn subject(style: Style, random: &mut Random) -> String {
@@ -261,7 +313,7 @@ impl Writer<'_> {
         if credit.is_some() {
             self.client.is_on_credit();
         }
-        let (presence, watch) = self.interest(&subject);
+        let (presence, watch) = interest(self.style, self.random, &subject);
         let from = match self.random.below(8) {
             0 => Start::Last(self.random.below(30) as u64),
             1 => Start::Since(0),
@@ -274,7 +326,7 @@ impl Writer<'_> {
             policy: None,
             credit,
             presence,
-            watch,
+            watch: watch.into_iter().map(Cow::from).collect(),
         })
     }
 
@@ -348,7 +400,7 @@ impl Writer<'_> {
             self.client.is_on_credit();
         }
         let topic = subject(self.style, self.random);
-        let (presence, watch) = self.interest(&topic);
+        let (presence, watch) = interest(self.style, self.random, &topic);
         Subscribe {
             s,
             topic: topic.into(),
@@ -356,27 +408,8 @@ impl Writer<'_> {
             policy,
             credit,
             presence,
-            watch,
+            watch: watch.into_iter().map(Cow::from).collect(),
         }
-    }
-
-    /// What of its state a subscription is to bring.
-    fn interest(&mut self, subject: &str) -> (Option<Presence>, Vec<Cow<'static, str>>) {
-        // A pattern has none.
-        if self.style.state == State::No || subject.contains(['*', '>']) {
-            return (None, Vec::new());
-        }
-        let presence = match self.random.below(5) {
-            0 => None,
-            1 => Some(Presence::Announce),
-            2 => Some(Presence::Watch),
-            _ => Some(Presence::Both),
-        };
-        let watch = match self.random.once_in(2) {
-            true => vec!["typing".into()],
-            false => Vec::new(),
-        };
-        (presence, watch)
     }
 
     /// Sets or ends something that does not last.
@@ -393,9 +426,9 @@ impl Writer<'_> {
                     ttl_ms: None,
                 },
             ),
-            1 => ("typing", StateOp::Delete { key }),
+            1 => (TYPING, StateOp::Delete { key }),
             _ => (
-                "typing",
+                TYPING,
                 StateOp::Set {
                     key,
                     value: Some(value.into()),

@@ -717,14 +717,20 @@ impl World {
             .flat_map(|station| &station.sockets)
             .filter_map(|socket| socket.client.company())
             .collect();
+        let apps: Vec<_> = self.apps.iter().map(|app| app.borrow()).collect();
+        let announced: Vec<_> = apps.iter().flat_map(|app| app.announced()).collect();
         let mut present: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (topic, conn) in companies.iter().flat_map(|company| company.announced()) {
-            present.entry(topic).or_default().insert(conn);
+        let of_apps = announced.iter().map(|(topic, user)| (&**topic, &**user));
+        let of_clients = companies.iter().flat_map(|company| company.announced());
+        for (topic, user) in of_clients.chain(of_apps) {
+            present.entry(topic).or_default().insert(user);
         }
-        let untrue = companies
+        let clients = companies
             .iter()
             .flat_map(|company| company.untrue(&present));
-        untrue.collect()
+        clients
+            .chain(apps.iter().flat_map(|app| app.untrue(&present)))
+            .collect()
     }
 
     fn note(&mut self, step: u64, detail: u64) {
