@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use corewire_protocol::deflate::{
-    Codec, DEFLATE_LEVEL, DICTIONARY_BYTES, Deflated, Direction, FINAL_BLOCKS_MAX, INFLATER_BYTES,
-    InflateBounds, InflateBudget, Inflated, SCRATCH_BYTES, Takeover, Window, compressed_bytes_max,
+    Codec, DEFLATE_LEVEL, DICTIONARY_BYTES, Deflated, Direction, Encoder, FINAL_BLOCKS_MAX,
+    INFLATER_BYTES, InflateBounds, InflateBudget, Inflated, SCRATCH_BYTES, Takeover, Window,
+    compressed_bytes_max,
 };
 use corewire_protocol::{Error, Limits};
 use flate2::{Compress, Compression, FlushCompress};
@@ -81,19 +82,20 @@ fn an_empty_message_is_one_byte_and_back() {
 
 #[test]
 fn we_compress_hello_as_the_rfc_does() {
-    let mut codec = codec();
-    let mut window = Window::outbound(takeover(15)).unwrap();
-    let mut out = b"header".to_vec();
-    codec.deflate(15, Some(&mut window), b"Hello", &mut out);
-    assert_eq!(out, [&b"header"[..], &HELLO].concat());
-    out.clear();
-    codec.deflate(15, Some(&mut window), b"Hello", &mut out);
-    // Where the RFC has a literal and a match of four bytes, this is one match of five.
-    assert_eq!(out, [0x02, 0x13, 0x00, 0x00]);
-    assert_eq!(naive::inflate(b"Hello", &out).unwrap().bytes, b"Hello");
-    out.clear();
-    codec.deflate(15, None, b"Hello", &mut out);
-    assert_eq!(out, HELLO);
+    for mut codec in codecs() {
+        let mut window = Window::outbound(takeover(15)).unwrap();
+        let mut out = b"header".to_vec();
+        codec.deflate(15, Some(&mut window), b"Hello", &mut out);
+        assert_eq!(out, [&b"header"[..], &HELLO].concat());
+        out.clear();
+        codec.deflate(15, Some(&mut window), b"Hello", &mut out);
+        // Where the RFC has a literal and a match of four bytes, this is one match of five.
+        assert_eq!(out, [0x02, 0x13, 0x00, 0x00]);
+        assert_eq!(naive::inflate(b"Hello", &out).unwrap().bytes, b"Hello");
+        out.clear();
+        codec.deflate(15, None, b"Hello", &mut out);
+        assert_eq!(out, HELLO);
+    }
 }
 
 /// 7.2.3.4: final blocks may stand anywhere, and those behind them see what came before.
@@ -337,9 +339,9 @@ fn compressed_bytes_that_become_nothing_are_bounded_too() {
 #[test]
 fn a_message_that_does_not_compress_fits_the_bound_on_compressed_bytes() {
     for bytes in [0, 1, 10, 1000, 100_000, MIB] {
-        for level in 0..=9 {
+        for encoder in (0..=9).map(Encoder::Flate2).chain([Encoder::Compact]) {
             let mut payload = Vec::new();
-            let mut codec = Codec::new(level, InflateBudget::new(MIB));
+            let mut codec = Codec::with_encoder(encoder, InflateBudget::new(MIB));
             let plain = vec![0xee; bytes];
             codec.deflate(9, None, &noise(bytes), &mut payload);
             codec.deflate(15, None, &plain, &mut Vec::new());
@@ -453,27 +455,28 @@ fn what_does_not_get_smaller_leaves_history_and_output_alone() {
 
 #[test]
 fn a_message_compressed_for_all_fits_between_those_of_one_connection() {
-    let mut codec = codec();
-    let mut outbound = Window::outbound(takeover(10)).unwrap();
-    let mut inbound = Window::inbound(takeover(10)).unwrap();
-    let text = b"the same words in every message of this connection";
-    let mut receive = |codec: &mut Codec, payload: &[u8], expected: &[u8]| {
-        let mut out = Vec::new();
-        let inflated = codec.inflate(Some(&mut inbound), payload, WIDE, &mut out);
-        assert_eq!(inflated.unwrap().bytes, expected.len());
-        assert_eq!(out, expected);
-    };
-    for round in 0..40 {
-        let mut own = Vec::new();
-        codec.deflate(10, Some(&mut outbound), text, &mut own);
-        receive(&mut codec, &own, text);
-        let mut shared = Vec::new();
-        codec.deflate(9, None, b"the same words for everyone", &mut shared);
-        receive(&mut codec, &shared, b"the same words for everyone");
-        match round % 3 {
-            0 => outbound.clear(),
-            1 => outbound.give_back(),
-            _ => outbound.push(b"the same words for everyone"),
+    for mut codec in codecs() {
+        let mut outbound = Window::outbound(takeover(10)).unwrap();
+        let mut inbound = Window::inbound(takeover(10)).unwrap();
+        let text = b"the same words in every message of this connection";
+        let mut receive = |codec: &mut Codec, payload: &[u8], expected: &[u8]| {
+            let mut out = Vec::new();
+            let inflated = codec.inflate(Some(&mut inbound), payload, WIDE, &mut out);
+            assert_eq!(inflated.unwrap().bytes, expected.len());
+            assert_eq!(out, expected);
+        };
+        for round in 0..40 {
+            let mut own = Vec::new();
+            codec.deflate(10, Some(&mut outbound), text, &mut own);
+            receive(&mut codec, &own, text);
+            let mut shared = Vec::new();
+            codec.deflate(9, None, b"the same words for everyone", &mut shared);
+            receive(&mut codec, &shared, b"the same words for everyone");
+            match round % 3 {
+                0 => outbound.clear(),
+                1 => outbound.give_back(),
+                _ => outbound.push(b"the same words for everyone"),
+            }
         }
     }
 }
@@ -497,6 +500,7 @@ proptest! {
     /// What we send is deflate, refers to nothing outside the negotiated window, and comes back.
     #[test]
     fn messages_come_back_from_every_window(
+        encoder in prop_oneof![Just(Encoder::Flate2(DEFLATE_LEVEL)), Just(Encoder::Compact)],
         window_bits in 9_u8..=15,
         takes_over in any::<bool>(),
         messages in prop::collection::vec(text(3000), 1..12),
@@ -506,7 +510,7 @@ proptest! {
         let mut outbound = Window::outbound(direction);
         let mut inbound = Window::inbound(direction);
         let mut inbound_pieces = Window::inbound(direction);
-        let mut codec = codec();
+        let mut codec = codec_with(encoder);
         let mut history = Vec::new();
         for message in &messages {
             let mut payload = Vec::new();
@@ -678,10 +682,15 @@ fn alone(window_bits: u8) -> Direction {
 }
 
 fn codec() -> Codec {
-    Codec::new(
-        DEFLATE_LEVEL,
-        InflateBudget::new(InflateBudget::DEFAULT_BYTES),
-    )
+    codec_with(Encoder::Flate2(DEFLATE_LEVEL))
+}
+
+fn codecs() -> [Codec; 2] {
+    [Encoder::Flate2(DEFLATE_LEVEL), Encoder::Compact].map(codec_with)
+}
+
+fn codec_with(encoder: Encoder) -> Codec {
+    Codec::with_encoder(encoder, InflateBudget::new(InflateBudget::DEFAULT_BYTES))
 }
 
 fn inflate(payload: &[u8]) -> Result<Vec<u8>, Error> {

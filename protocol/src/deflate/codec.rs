@@ -10,7 +10,7 @@ use std::sync::Arc;
 use flate2::Decompress;
 
 use super::budget::{InflateBudget, Reservation};
-use super::compress::{Compressor, Deflated};
+use super::compress::{Compressor, Deflated, Encoder};
 use super::inflate::{InflateBounds, Inflated, Inflation, Progress, Reserve, new_inflater};
 use super::window::Window;
 use crate::Error;
@@ -35,13 +35,20 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// A codec that compresses at `level` (0 to 9, see [`DEFLATE_LEVEL`](super::DEFLATE_LEVEL)).
+    /// A codec that compresses with zlib-rs at `level` (0 to 9, see
+    /// [`DEFLATE_LEVEL`](super::DEFLATE_LEVEL)).
     #[must_use]
     pub fn new(level: u32, budget: Arc<InflateBudget>) -> Self {
+        Self::with_encoder(Encoder::Flate2(level), budget)
+    }
+
+    /// A codec that compresses with this encoder.
+    #[must_use]
+    pub fn with_encoder(encoder: Encoder, budget: Arc<InflateBudget>) -> Self {
         Self {
             inflater: new_inflater(),
             spare: Vec::with_capacity(SPARE_INFLATERS),
-            compressor: Compressor::new(level),
+            compressor: Compressor::new(encoder),
             deflated: 0,
             _scratch: budget.charge(SCRATCH_BYTES),
             budget,

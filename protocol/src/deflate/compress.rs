@@ -1,16 +1,34 @@
 //! Compressing one message (RFC 7692, 7.2.1).
 //!
-//! A core has one hot deflater per window size, made on first use. Every message begins with a
-//! reset: without takeover that is all; with takeover the last bytes of the connection's window
-//! become the dictionary. What the peer inflates is the same as if the context had been kept,
-//! since we only refer to bytes that its window still holds.
+//! A core has one hot encoder, ours or zlib-rs by way of flate2. Every message begins with a reset:
+//! without takeover that is all; with takeover the last bytes of the connection's window become
+//! the dictionary. What the peer inflates is the same as if the context had been kept, since we
+//! only refer to bytes that its window still holds.
 
 use flate2::{Compress, Compression, FlushCompress};
 
+use super::compact;
 use super::window::Window;
 
-/// The level to start from: the fixed Huffman code. From level 2 on every message gets a dynamic
-/// code of its own, and building it takes several times as long as level 1 does in all.
+/// Who compresses. Every peer inflates what either writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoder {
+    /// zlib-rs at a level of 0 to 9; higher ones count as 9.
+    Flate2(u32),
+    /// Our own: with a dynamic code where that pays, nearly as small as level 6 in half of its
+    /// time.
+    Compact,
+}
+
+impl Default for Encoder {
+    /// What takes the least time: [`DEFLATE_LEVEL`].
+    fn default() -> Self {
+        Self::Flate2(DEFLATE_LEVEL)
+    }
+}
+
+/// The level of zlib-rs to start from: the fixed Huffman code. From level 2 on every message gets
+/// a dynamic code of its own, and the message takes twice as long as at level 1.
 pub const DEFLATE_LEVEL: u32 = 1;
 
 /// Messages below this many bytes are better sent as they are. The caller decides.
@@ -57,19 +75,18 @@ pub enum Deflated {
     NotSmaller,
 }
 
-/// The deflaters of one core.
+/// The encoder of one core.
 #[derive(Debug)]
-pub(super) struct Compressor {
-    level: Compression,
-    /// By window bits less 9. A deflater has 250 to 380 KiB, so there are only those in use.
-    hot: [Option<Compress>; 7],
+pub(super) enum Compressor {
+    Flate2(Box<Flate2>),
+    Compact(Box<compact::Encoder>),
 }
 
 impl Compressor {
-    pub(super) fn new(level: u32) -> Self {
-        Self {
-            level: Compression::new(level.min(9)),
-            hot: [const { None }; 7],
+    pub(super) fn new(encoder: Encoder) -> Self {
+        match encoder {
+            Encoder::Flate2(level) => Self::Flate2(Box::new(Flate2::new(level))),
+            Encoder::Compact => Self::Compact(compact::Encoder::new()),
         }
     }
 
@@ -81,21 +98,46 @@ impl Compressor {
         input: &[u8],
         out: &mut Vec<u8>,
     ) {
+        super::assert_window_bits(window_bits);
         if input.is_empty() {
             // RFC 7692, 7.2.3.6: the header of an empty stored block.
             out.push(0x00);
             return;
         }
+        let dictionary_bytes = DICTIONARY_BYTES.min(1 << window_bits);
+        let dictionary = history.map(|window| window.tail(dictionary_bytes));
+        let dictionary = dictionary.unwrap_or_default();
+        match self {
+            Self::Flate2(flate2) => flate2.append(window_bits, dictionary, input, out),
+            Self::Compact(encoder) => encoder.append(window_bits, dictionary, input, out),
+        }
+    }
+}
+
+/// The deflaters of zlib-rs, one for each window size, made on first use.
+#[derive(Debug)]
+pub(super) struct Flate2 {
+    level: Compression,
+    /// By window bits less 9. A deflater has 250 to 380 KiB, so there are only those in use.
+    hot: [Option<Compress>; 7],
+}
+
+impl Flate2 {
+    fn new(level: u32) -> Self {
+        Self {
+            level: Compression::new(level.min(9)),
+            hot: [const { None }; 7],
+        }
+    }
+
+    /// Appends the compressed payload of one message that is not empty.
+    fn append(&mut self, window_bits: u8, dictionary: [&[u8]; 2], input: &[u8], out: &mut Vec<u8>) {
         let deflater = self.hot(window_bits);
         deflater.reset();
-        if let Some(window) = history {
-            for part in window.tail(DICTIONARY_BYTES.min(1 << window_bits)) {
-                if !part.is_empty() {
-                    deflater
-                        .set_dictionary(part)
-                        .expect("a raw stream takes a dictionary before its first byte");
-                }
-            }
+        for part in dictionary.into_iter().filter(|part| !part.is_empty()) {
+            deflater
+                .set_dictionary(part)
+                .expect("a raw stream takes a dictionary before its first byte");
         }
         compress(deflater, input, out);
         let end = out.len().saturating_sub(TAIL.len());
@@ -104,7 +146,6 @@ impl Compressor {
     }
 
     fn hot(&mut self, window_bits: u8) -> &mut Compress {
-        super::assert_window_bits(window_bits);
         let level = self.level;
         let [b9, b10, b11, b12, b13, b14, b15] = &mut self.hot;
         let slot = match window_bits {

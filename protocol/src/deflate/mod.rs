@@ -3,12 +3,13 @@
 //! One [`Codec`] per core holds everything that is large. A connection without context takeover
 //! keeps nothing, one with takeover a [`Window`] of plain bytes per direction, and a message that
 //! arrives in several reads an [`Inflation`]. Output is bounded while it is produced: by the
-//! message limit, by the ratio and by the [`InflateBudget`] of the process. The backend, flate2
-//! over zlib-rs, is known to `inflate`, `compress` and `codec` alone.
+//! message limit, by the ratio and by the [`InflateBudget`] of the process. flate2 over zlib-rs is
+//! known to `inflate`, `compress` and `codec` alone; `compact` is an encoder of our own.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod budget;
 mod codec;
+mod compact;
 mod compress;
 mod inflate;
 mod params;
@@ -17,7 +18,8 @@ mod window;
 pub use budget::{InflateBudget, Reservation};
 pub use codec::{Codec, SCRATCH_BYTES, SPARE_INFLATERS};
 pub use compress::{
-    DEFLATE_LEVEL, DEFLATE_THRESHOLD_BYTES, DICTIONARY_BYTES, Deflated, compressed_bytes_max,
+    DEFLATE_LEVEL, DEFLATE_THRESHOLD_BYTES, DICTIONARY_BYTES, Deflated, Encoder,
+    compressed_bytes_max,
 };
 pub use inflate::{FINAL_BLOCKS_MAX, INFLATER_BYTES, InflateBounds, Inflated, Inflation};
 pub use params::{Agreement, Answer, AnswerError, DeflateConfig, Direction, Takeover};
