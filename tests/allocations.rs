@@ -15,7 +15,9 @@ use corewire::engine::{
     SLICES_MAX, Shard, Shared, Step, UpgradeRequest, WriteResult,
 };
 use corewire::metrics::Counters;
-use corewire::protocol::deflate::{DeflateConfig, Direction, InflateBudget, Takeover};
+use corewire::protocol::deflate::{
+    DEFLATE_LEVEL, DeflateConfig, Direction, Encoder, InflateBudget, Takeover,
+};
 use corewire::protocol::frame::OpCode;
 use corewire::{ConnId, CoreId};
 use corewire_testkit::frames::{self, Fin};
@@ -56,15 +58,21 @@ fn compressed_messages() {
     let line = "the market opens at nine and closes when trading has ended. ".repeat(20);
     // Without takeover on the client's side every message is the same bytes.
     let stream = frames::compressed(OpCode::Text, Fin::Last, &deflated(line.as_bytes()));
-    for takeover in [Takeover::No, Takeover::Yes] {
-        let options = Options {
-            deflate: DeflateConfig::new(direction(Takeover::No), direction(takeover)),
-            ..Options::default()
-        };
-        let mut echo = Echo::open(options, &[OFFER]);
-        let allocated = echo.warm_turns(&stream);
-        assert_eq!(allocated.count_total, 0, "takeover {takeover:?}");
-        assert!(echo.written > 0 && echo.written < TURNS * line.len() / 2);
+    for encoder in [Encoder::Flate2(DEFLATE_LEVEL), Encoder::Compact] {
+        for takeover in [Takeover::No, Takeover::Yes] {
+            let options = Options {
+                deflate: DeflateConfig::new(direction(Takeover::No), direction(takeover)),
+                deflate_codec: encoder,
+                ..Options::default()
+            };
+            let mut echo = Echo::open(options, &[OFFER]);
+            let allocated = echo.warm_turns(&stream);
+            assert_eq!(
+                allocated.count_total, 0,
+                "{encoder:?}, takeover {takeover:?}"
+            );
+            assert!(echo.written > 0 && echo.written < TURNS * line.len() / 2);
+        }
     }
 }
 

@@ -406,6 +406,11 @@ mod files {
                 "false",
                 "write off, shared or takeover",
             ),
+            (
+                "deflate.codec = 'zlib'",
+                "\"zlib\"",
+                "write flate2 or compact",
+            ),
             ("deflate.window_bits = 8", "8", "write 9 to 15"),
             ("deflate.window_bits = 16", "16", "write 9 to 15"),
             (
@@ -552,6 +557,7 @@ fn other_value(setting: &Setting) -> &'static str {
         // Any file of more than 32 bytes is a key.
         "messaging.token_key_file" => "Cargo.toml",
         "deflate.mode" => "takeover",
+        "deflate.codec" => "compact",
         "deflate.window_bits" => "11",
         "log.level" => "debug",
         name if name.ends_with("_ms") => "7s",

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
+use corewire_protocol::deflate::{DEFLATE_LEVEL, Encoder};
 use corewire_protocol::handshake::OriginPolicy;
 use tracing::Level;
 
@@ -53,6 +54,8 @@ pub(super) enum Kind {
     TokenKeyFile,
     /// `deflate.mode`.
     DeflateMode,
+    /// `deflate.codec`.
+    DeflateCodec,
     /// `log.level`.
     LogLevel,
 }
@@ -87,6 +90,11 @@ const DEFLATE_MODES: [(&str, DeflateMode); 3] = [
     ("off", DeflateMode::Off),
     ("shared", DeflateMode::Shared),
     ("takeover", DeflateMode::Takeover),
+];
+
+const DEFLATE_CODECS: [(&str, Encoder); 2] = [
+    ("flate2", Encoder::Flate2(DEFLATE_LEVEL)),
+    ("compact", Encoder::Compact),
 ];
 
 const LOG_LEVELS: [(&str, Level); 5] = [
@@ -151,6 +159,7 @@ impl Setting {
             Kind::Switch(_) => "true|false",
             Kind::TokenKeyFile => "FILE",
             Kind::DeflateMode => "MODE",
+            Kind::DeflateCodec => "CODEC",
             Kind::LogLevel => "LEVEL",
         }
     }
@@ -174,6 +183,7 @@ impl Setting {
             Kind::Switch(_) => words(&SWITCH),
             Kind::TokenKeyFile => "a path".to_owned(),
             Kind::DeflateMode => words(&DEFLATE_MODES),
+            Kind::DeflateCodec => words(&DEFLATE_CODECS),
             Kind::LogLevel => words(&LOG_LEVELS),
         }
     }
@@ -219,6 +229,10 @@ impl Setting {
             Kind::DeflateMode => {
                 draft.deflate = choice(&DEFLATE_MODES, given).ok_or_else(refused)?;
             }
+            Kind::DeflateCodec => {
+                let codec = choice(&DEFLATE_CODECS, given).ok_or_else(refused)?;
+                draft.engine().deflate_codec = codec;
+            }
             Kind::LogLevel => draft.log = choice(&LOG_LEVELS, given).ok_or_else(refused)?,
         }
         Ok(())
@@ -245,6 +259,7 @@ impl Setting {
                 None => NO_FILE.to_owned(),
             },
             Kind::DeflateMode => word(&DEFLATE_MODES, draft.deflate).to_owned(),
+            Kind::DeflateCodec => word(&DEFLATE_CODECS, draft.engine().deflate_codec).to_owned(),
             Kind::LogLevel => word(&LOG_LEVELS, draft.log).to_owned(),
         }
     }
@@ -259,6 +274,7 @@ impl Setting {
             | Kind::Switch(_)
             | Kind::TokenKeyFile
             | Kind::DeflateMode
+            | Kind::DeflateCodec
             | Kind::LogLevel => None,
         }
     }

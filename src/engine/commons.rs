@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corewire_protocol::deflate::{Codec, DEFLATE_LEVEL, DEFLATE_THRESHOLD_BYTES, InflateBudget};
+use corewire_protocol::deflate::{Codec, DEFLATE_THRESHOLD_BYTES, InflateBudget};
 use corewire_protocol::handshake::UpgradeOptions;
 use corewire_protocol::websocket::Scratch;
 use corewire_protocol::{Env, MaskKeys, Tick, WebSocket};
@@ -45,6 +45,7 @@ impl<M> Commons<M> {
         now: Now,
     ) -> Self {
         let scratch = Scratch::new(options.pool_bytes);
+        let encoder = options.deflate_codec;
         Self {
             upgrade: UpgradeOptions {
                 origins: options.origins.clone(),
@@ -52,7 +53,7 @@ impl<M> Commons<M> {
             },
             options,
             now,
-            codec: Codec::new(DEFLATE_LEVEL, budget),
+            codec: Codec::with_encoder(encoder, budget),
             scratch,
             effects: Effects::new(now),
             counters,

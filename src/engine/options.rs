@@ -1,7 +1,7 @@
 //! What steers one core's connections: every bound and deadline of the engine.
 
 use corewire_protocol::Limits;
-use corewire_protocol::deflate::DeflateConfig;
+use corewire_protocol::deflate::{DeflateConfig, Encoder};
 use corewire_protocol::handshake::OriginPolicy;
 
 /// The settings of an engine, equal on every core of a server.
@@ -11,6 +11,8 @@ pub struct Options {
     pub limits: Limits,
     /// Compression: `None` declines every offer.
     pub deflate: Option<DeflateConfig>,
+    /// Who compresses: zlib-rs or our own encoder. Every client inflates both.
+    pub deflate_codec: Encoder,
     /// Which pages may open a WebSocket.
     pub origins: OriginPolicy,
     /// What may wait to be sent.
@@ -74,6 +76,7 @@ impl Default for Options {
         Self {
             limits: Limits::default(),
             deflate: Some(DeflateConfig::default()),
+            deflate_codec: Encoder::default(),
             origins: OriginPolicy::SameOrigin,
             outbound: OutboundLimits::default(),
             request_timeout_ms: 10_000,

@@ -689,6 +689,14 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::DeflateMode,
     },
     Setting {
+        name: "deflate.codec",
+        flag: Some("deflate-codec"),
+        meaning: "Who compresses: flate2 in less time, compact, our own encoder, to about a quarter \
+                  fewer bytes. Every client reads both.",
+        at_limit: "",
+        kind: Kind::DeflateCodec,
+    },
+    Setting {
         name: "deflate.window_bits",
         flag: Some("deflate-window"),
         meaning: "Largest window of what we compress, as a power of two; with takeover also of \

@@ -79,6 +79,7 @@ fn numbers() -> impl Iterator<Item = (&'static Setting, u64, u64)> {
         | Kind::Switch(_)
         | Kind::TokenKeyFile
         | Kind::DeflateMode
+        | Kind::DeflateCodec
         | Kind::LogLevel => None,
     })
 }
