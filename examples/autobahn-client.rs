@@ -11,8 +11,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use corewire_protocol::deflate::{
-    Codec, DEFLATE_LEVEL, DEFLATE_THRESHOLD_BYTES, DeflateConfig, Direction, InflateBudget,
-    Takeover,
+    Codec, DEFLATE_THRESHOLD_BYTES, DeflateConfig, Direction, Encoder, InflateBudget, Takeover,
 };
 use corewire_protocol::handshake::{
     ClientRequest, ExtraHeaders, HeadScanner, HeaderSpace, ResponseHead,
@@ -37,20 +36,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     let host = url
         .strip_prefix("ws://")
         .map(|rest| rest.trim_end_matches('/'))
-        .ok_or("usage: autobahn-client ws://HOST:PORT [AGENT]")?;
+        .ok_or("usage: autobahn-client ws://HOST:PORT [AGENT [flate2|compact]]")?;
     let agent = arguments.next().unwrap_or_else(|| "corewire".to_owned());
+    let encoder = match arguments.next().as_deref() {
+        None | Some("flate2") => Encoder::default(),
+        Some("compact") => Encoder::Compact,
+        Some(other) => return Err(format!("there is no codec {other:?}").into()),
+    };
 
-    let (_, count) = Client::connect(host, "/getCaseCount")?
+    let (_, count) = Client::connect(host, "/getCaseCount", encoder)?
         .receive()?
         .ok_or("the suite did not say how many cases it has")?;
     let count: u32 = str::from_utf8(&count)?.parse()?;
     for case in 1..=count {
-        let client = Client::connect(host, &format!("/runCase?case={case}&agent={agent}"))?;
+        let client = Client::connect(
+            host,
+            &format!("/runCase?case={case}&agent={agent}"),
+            encoder,
+        )?;
         if let Err(end) = echo(client) {
             writeln!(io::stderr(), "case {case} of {count}: {end}")?;
         }
     }
-    let mut reports = Client::connect(host, &format!("/updateReports?agent={agent}"))?;
+    let mut reports = Client::connect(host, &format!("/updateReports?agent={agent}"), encoder)?;
     while reports.receive()?.is_some() {}
     Ok(())
 }
@@ -76,10 +84,10 @@ struct Client {
 
 impl Client {
     /// Connects and shakes hands (RFC 6455, 4.1).
-    fn connect(host: &str, target: &str) -> Result<Self, Box<dyn Error>> {
+    fn connect(host: &str, target: &str, encoder: Encoder) -> Result<Self, Box<dyn Error>> {
         let mut stream = TcpStream::connect(host)?;
         stream.set_nodelay(true)?;
-        let core = Core::new();
+        let core = Core::new(encoder);
         let request = ClientRequest {
             host,
             target,
@@ -219,7 +227,7 @@ impl Core {
         clippy::disallowed_methods,
         reason = "the protocol has no clock: its driver does"
     )]
-    fn new() -> Self {
+    fn new(encoder: Encoder) -> Self {
         let budget = InflateBudget::new(2 * MESSAGE_BYTES_MAX);
         Self {
             start: Instant::now(),
@@ -227,7 +235,7 @@ impl Core {
                 message_bytes: MESSAGE_BYTES_MAX,
                 ..Limits::default()
             },
-            codec: Codec::new(DEFLATE_LEVEL, budget),
+            codec: Codec::with_encoder(encoder, budget),
             scratch: Scratch::default(),
             mask_keys: random,
         }
