@@ -2,15 +2,25 @@
 
 use corewire::protocol::Limits;
 use corewire::protocol::deflate::{
-    Codec, DEFLATE_LEVEL, Direction, InflateBounds, InflateBudget, Takeover, Window,
+    Codec, Direction, Encoder, InflateBounds, InflateBudget, Takeover, Window,
 };
 use corewire_testkit::material::json;
 
 use crate::{Entry, Piece};
 
 pub(crate) const PIECES: &[Entry] = &[
-    ("deflate/alone-1KiB", || deflate(Takeover::No)),
-    ("deflate/takeover-1KiB", || deflate(Takeover::Yes)),
+    ("deflate/alone-1KiB", || {
+        deflate(Encoder::default(), Takeover::No)
+    }),
+    ("deflate/takeover-1KiB", || {
+        deflate(Encoder::default(), Takeover::Yes)
+    }),
+    ("deflate/compact-alone-1KiB", || {
+        deflate(Encoder::Compact, Takeover::No)
+    }),
+    ("deflate/compact-takeover-1KiB", || {
+        deflate(Encoder::Compact, Takeover::Yes)
+    }),
     ("inflate/alone-1KiB", || inflate(Takeover::No)),
     ("inflate/takeover-1KiB", || inflate(Takeover::Yes)),
 ];
@@ -27,16 +37,13 @@ fn direction(takeover: Takeover) -> Direction {
     }
 }
 
-fn codec() -> Codec {
-    Codec::new(
-        DEFLATE_LEVEL,
-        InflateBudget::new(InflateBudget::DEFAULT_BYTES),
-    )
+fn codec(encoder: Encoder) -> Codec {
+    Codec::with_encoder(encoder, InflateBudget::new(InflateBudget::DEFAULT_BYTES))
 }
 
-fn deflate(takeover: Takeover) -> Piece {
+fn deflate(encoder: Encoder, takeover: Takeover) -> Piece {
     let messages = json(MESSAGES, MESSAGE_BYTES);
-    let mut codec = codec();
+    let mut codec = codec(encoder);
     let mut window = Window::outbound(direction(takeover));
     let mut out = Vec::new();
     Box::new(move || {
@@ -50,7 +57,7 @@ fn deflate(takeover: Takeover) -> Piece {
 
 fn inflate(takeover: Takeover) -> Piece {
     let messages = json(MESSAGES, MESSAGE_BYTES);
-    let mut codec = codec();
+    let mut codec = codec(Encoder::default());
     // What the first message refers to in the first run is not there in the next one, unless the
     // sender has gone around as well.
     let mut sender = Window::outbound(direction(takeover));

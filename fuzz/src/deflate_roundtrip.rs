@@ -1,22 +1,27 @@
 //! What we compress, inflated by zlib as every peer has it.
 
 use corewire_protocol::deflate::{
-    Codec, Deflated, Direction, InflateBounds, InflateBudget, Takeover, Window,
+    Codec, Deflated, Direction, Encoder, InflateBounds, InflateBudget, Takeover, Window,
     compressed_bytes_max,
 };
 
 use crate::input::Input;
 use crate::wire::Inflater;
 
-/// Messages of one connection, compressed in any order of calls, come out as they went in: of a
-/// zlib with the agreed window, and of our own. None takes more than the announced bound.
+/// Messages of one connection, compressed by either encoder and in any order of calls, come out as
+/// they went in: of a zlib with the agreed window, and of our own. None takes more than the
+/// announced bound.
 pub fn deflate_roundtrip(data: &[u8]) {
     let mut input = Input::new(data);
     let direction = Direction {
         takeover: input.one_of(&[Takeover::No, Takeover::Yes]),
         window_bits: input.one_of(&[9, 10, 11, 12, 13, 14, 15]),
     };
-    let mut codec = Codec::new(u32::from(input.byte()) % 10, InflateBudget::new(1 << 24));
+    let encoder = match input.byte() {
+        level @ 0..128 => Encoder::Flate2(u32::from(level) % 10),
+        128.. => Encoder::Compact,
+    };
+    let mut codec = Codec::with_encoder(encoder, InflateBudget::new(1 << 24));
     let mut zlib = Inflater::new(direction);
     let mut outbound = Window::outbound(direction);
     let mut inbound = Window::inbound(direction);
