@@ -7,10 +7,6 @@ use super::socket::{Farewell, Talker};
 
 /// The other end.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few hundred of them, of which most are the large one"
-)]
 pub(crate) enum Party {
     /// A client that says what its script says.
     Scripted(Client),
