@@ -24,7 +24,7 @@ use super::mail::{Granted, Mail, TooManyTopics};
 use super::place::Begin;
 use super::publication::TopicId;
 use super::refusal::{ended_before_it_began, refused, too_many_topics};
-use super::topic::{Answer, Interest, Outcome, Seeking, Waiting, Wanted};
+use super::topic::{Answer, Interest, Outcome, Seeking, Waiting, Waitlist, Wanted};
 
 impl Hub {
     /// A client wants a topic, `from` the next message on if that is `None`. `None`: its home core
@@ -52,11 +52,11 @@ impl Hub {
             answer,
         };
         if let Some(from) = from {
-            if matches!(topic.interest, Interest::None) {
-                topic.interest = Interest::Asked(Vec::new());
+            if topic.interest == Interest::None {
+                topic.interest = Interest::Asked;
             }
             self.seeks += 1;
-            topic.seeking.push(Seeking {
+            topic.waitlist().seeking.push(Seeking {
                 number: self.seeks,
                 from,
                 waiting,
@@ -64,7 +64,7 @@ impl Hub {
             self.ask(key, Some(self.seeks));
             return None;
         }
-        match &mut topic.interest {
+        match topic.interest {
             Interest::Granted => {
                 let result = self.join(clients, client, key, (wanted, Begin::LIVE));
                 if result.is_err()
@@ -74,9 +74,10 @@ impl Hub {
                 }
                 return Some(result);
             }
-            Interest::Asked(others) => others.push(waiting),
+            Interest::Asked => topic.waitlist().joining.push(waiting),
             Interest::None => {
-                topic.interest = Interest::Asked(vec![waiting]);
+                topic.interest = Interest::Asked;
+                topic.waitlist().joining.push(waiting);
                 self.ask(key, None);
             }
         }
@@ -88,11 +89,11 @@ impl Hub {
         let Some(topic) = self.topics.get(key) else {
             return;
         };
-        let seeking = |number| topic.seeking.iter().find(|one| one.number == number);
+        let mut all = topic.waitlist.iter().flat_map(|waitlist| &waitlist.seeking);
         let seek = seek
-            .and_then(seeking)
+            .and_then(|number| all.find(|one| one.number == number))
             .map(|one| (one.number, one.from.clone()));
-        let name = topic.name.clone();
+        let name = topic.called.name().into();
         self.outgoing.push_back(Outgoing::Interest(name, seek));
     }
 
@@ -107,22 +108,26 @@ impl Hub {
             return Vec::new();
         };
         let outcome = &granted.outcome;
-        if let (Ok((id, _)), Some(known)) = (outcome, &self.topics[key].id)
+        if let (Ok((id, _)), Some(known)) = (outcome, self.topics[key].called.id())
             && known.alias != id.alias
         {
             key = self.begin_life(clients, key, effects);
         }
         let topic = &mut self.topics[key];
         let mut answered = Vec::new();
-        // Who begins earlier comes first: others may share what that leads to.
-        if let Some((number, begin)) = granted.begin
-            && let Some(place) = topic.seeking.iter().position(|one| one.number == number)
-        {
-            answered.push((topic.seeking.remove(place).waiting, begin));
+        if let Some(waitlist) = &mut topic.waitlist {
+            // Who begins earlier comes first: others may share what that leads to.
+            let seeking = &mut waitlist.seeking;
+            if let Some((number, begin)) = granted.begin
+                && let Some(place) = seeking.iter().position(|one| one.number == number)
+            {
+                answered.push((seeking.remove(place).waiting, begin));
+            }
+            let joining = waitlist.joining.drain(..);
+            answered.extend(joining.map(|one| (one, Begin::LIVE)));
         }
-        if let Interest::Asked(waiting) = &mut topic.interest {
-            let waiting = std::mem::take(waiting);
-            answered.extend(waiting.into_iter().map(|one| (one, Begin::LIVE)));
+        topic.waitlist.take_if(|waitlist| waitlist.is_empty());
+        if topic.interest == Interest::Asked {
             topic.interest = match outcome {
                 Ok(_) => Interest::Granted,
                 Err(TooManyTopics) => Interest::None,
@@ -200,15 +205,14 @@ impl Hub {
         let is_it = |known: &Waiting| known.client == client && known.wanted.s == s;
         let answer = match subscription.to {
             Subscribed::Topic(key) => {
-                let topic = self.topics.get_mut(key)?;
-                let seeking = topic.seeking.iter().position(|one| is_it(&one.waiting));
-                if let Some(place) = seeking {
-                    topic.seeking.remove(place).waiting.answer
-                } else if let Interest::Asked(waiting) = &mut topic.interest {
-                    let place = waiting.iter().position(is_it)?;
-                    waiting.remove(place).answer
+                let Waitlist { joining, seeking } =
+                    self.topics.get_mut(key)?.waitlist.as_deref_mut()?;
+                let sought = seeking.iter().position(|one| is_it(&one.waiting));
+                if let Some(place) = sought {
+                    seeking.remove(place).waiting.answer
                 } else {
-                    return None;
+                    let place = joining.iter().position(is_it)?;
+                    joining.remove(place).answer
                 }
             }
             Subscribed::Pattern { key, .. } => self.patterns.stop_waiting(key, is_it)?,
@@ -276,7 +280,8 @@ impl Hub {
         };
         let topic = &mut self.topics[key];
         topic.exact += 1;
-        let (Some(delivery), Some(id)) = (self.deliveries.get_mut(delivery_key), &topic.id) else {
+        let (Some(delivery), Some(id)) = (self.deliveries.get_mut(delivery_key), topic.called.id())
+        else {
             return Err(refused(ErrorCode::Internal, "a delivery is missing"));
         };
         delivery.exact += 1;

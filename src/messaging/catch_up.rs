@@ -208,7 +208,7 @@ impl Hub {
         delivery.standing = Standing::Reading;
         let place = (delivery.topic, delivery.cursor);
         let topic = &self.topics[place.0];
-        let Some(id) = &topic.id else {
+        let Some(id) = topic.called.id() else {
             return;
         };
         if let Some(&known) = self.catch_up.by_place.get(&place) {

@@ -433,7 +433,8 @@ impl MessagingHandler {
             Target::Alias(alias) => {
                 let known = self.hub.topic_of(key, *alias);
                 let topic = known.and_then(|topic| self.hub.topics.get(topic));
-                topic.ok_or_else(|| unknown_alias(*alias))?.name.clone()
+                let topic = topic.ok_or_else(|| unknown_alias(*alias))?;
+                topic.called.name().into()
             }
         };
         let limit = self

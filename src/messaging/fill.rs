@@ -225,7 +225,7 @@ impl Filling<'_, '_> {
 
     fn alias_of(&self, key: DeliveryKey) -> Option<u64> {
         let delivery = self.hub.deliveries.get(key)?;
-        let id = self.hub.topics.get(delivery.topic)?.id.as_ref()?;
+        let id = self.hub.topics.get(delivery.topic)?.called.id()?;
         (delivery.alias == Alias::Announced).then_some(id.alias)
     }
 
@@ -237,7 +237,7 @@ impl Filling<'_, '_> {
         let Some(topic) = self.hub.topics.get(delivery.topic) else {
             return Ok(Turn::CaughtUp);
         };
-        let (Some(id), Some(client)) = (&topic.id, self.clients.get_mut(client_key)) else {
+        let (Some(id), Some(client)) = (topic.called.id(), self.clients.get_mut(client_key)) else {
             return Ok(Turn::CaughtUp);
         };
         let session = client.producer().map_or(0, |producer| producer.session);

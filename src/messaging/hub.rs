@@ -25,7 +25,7 @@ use super::options::Options;
 use super::patterns::{PatternSubscriber, Patterns};
 use super::publication::{Loss, Publication, TopicId};
 use super::tail::Item;
-use super::topic::{Interest, Life, Topic};
+use super::topic::{Called, Interest, Life, Topic};
 use super::walk::WalkNumber;
 
 new_key_type! {
@@ -40,7 +40,7 @@ new_key_type! {
 pub(super) struct Hub {
     pub(super) topics: SlotMap<TopicKey, Topic>,
     pub(super) by_name: Table<TopicKey>,
-    by_alias: Map<u64, TopicKey>,
+    by_alias: Table<TopicKey>,
     pub(super) deliveries: Deliveries,
     pub(super) patterns: Patterns,
     /// Home cores that have lost their memory, and the generation of patterns in which that was
@@ -88,7 +88,7 @@ impl Hub {
         Self {
             topics: SlotMap::with_key(),
             by_name: Table::new(),
-            by_alias: Map::with_hasher(seed.clone()),
+            by_alias: Table::new(),
             deliveries: Deliveries::new(seed.clone()),
             patterns: Patterns::new(node, cores, seed),
             restarts: Map::with_hasher(seed.clone()),
@@ -208,7 +208,7 @@ impl Hub {
 
     /// The topic with an alias, if this client is sent it.
     pub(super) fn topic_of(&self, client: ClientKey, alias: u64) -> Option<TopicKey> {
-        let key = *self.by_alias.get(&alias)?;
+        let key = self.find_alias(alias)?;
         self.delivery_of(client, key).map(|_| key)
     }
 
@@ -246,7 +246,7 @@ impl Hub {
     pub(super) fn find(&self, name: &str) -> Option<TopicKey> {
         let hash = self.seed.hash(name);
         self.by_name
-            .find(hash, |&key| *self.topics[key].name == *name)
+            .find(hash, |&key| self.topics[key].called.name() == name)
             .copied()
     }
 
@@ -254,9 +254,16 @@ impl Hub {
         let generation = self.patterns.generation().wrapping_sub(1);
         let key = self.topics.insert(Topic::new(name.into(), generation));
         let (topics, seed) = (&self.topics, &self.seed);
-        self.by_name
-            .insert_unique(seed.hash(name), key, |&key| seed.hash(&*topics[key].name));
+        self.by_name.insert_unique(seed.hash(name), key, |&key| {
+            seed.hash(topics[key].called.name())
+        });
         key
+    }
+
+    /// The topic with an alias.
+    fn find_alias(&self, alias: u64) -> Option<TopicKey> {
+        let is_it = |&key: &TopicKey| alias_of(&self.topics[key]) == Some(alias);
+        self.by_alias.find(self.seed.hash(&alias), is_it).copied()
     }
 
     /// The topic of a publication, if anybody here wants it.
@@ -267,7 +274,7 @@ impl Hub {
         clients: &mut Clients,
         effects: &mut Effects<Mail>,
     ) -> Option<TopicKey> {
-        if !self.by_alias.contains_key(&id.alias) && !self.patterns.any(&id.name) {
+        if self.find_alias(id.alias).is_none() && !self.patterns.any(&id.name) {
             return None;
         }
         let key = self.topic_with(id, before, clients, effects)?;
@@ -287,12 +294,12 @@ impl Hub {
         clients: &mut Clients,
         effects: &mut Effects<Mail>,
     ) -> Option<TopicKey> {
-        if let Some(&key) = self.by_alias.get(&id.alias) {
+        if let Some(key) = self.find_alias(id.alias) {
             return Some(key);
         }
         let key = match self.find(&id.name) {
             // Asked for as well, and found by a pattern first.
-            Some(key) if self.topics[key].id.is_none() => key,
+            Some(key) if self.topics[key].called.id().is_none() => key,
             Some(old) => self.begin_life(clients, old, effects),
             None if self.topics.len() >= self.topics_max => return None,
             None => self.add(&id.name),
@@ -304,10 +311,14 @@ impl Hub {
     /// The topic has a name for the wire, and its next message follows this offset.
     pub(super) fn identify(&mut self, key: TopicKey, id: &Arc<TopicId>, offset: u64) {
         let topic = &mut self.topics[key];
-        if topic.id.is_none() {
-            topic.id = Some(Arc::clone(id));
+        if topic.called.id().is_none() {
+            topic.called = Called::ById(Arc::clone(id));
             topic.end = offset;
-            self.by_alias.insert(id.alias, key);
+            let (topics, seed) = (&self.topics, &self.seed);
+            self.by_alias
+                .insert_unique(seed.hash(&id.alias), key, |&key| {
+                    alias_of(&topics[key]).map_or(0, |alias| seed.hash(&alias))
+                });
         }
     }
 
@@ -320,14 +331,14 @@ impl Hub {
         }
         topic.generation = generation;
         let end = topic.end;
-        let home = topic.id.as_ref().map(|id| id.home);
+        let home = topic.called.id().map(|id| id.home);
         let restart = home.and_then(|home| self.restarts.get(&home).copied());
         for PatternSubscriber {
             client,
             wanted,
             since,
             ..
-        } in self.patterns.subscribers(&topic.name, home)
+        } in self.patterns.subscribers(topic.called.name(), home)
         {
             if let Some(delivery) = self.delivery_mut(client, key) {
                 if !delivery.subscriptions.contains(&wanted.s) {
@@ -367,12 +378,12 @@ impl Hub {
             };
             if delivery.exact == 0 && delivery.standing == Standing::Current {
                 let (topic, alias, cursor) = (delivery.topic, delivery.alias, delivery.cursor);
-                if let Some(id) = &self.topics[topic].id
+                if let Some(id) = self.topics[topic].called.id()
                     && of_client_walks > 0
                 {
                     self.patterns.remember(client, id, cursor);
                 }
-                if let Some(id) = &self.topics[topic].id
+                if let Some(id) = self.topics[topic].called.id()
                     && alias == Alias::Announced
                     && let Some(of_client) = clients.get_mut(client)
                 {
@@ -502,15 +513,15 @@ impl Hub {
             return;
         };
         if topic.exact == 0
-            && topic.seeking.is_empty()
-            && matches!(topic.interest, Interest::Granted)
-            && let Some(id) = &topic.id
+            && !topic.is_sought()
+            && topic.interest == Interest::Granted
+            && let Some(id) = topic.called.id()
         {
-            topic.interest = Interest::None;
             self.outgoing
                 .push_back(Outgoing::NoInterest(Arc::clone(id)));
+            topic.interest = Interest::None;
         }
-        if topic.deliveries == 0 && matches!(topic.interest, Interest::None) {
+        if topic.deliveries == 0 && topic.interest == Interest::None {
             self.remove(key);
         }
     }
@@ -520,8 +531,12 @@ impl Hub {
             return;
         };
         self.backlog.bytes -= topic.tail.clear();
-        if let Some(id) = &topic.id {
-            self.by_alias.remove(&id.alias);
+        if let Some(alias) = alias_of(topic)
+            && let Ok(entry) = self
+                .by_alias
+                .find_entry(self.seed.hash(&alias), |&known| known == key)
+        {
+            entry.remove();
         }
         self.forget_name(key);
         self.topics.remove(key);
@@ -529,9 +544,14 @@ impl Hub {
 
     /// Another topic may have this one's name from now on.
     pub(super) fn forget_name(&mut self, key: TopicKey) {
-        let hash = self.seed.hash(&*self.topics[key].name);
+        let hash = self.seed.hash(self.topics[key].called.name());
         if let Ok(entry) = self.by_name.find_entry(hash, |&known| known == key) {
             entry.remove();
         }
     }
+}
+
+/// A topic's alias, once its home core has told it.
+fn alias_of(topic: &Topic) -> Option<u64> {
+    topic.called.id().map(|id| id.alias)
 }

@@ -7,7 +7,7 @@ use super::client::{ClientKey, Clients, Subscribed};
 use super::delivery::Of;
 use super::hub::{Hub, TopicKey};
 use super::mail::Mail;
-use super::topic::{Answer, Interest, Life, Seeking, Waiting, Wanted};
+use super::topic::{Answer, Interest, Life, Waiting, Wanted};
 
 impl Hub {
     /// A home core has lost its memory. Its topics go on under new names, as far as somebody has
@@ -26,7 +26,7 @@ impl Hub {
         let homeless: Vec<TopicKey> = self
             .topics
             .iter()
-            .filter(|(_, topic)| topic.life == Life::Going && home_of(&topic.name) == home)
+            .filter(|(_, topic)| topic.life == Life::Going && home_of(topic.called.name()) == home)
             .map(|(key, _)| key)
             .collect();
         for old in homeless {
@@ -43,20 +43,17 @@ impl Hub {
             for Waiting { client, wanted, .. } in &waiting {
                 move_subscription(clients, *client, wanted.s, new);
             }
-            if let Interest::Asked(others) = &mut self.topics[new].interest {
-                waiting.append(others);
-            }
-            if waiting.is_empty() && self.topics[new].seeking.is_empty() {
+            let topic = &mut self.topics[new];
+            let waitlist = topic.waitlist();
+            waiting.append(&mut waitlist.joining);
+            waitlist.joining = waiting;
+            if waitlist.is_empty() {
                 self.remove(new);
                 continue;
             }
-            self.topics[new].interest = Interest::Asked(waiting);
+            let seeking: Vec<u64> = waitlist.seeking.iter().map(|one| one.number).collect();
+            topic.interest = Interest::Asked;
             self.ask(new, None);
-            let seeking: Vec<u64> = self.topics[new]
-                .seeking
-                .iter()
-                .map(|one| one.number)
-                .collect();
             for number in seeking {
                 self.ask(new, Some(number));
             }
@@ -112,21 +109,23 @@ impl Hub {
         old: TopicKey,
         effects: &mut Effects<Mail>,
     ) -> TopicKey {
-        let name = self.topics[old].name.clone();
-        let interest = std::mem::replace(&mut self.topics[old].interest, Interest::None);
-        let seeking = std::mem::take(&mut self.topics[old].seeking);
+        let topic = &mut self.topics[old];
+        let name: Box<str> = topic.called.name().into();
+        let interest = std::mem::replace(&mut topic.interest, Interest::None);
+        let waitlist = topic.waitlist.take();
         self.end_life(clients, old, effects);
         let new = self.add(&name);
-        if let Interest::Asked(waiting) = interest {
-            for Waiting { client, wanted, .. } in &waiting {
+        if let Some(list) = &waitlist {
+            let seeking = list.seeking.iter().map(|one| &one.waiting);
+            for Waiting { client, wanted, .. } in list.joining.iter().chain(seeking) {
                 move_subscription(clients, *client, wanted.s, new);
             }
-            self.topics[new].interest = Interest::Asked(waiting);
         }
-        for Seeking { waiting, .. } in &seeking {
-            move_subscription(clients, waiting.client, waiting.wanted.s, new);
+        let topic = &mut self.topics[new];
+        topic.waitlist = waitlist;
+        if interest == Interest::Asked {
+            topic.interest = interest;
         }
-        self.topics[new].seeking = seeking;
         new
     }
 

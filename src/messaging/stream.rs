@@ -124,7 +124,7 @@ impl<'a> Stream<'a, '_> {
         let offset = self.delivery.cursor;
         self.push(&Push::Topic(TopicAlias {
             t: self.id.alias,
-            topic: Cow::Borrowed(&self.topic.name),
+            topic: Cow::Borrowed(&self.id.name),
             s: self.delivery.subscriptions.to_vec(),
             epoch: Cow::Borrowed(&self.id.epoch),
             offset,

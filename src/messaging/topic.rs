@@ -14,12 +14,10 @@ use super::tail::Tail;
 /// A topic with deliveries on this core.
 #[derive(Debug)]
 pub(super) struct Topic {
-    pub(super) name: Box<str>,
-    /// `None` until its home core has told.
-    pub(super) id: Option<Arc<TopicId>>,
+    pub(super) called: Called,
     pub(super) interest: Interest,
-    /// Who waits to be told where to begin.
-    pub(super) seeking: Vec<Seeking>,
+    /// Most of the time there is none.
+    pub(super) waitlist: Option<Box<Waitlist>>,
     /// The offset of the last message that came to this core.
     pub(super) end: u64,
     /// Deliveries that have nothing to send.
@@ -37,15 +35,33 @@ pub(super) struct Topic {
     pub(super) life: Life,
 }
 
-/// What the topic's home core was told.
+/// What the topic is called.
 #[derive(Debug)]
+pub(super) enum Called {
+    /// As clients call it: its home core has not told more yet.
+    ByName(Box<str>),
+    /// As its home core calls it.
+    ById(Arc<TopicId>),
+}
+
+/// What the topic's home core was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interest {
     /// That nobody here wants the topic itself. There may be a pattern.
     None,
-    /// It was asked; these wait for its answer.
-    Asked(Vec<Waiting>),
+    /// It was asked.
+    Asked,
     /// It sends what is published.
     Granted,
+}
+
+/// Who waits for the topic's home core.
+#[derive(Debug, Default)]
+pub(super) struct Waitlist {
+    /// Those who begin with the next message, while it is asked.
+    pub(super) joining: Vec<Waiting>,
+    /// Those who are to be told where to begin.
+    pub(super) seeking: Vec<Seeking>,
 }
 
 /// Whether the topic goes on.
@@ -103,13 +119,36 @@ pub(super) struct Outcome {
     pub(super) result: Result<Subbed<'static>, ErrorReply<'static>>,
 }
 
+impl Called {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::ByName(name) => name,
+            Self::ById(id) => &id.name,
+        }
+    }
+
+    /// `None` until its home core has told.
+    pub(super) const fn id(&self) -> Option<&Arc<TopicId>> {
+        match self {
+            Self::ByName(_) => None,
+            Self::ById(id) => Some(id),
+        }
+    }
+}
+
+impl Waitlist {
+    /// Whether nobody does.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.joining.is_empty() && self.seeking.is_empty()
+    }
+}
+
 impl Topic {
     pub(super) fn new(name: Box<str>, generation: u64) -> Self {
         Self {
-            name,
-            id: None,
+            called: Called::ByName(name),
             interest: Interest::None,
-            seeking: Vec::new(),
+            waitlist: None,
             end: 0,
             current: List::default(),
             behind: 0,
@@ -122,6 +161,17 @@ impl Topic {
         }
     }
 
+    /// Who waits for its home core, for one more.
+    pub(super) fn waitlist(&mut self) -> &mut Waitlist {
+        self.waitlist.get_or_insert_default()
+    }
+
+    /// Whether somebody waits to be told where to begin.
+    pub(super) fn is_sought(&self) -> bool {
+        let waitlist = self.waitlist.as_ref();
+        waitlist.is_some_and(|waitlist| !waitlist.seeking.is_empty())
+    }
+
     /// One delivery less is behind. Returns the bytes that nobody needs any more.
     pub(super) fn one_less_behind(&mut self) -> u64 {
         self.behind -= 1;
@@ -132,5 +182,16 @@ impl Topic {
             latest.clear();
         }
         self.tail.clear()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many topics have one subscriber, and nothing to send.
+    #[test]
+    fn a_topic_at_rest_is_small() {
+        assert!(size_of::<Topic>() <= 128, "{}", size_of::<Topic>());
     }
 }

@@ -100,19 +100,16 @@ impl Home {
         let key = self.make(now.tick, name)?;
         let generation = self.generation;
         let topic = self.topics.get_mut(key).ok_or(TooManyTopics)?;
-        if let Some(claim) = draft.claim() {
-            let log = match topic.log {
-                Some(log) => log,
-                None => {
-                    let opening = Opening {
-                        topic: name,
-                        class: topic.class,
-                        epoch: &topic.id.epoch,
-                        end: topic.offset,
-                    };
-                    *topic.log.insert(self.store.open(opening).log)
-                }
-            };
+        let claim = draft.claim();
+        if topic.log.is_none() && (topic.id.class == Class::Logged || claim.is_some()) {
+            topic.log = Some(self.store.open(Opening {
+                topic: name,
+                class: topic.class,
+                epoch: &topic.id.epoch,
+                end: topic.offset,
+            }));
+        }
+        if let (Some(claim), Some(log)) = (claim, topic.log) {
             match self.store.claim(log, &claim, now.tick) {
                 Claimed::New => {}
                 Claimed::Known(offset) => {
@@ -133,12 +130,16 @@ impl Home {
         topic.used = now.tick;
         if topic.generation != generation {
             topic.generation = generation;
-            topic.matched = CoreSet::default();
+            let mut matched = CoreSet::default();
             self.patterns.matches(name, &mut |cores| {
-                topic.matched = topic.matched.union(*cores);
+                matched = matched.union(*cores);
             });
+            topic.matched = (!matched.is_empty()).then(|| Box::new(matched));
         }
-        let cores = topic.wanted.union(topic.matched);
+        let cores = match topic.matched.as_deref() {
+            Some(matched) => topic.wanted.union(*matched),
+            None => topic.wanted,
+        };
         let place = Place {
             offset: topic.offset,
             mark: topic.mark,
@@ -284,17 +285,14 @@ impl Home {
         let alias = self.made * self.cores + self.core.index() as u64;
         let fresh = format!("{}{}", self.node, Base36(alias));
         let (place, class) = self.classes.of(name);
-        let (log, epoch, end) = match class {
-            Class::Volatile => (None, fresh.into(), 0),
-            Class::Logged => {
-                let opened = self.store.open(Opening {
-                    topic: name,
-                    class: place,
-                    epoch: &fresh,
-                    end: 0,
-                });
-                (Some(opened.log), opened.epoch, opened.end)
-            }
+        let found = match class {
+            Class::Volatile => None,
+            Class::Logged => self.store.find(name),
+        };
+        let (log, epoch, end) = match found {
+            Some(found) => (Some(found.log), found.epoch, found.end),
+            // A log begins with the first message.
+            None => (None, fresh.into(), 0),
         };
         let id = Arc::new(TopicId {
             alias,

@@ -29,12 +29,12 @@ pub(super) struct Topic {
     pub(super) mark: u64,
     /// Of its last message.
     pub(super) time_ms: u64,
-    /// Where its messages are kept, or that they were published. None if there is nothing to keep.
+    /// Where its messages are kept, or that they were published. None until there is something to keep.
     pub(super) log: Option<LogKey>,
     /// Cores that asked for this topic.
     pub(super) wanted: CoreSet,
-    /// Cores with a pattern that matches, as of `generation`.
-    pub(super) matched: CoreSet,
+    /// Cores with a pattern that matches, if there are any, as of `generation`.
+    pub(super) matched: Option<Box<CoreSet>>,
     pub(super) generation: u64,
     pub(super) used: Tick,
     watch: Watch,
@@ -82,7 +82,7 @@ impl Topic {
             time_ms: 0,
             log,
             wanted: CoreSet::default(),
-            matched: CoreSet::default(),
+            matched: None,
             generation: u64::MAX,
             used: now,
             watch: Watch::Off,

@@ -170,7 +170,7 @@ impl MessagingHandler {
         client.subscriptions.iter().any(|known| match known.to {
             Subscribed::Topic(topic) => {
                 let topic = self.hub.topics.get(topic);
-                topic.is_some_and(|topic| *topic.name == *name)
+                topic.is_some_and(|topic| topic.called.name() == &*name)
             }
             Subscribed::Pattern { key: pattern, .. } => {
                 let text = self.hub.patterns.text(pattern);

@@ -14,7 +14,7 @@ use crate::messaging::recency::Recency;
 use super::dedup::Dedup;
 use super::log::Log;
 use super::{
-    Ask, Bounds, Claim, Claimed, DedupBounds, Extent, Figures, LogKey, Opened, Opening, Point,
+    Ask, Bounds, Claim, Claimed, DedupBounds, Extent, Figures, Found, LogKey, Opening, Point,
     Range, Read, ReadNumber, Store,
 };
 
@@ -129,13 +129,13 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn open(&mut self, opening: Opening<'_>) -> Opened {
-        let log = self.logs.insert(Log::new(opening.class, opening.end));
-        Opened {
-            log,
-            epoch: opening.epoch.into(),
-            end: opening.end,
-        }
+    /// Logs in memory end with their topics.
+    fn find(&mut self, _: &str) -> Option<Found> {
+        None
+    }
+
+    fn open(&mut self, opening: Opening<'_>) -> LogKey {
+        self.logs.insert(Log::new(opening.class, opening.end))
     }
 
     fn close(&mut self, log: LogKey) {

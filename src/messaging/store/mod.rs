@@ -43,8 +43,11 @@ new_key_type! {
 /// A place for logs. Object-safe, so that a core can be given one without being made anew for it:
 /// a call through a pointer is nothing beside an append.
 pub(super) trait Store: std::fmt::Debug {
-    /// Finds the log of a topic, or begins one.
-    fn open(&mut self, opening: Opening<'_>) -> Opened;
+    /// The log of a topic, if the store has kept one beyond the topic or the process.
+    fn find(&mut self, topic: &str) -> Option<Found>;
+
+    /// Begins the log of a topic that has none.
+    fn open(&mut self, opening: Opening<'_>) -> LogKey;
 
     /// The topic is forgotten. A store that keeps nothing beyond its process forgets the log; all
     /// that was to be read from it is answered as if nothing were there.
@@ -90,15 +93,15 @@ pub(super) struct Opening<'a> {
     )]
     pub(super) topic: &'a str,
     pub(super) class: ClassId,
-    /// The epoch for a log that begins.
+    #[expect(dead_code, reason = "as above: it is for whoever finds the log again")]
     pub(super) epoch: &'a str,
-    /// The offset of the last message before a log that begins.
+    /// The offset of the last message before it.
     pub(super) end: u64,
 }
 
-/// A log.
+/// A log that was there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Opened {
+pub(super) struct Found {
     pub(super) log: LogKey,
     pub(super) epoch: Box<str>,
     pub(super) end: u64,

@@ -10,7 +10,7 @@ use crate::engine::Tick;
 use crate::messaging::publication::Publication;
 
 use super::{
-    Ask, Claim, Claimed, Extent, Figures, LogKey, MemoryStore, Opened, Opening, Point, Range, Read,
+    Ask, Claim, Claimed, Extent, Figures, Found, LogKey, MemoryStore, Opening, Point, Range, Read,
     ReadNumber, Store,
 };
 
@@ -33,7 +33,11 @@ impl SlowStore {
 }
 
 impl Store for SlowStore {
-    fn open(&mut self, opening: Opening<'_>) -> Opened {
+    fn find(&mut self, topic: &str) -> Option<Found> {
+        self.inner.find(topic)
+    }
+
+    fn open(&mut self, opening: Opening<'_>) -> LogKey {
         self.inner.open(opening)
     }
 
