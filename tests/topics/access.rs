@@ -11,13 +11,13 @@ use crate::{one_core, serve};
 
 const KEY: [u8; 32] = [9; 32];
 
-fn with_tokens(messaging: Options) -> Served {
+pub(crate) fn with_tokens(messaging: Options) -> Served {
     let identity = Identity::Token(TokenKey::new(&KEY).unwrap());
     serve(messaging, identity, options())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a token has a date")]
-fn token(user: &str, seconds: u64) -> String {
+pub(crate) fn token(user: &str, seconds: u64) -> String {
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let claims = json!({ "sub": user, "exp": now + seconds });

@@ -5,10 +5,12 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use corewire::messaging::Options;
 use corewire::protocol::native::Dialect;
 use corewire_testkit::NativeClient;
 use serde_json::Value;
 
+use crate::access::{token, with_tokens};
 use crate::one_core;
 
 #[test]
@@ -24,7 +26,10 @@ fn every_transcript_of_the_document_is_what_happens() {
     for transcript in transcripts {
         for dialect in Dialect::ALL {
             // A server of its own: aliases count from 1.
-            let server = one_core();
+            let server = match transcript.contains("\"token\":") {
+                true => with_tokens(Options::default()),
+                false => one_core(),
+            };
             replay(transcript, server.address(), dialect);
         }
     }
@@ -32,7 +37,9 @@ fn every_transcript_of_the_document_is_what_happens() {
 
 fn replay(transcript: &str, address: SocketAddr, dialect: Dialect) {
     let mut clients = BTreeMap::new();
-    let mut named = BTreeMap::new();
+    let mut named: BTreeMap<String, Value> = ["ada", "bob"]
+        .map(|user| (format!("token-of-{user}"), token(user, 60).into()))
+        .into();
     for line in transcript.lines() {
         let (name, direction, words) = parts(line);
         let client: &mut NativeClient = clients
