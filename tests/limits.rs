@@ -376,6 +376,7 @@ fn pings_beyond_the_rate_are_answered_by_the_newest() {
 
 // ── What waits to be sent ──
 
+/// Complaint 26 of users of such servers: the bound holds whatever the size of what is sent at once.
 #[test]
 fn what_may_be_appended_before_the_peer_takes_some() {
     let server = with(|_| ());

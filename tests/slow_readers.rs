@@ -181,7 +181,8 @@ fn a_steady_reader_gets_everything() {
     peer.close();
 }
 
-/// Pings that come while output is blocked: the newest is answered, and nothing is lost.
+/// Complaints 27 and 31: of pings that come while output is blocked the newest is answered, between
+/// any two frames, and nothing is lost.
 #[test]
 fn a_ping_is_answered_although_output_waits() {
     let server = Served::start(Site::default(), options());

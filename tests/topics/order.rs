@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::{cores, unlimited};
 
-/// P1 and P2: with a thousand on their way, on two cores, to subscribers on both.
+/// P1 and P2, and complaints 20 and 48: with a thousand on their way, on two cores, to subscribers
+/// on both.
 #[test]
 fn what_one_publisher_sends_arrives_in_its_order_everywhere() {
     let server = cores(2, unlimited());

@@ -111,6 +111,7 @@ fn latest_ends_with_the_last_value_of_each_key() {
     assert!(server.count("conflated") > 900);
 }
 
+/// Complaint 25: who would rather be closed than miss anything says so, for one subscription.
 #[test]
 fn a_subscription_that_wants_all_or_nothing_is_closed() {
     let server = cores(1, unlimited());

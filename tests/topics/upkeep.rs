@@ -1,5 +1,7 @@
 //! Pings, limits and the stop.
 
+use std::time::{Duration, Instant};
+
 use corewire::messaging::Options;
 use corewire::protocol::native::Dialect;
 use corewire_testkit::NativeClient;
@@ -25,6 +27,37 @@ fn a_client_that_answers_no_ping_is_closed() {
     assert_eq!(dead.expect()["close"], 4103);
 }
 
+/// Complaint 51: while a crowd leaves, whoever comes is not kept waiting.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long it takes is the question"
+)]
+fn whoever_comes_while_a_crowd_leaves_is_served_at_once() {
+    let server = cores(2, Options::default());
+    let mut crowd: Vec<NativeClient> = (0..300)
+        .map(|_| NativeClient::connect(server.address(), Dialect::Json))
+        .collect();
+    for (number, client) in crowd.iter_mut().enumerate() {
+        let topic = |n| match n % 2 {
+            0 => format!("crowd.all{n}"),
+            _ => format!("crowd.own{number}.{n}"),
+        };
+        let subscribe = |n| format!(r#"{{"sub":{{"s":{n},"topic":"{}"}}}}"#, topic(n));
+        let commands: Vec<String> = (1..=100).map(subscribe).collect();
+        client.say_all(&commands);
+        assert!(client.ask(r#"{"pong":{"t":0}}"#).get("ok").is_some());
+    }
+    drop(crowd);
+    for _ in 0..20 {
+        let begin = Instant::now();
+        let mut newcomer = NativeClient::connect(server.address(), Dialect::Json);
+        let subbed = newcomer.ask(r#"{"sub":{"s":1,"topic":"crowd.all2"}}"#);
+        assert!(subbed.get("subbed").is_some(), "{subbed}");
+        assert!(begin.elapsed() < Duration::from_secs(2), "it has to wait");
+    }
+}
+
 #[test]
 fn a_client_that_answers_stays() {
     let server = cores(1, impatient());
@@ -47,7 +80,7 @@ fn a_client_that_only_publishes_is_pinged() {
     let mut talker = NativeClient::connect(server.address(), Dialect::Json);
     for _ in 0..100 {
         talker.say(r#"{"pub":{"topic":"t","data":1}}"#);
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
     talker.say(r#"{"id":7,"pong":{"t":0}}"#);
     let heard = talker.expect();

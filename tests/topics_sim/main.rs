@@ -100,7 +100,7 @@ fn run_all_resumed(name: &'static str, seeds: Range<u64>, plan: &Plan) {
     assert!(returns >= wanted, "hardly anybody came back");
 }
 
-/// P1, P2, P5, and one reply for each command.
+/// P1, P2, P5, and one reply for each command. Complaint 22: any number of publishers, one order.
 #[test]
 fn two_cores_keep_the_order_and_tell_every_loss() {
     run_all("plain", 0..150, &plain());
