@@ -7,7 +7,7 @@ export PROPTEST_RNG_SEED = 1
 export UWS_DIR
 
 .PHONY: test tools fmt lint doc unit loom interop release autobahn-client autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
-        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate demo demo-check typescript browser cuts
+        bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate latency demo demo-check typescript browser cuts
 
 test: tools fmt lint doc unit loom benchmarks planted-apply typescript demo-check fuzz-replay fuzz-ci interop browser icount autobahn-ci
 	@echo "make test: all steps passed"
@@ -47,6 +47,11 @@ sanitize:
 simulate:
 	PLAN=$(PLAN) SEED=$(SEED) SEEDS=$(SEEDS) TRACE=$(TRACE) \
 		cargo test --locked --test topics_sim -- --ignored --exact simulate --nocapture
+
+# Publish to receive under the load of the promise, with one core and with two; the machine should be
+# quiet.
+latency:
+	cargo test --release --locked --test latency -- --ignored --nocapture
 
 # Real processes over connections that are cut, for SECONDS from a fresh SEED: see tests/cuts.
 cuts:
