@@ -522,10 +522,10 @@ fn a_watcher_that_does_not_read_is_told_that_it_has_missed_something() {
         }
         slow.until(20);
         let newest = format!("599{value}");
-        while !slow.entries.values().all(|known| known.2 == *newest) {
+        // The newest values may be there before the word that the digest is of.
+        while !(slow.entries.values().all(|known| known.2 == *newest) && slow.agrees()) {
             slow.next();
         }
-        assert!(slow.agrees());
         assert!(slow.changes.len() < 600, "{}", slow.changes.len());
         assert_eq!(server.count("over_outbound_cap"), 0);
     }
