@@ -2,11 +2,7 @@
 //! load that the promise names: 200 topics with 50 subscribers each, 128 B, half of the rate that
 //! saturates. Measured by the tool that is shipped, with one core and with two. It takes the machine
 //! for itself: `make latency`.
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "figures are printed, and a failed unwrap is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::process::Command;
 
