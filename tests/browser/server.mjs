@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import http from "node:http";
 import net from "node:net";
 import { createInterface } from "node:readline";
+import { Transform } from "node:stream";
 
 const running = new Set();
 process.on("exit", () => {
@@ -80,12 +81,15 @@ export class Site {
   }
 }
 
-/** Stands between a browser and a server, and breaks connections when it is told to. */
+/** Stands between a browser and a server: breaks connections when it is told to, or keeps back what comes. */
 export class Proxy {
   #listener;
   #sockets = new Set();
+  /** Of each connection both sides. */
+  #pairs = new Set();
 
-  static async before(server) {
+  /** What comes from either side goes on after so many milliseconds. */
+  static async before(server, { delayMs = 0 } = {}) {
     const proxy = new Proxy();
     proxy.#listener = net.createServer((near) => {
       const far = net.connect(server.port, "127.0.0.1");
@@ -94,9 +98,22 @@ export class Proxy {
         socket.on("close", () => proxy.#sockets.delete(socket));
         socket.on("error", () => {});
       }
-      near.pipe(far).pipe(near);
+      const late = () =>
+        new Transform({
+          transform(bytes, _, done) {
+            setTimeout(() => this.push(bytes), delayMs);
+            done();
+          },
+        });
+      const pair = { near, far };
+      if (delayMs > 0) near.pipe(late()).pipe(far).pipe(late()).pipe(near);
+      else near.pipe(far).pipe(near);
+      proxy.#pairs.add(pair);
       near.on("close", () => far.destroy());
-      far.on("close", () => near.destroy());
+      far.on("close", () => {
+        proxy.#pairs.delete(pair);
+        near.destroy();
+      });
     });
     proxy.#listener.listen(0, "127.0.0.1");
     await once(proxy.#listener, "listening");
@@ -105,6 +122,16 @@ export class Proxy {
 
   get url() {
     return `http://127.0.0.1:${this.#listener.address().port}/`;
+  }
+
+  /** Keeps back what the server sends. */
+  hold() {
+    for (const { near, far } of this.#pairs) far.unpipe(near);
+  }
+
+  /** Lets it go on. */
+  go() {
+    for (const { near, far } of this.#pairs) far.pipe(near);
   }
 
   cut() {
