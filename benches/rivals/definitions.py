@@ -41,6 +41,8 @@ class Server:
     path: str = "/"
     arguments: dict = field(default_factory=dict)
     skips_every: int = 0
+    # The list of CPUs that it may use, as `taskset -c` takes it.
+    cpus: str = "0"
 
     def ours(self) -> bool:
         return self.build == OURS

@@ -1,4 +1,4 @@
-"""One run: a fresh server on one CPU, the generator on another."""
+"""One run: a fresh server on its CPUs, the generator on the last one."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from definitions import ROOT, Definitions, Kind, NoResult, Row, Server, filled
 
-SERVER_CPU, GENERATOR_CPU = "0", "1"
+GENERATOR_CPU = "1"
 COREWIRE = "target/release/corewire"
 READY_SECONDS = 10
 STOP_SECONDS = 10
@@ -32,7 +32,7 @@ def build(definitions: Definitions, servers: list[Server]) -> None:
 def running(server: Server):
     """The server on a port of its choice: its address and its process id."""
     port = free_port()
-    command = ["taskset", "-c", SERVER_CPU, *filled(server.start, port=port)]
+    command = ["taskset", "-c", server.cpus, *filled(server.start, port=port)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         at = listening(port, server) if server.is_given_a_port() else address(process, server)

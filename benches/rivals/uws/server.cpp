@@ -3,7 +3,7 @@
 //     server HOST:PORT              echo, no compression
 //     server HOST:PORT shared       echo, SHARED_COMPRESSOR and SHARED_DECOMPRESSOR
 //     server HOST:PORT dedicated    echo, DEDICATED_COMPRESSOR and DEDICATED_DECOMPRESSOR
-//     server HOST:PORT pubsub       the text `subscribe` joins the topic, all else is published to it
+//     server HOST:PORT pubsub       `subscribe TOPIC` joins a topic; `TOPIC PAYLOAD` is published there
 //
 // What each echo mode echoes is compressed wherever compression was negotiated.
 #include <cstdlib>
@@ -20,7 +20,6 @@ constexpr unsigned int kPayloadMax = 16 * 1024 * 1024;
 constexpr unsigned int kBackpressureMax = 256 * 1024 * 1024;
 // The longest it offers, in seconds: nothing is closed while idle memory is measured.
 constexpr unsigned short kIdleTimeout = 960;
-constexpr std::string_view kTopic = "topic";
 
 struct Session {};
 
@@ -66,10 +65,17 @@ int main(int argc, char **argv) {
     if (mode == "pubsub") {
         serve(app, host, port, uWS::DISABLED,
               [&app](auto *ws, std::string_view message, uWS::OpCode opcode) {
-                  if (opcode == uWS::TEXT && message == "subscribe") {
-                      ws->subscribe(kTopic);
+                  const std::size_t space = message.find(' ');
+                  if (space == std::string_view::npos) {
+                      ws->end(1008, "a topic and a space come first");
+                      return;
+                  }
+                  const std::string_view first = message.substr(0, space);
+                  const std::string_view rest = message.substr(space + 1);
+                  if (first == "subscribe") {
+                      ws->subscribe(rest);
                   } else {
-                      app.publish(kTopic, message, opcode, false);
+                      app.publish(first, rest, opcode, false);
                   }
               });
     } else if (mode == "echo" || mode == "shared" || mode == "dedicated") {
