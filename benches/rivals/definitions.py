@@ -188,8 +188,21 @@ def version(server: Server) -> str:
     return next(one["version"] for one in packages if one["name"] == package)
 
 
+# What a measurement itself writes: it changes nothing that is measured.
+WRITTEN = ("benches/record", "docs/benchmarks.md", "docs/benchmarks")
+
+
 def commit(folder: str) -> str:
     """The commit that a folder is at, with the last tag before it; `-dirty` if it was changed."""
-    describe = ["git", "-C", str(ROOT / folder), "describe", "--tags", "--always", "--dirty"]
-    done = subprocess.run(describe, capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+    but = [f":(exclude,top){path}" for path in WRITTEN]
+    at = git(folder, "describe", "--tags", "--always")
+    changed = git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", *but)
+    if at is None or changed is None:
+        return "unknown"
+    return f"{at}-dirty" if changed else at
+
+
+def git(folder: str, *words: str) -> str | None:
+    """What git says of a folder; None if it has nothing to say."""
+    done = subprocess.run(["git", "-C", str(ROOT / folder), *words], capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else None

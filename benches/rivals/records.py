@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import tomllib
 from dataclasses import dataclass
@@ -44,6 +45,16 @@ def write(folder: Path, row: Row, columns: list[str], runs: list[Run]) -> None:
         for run in runs:
             figures = [f"{run.figures[name]:.6g}" if run.figures else "" for name in columns]
             out.writerow([run.server, run.version, run.round, *figures, run.error])
+
+
+def keep(measured: Path, record: Path, whole: bool) -> None:
+    """Moves what was measured into a record: in place of all its rows, or of those of the same name."""
+    record.mkdir(parents=True, exist_ok=True)
+    if whole:
+        for old in record.glob("*.csv"):
+            old.unlink()
+    for one in sorted(measured.glob("*.csv")):
+        shutil.move(one, record / one.name)
 
 
 def read(folder: Path, row: Row) -> list[Run]:

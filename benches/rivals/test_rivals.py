@@ -219,6 +219,37 @@ class Recording(unittest.TestCase):
         self.assertEqual(told["commands"], {"echo": "bench echo"})
 
 
+    def test_a_record_is_replaced_whole_or_row_by_row(self):
+        for whole, left in ((True, {"echo.csv": "new"}), (False, {"echo.csv": "new", "idle.csv": "old"})):
+            with tempfile.TemporaryDirectory() as place:
+                measured, record = Path(place) / "measured", Path(place) / "record"
+                measured.mkdir()
+                record.mkdir()
+                (measured / "echo.csv").write_text("new")
+                for name in ("echo.csv", "idle.csv"):
+                    (record / name).write_text("old")
+                records.keep(measured, record, whole)
+                self.assertEqual({one.name: one.read_text() for one in record.iterdir()}, left)
+
+    def test_a_tree_is_changed_by_what_is_measured_and_not_by_the_record_of_it(self):
+        with tempfile.TemporaryDirectory() as place:
+            written, source = Path(place) / "benches/record/echo.csv", Path(place) / "server.rs"
+            written.parent.mkdir(parents=True)
+            written.write_text("old")
+            source.write_text("old")
+            author = ("-c", "user.name=a", "-c", "user.email=a@localhost")
+            for words in (("init", "-q"), ("add", "."), (*author, "commit", "-qm", "all")):
+                subprocess.run(["git", "-C", place, *words], check=True)
+            at = definitions.git(place, "rev-parse", "--short", "HEAD")
+            self.assertEqual(definitions.commit(place), at)
+            written.unlink()
+            self.assertEqual(definitions.commit(place), at)
+            source.write_text("new")
+            self.assertEqual(definitions.commit(place), f"{at}-dirty")
+        with tempfile.TemporaryDirectory() as place:
+            self.assertEqual(definitions.commit(place), "unknown")
+
+
 class Generator(unittest.TestCase):
     """What becomes of what `corewire bench` says."""
 
