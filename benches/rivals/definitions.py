@@ -128,8 +128,19 @@ class Definitions:
         }
         for pattern, servers in matching.items():
             if not servers:
-                raise NoResult(f"no server that can be built is in these rows and called {pattern}")
+                raise NoResult(self.why_none(rows, pattern))
         return [server for server in self.servers if any(server in of for of in matching.values())]
+
+    def why_none(self, rows: list[Row], pattern: str) -> str:
+        """Why no server of this name takes part, and what would help."""
+        called = [server for server in self.servers if fnmatchcase(server.name, pattern)]
+        if not called:
+            names = ", ".join(server.name for server in self.servers)
+            return f"no server is called {pattern}: {names}"
+        if not any(server.runs_in(row, 0) for server in called for row in rows):
+            return f"{pattern} is not in {', '.join(row.name for row in rows)}"
+        needed = {self.builds[server.build].needs for server in called} - {None}
+        return f"{pattern} is built from a source of your own: set {', '.join(sorted(needed))}"
 
 
 def load() -> Definitions:

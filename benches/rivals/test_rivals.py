@@ -276,10 +276,15 @@ class Choosing(unittest.TestCase):
     def test_a_pattern_that_nobody_matches_is_a_mistake(self):
         rows = DEFINITIONS.rows
         self.assertEqual(DEFINITIONS.taking_part(rows, ["c", "a"]), [SERVERS[0], SERVERS[2]])
-        with self.assertRaisesRegex(NoResult, "called x$"):
+        with self.assertRaisesRegex(NoResult, "no server is called x: a, b, c$"):
             DEFINITIONS.taking_part(rows, ["a", "x"])
-        with self.assertRaises(NoResult):
-            DEFINITIONS.taking_part([replace(rows[0], name="lone")], ["*"])
+        with self.assertRaisesRegex(NoResult, "a is not in lone$"):
+            DEFINITIONS.taking_part([replace(rows[0], name="lone")], ["a"])
+
+    def test_whose_source_is_missing_is_told_how_to_name_it(self):
+        needy = {"corewire": Build("corewire", ("true",), needs="NO_SUCH_DIR")}
+        with self.assertRaisesRegex(NoResult, "a is built from .*: set NO_SUCH_DIR$"):
+            replace(DEFINITIONS, builds=needy).taking_part(DEFINITIONS.rows, ["a"])
 
     def test_a_name_that_nothing_bears_is_a_mistake(self):
         definitions.check(DEFINITIONS)
