@@ -53,6 +53,7 @@ def expected(definitions: Definitions) -> dict[Path, str]:
         "machine": machine(folder, described),
         "servers": servers(definitions, described),
         "overview": overview(results),
+        "losses": losses(results),
         "rows": "\n".join(section(row, runs, described) for row, runs in results),
     }
     text = DOCUMENT.read_text()
@@ -104,6 +105,18 @@ def overview(results: list[tuple[Row, list[Run]]]) -> str:
                 f"| {tables.interval(one.ratio)} | {one.at_most:.2f} | {one.word()} |\n"
             )
     return text
+
+
+def losses(results: list[tuple[Row, list[Run]]]) -> str:
+    lines = [
+        f"| {row.name} | {tables.COMPARED[row.compare]} | {ours} | {theirs} | {tables.interval(ratio)} |\n"
+        for row, runs in results
+        for ours, theirs, ratio in tables.losses(row, runs)
+    ]
+    if not lines:
+        return "In this record nobody is ahead of ours with the whole interval above 1.\n"
+    head = "| row | compared | ours | behind | ratio (95 % interval) |\n| --- | --- | --- | --- | ---: |\n"
+    return head + "".join(lines)
 
 
 def section(row: Row, runs: list[Run], described: dict) -> str:

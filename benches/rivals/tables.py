@@ -86,6 +86,16 @@ def verdicts(row: Row, runs: list[Run]) -> list[Verdict]:
     ]
 
 
+def losses(row: Row, runs: list[Run]) -> list[tuple[str, str, Ratio]]:
+    """Who is ahead of whom of ours for sure: the whole interval is above 1."""
+    return [
+        (ours, theirs, one)
+        for ours, ratios_of_ours in ratios(row, runs).items()
+        for theirs, one in ratios_of_ours.items()
+        if not is_ours(theirs) and one.low > 1
+    ]
+
+
 def table(row: Row, runs: list[Run]) -> list[list[str]]:
     """The cells of a row's table, the heads first."""
     shown = [name for name in HEADS if tells(name, chosen(runs))]

@@ -100,6 +100,27 @@ class Ratios(unittest.TestCase):
         self.assertEqual((ratio.pairs, ratio.quiet), (3, True))
 
 
+class Losses(unittest.TestCase):
+    ROW = replace(ROW, ours=("corewire",))
+
+    def losses(self, corewire, name, theirs):
+        ours = [run("corewire", number, corewire + number) for number in range(6)]
+        others = [run(name, number, theirs + number) for number in range(6)]
+        return tables.losses(self.ROW, [*ours, *others])
+
+    def test_who_is_ahead_for_sure_is_listed(self):
+        ((ours, theirs, ratio),) = self.losses(110, "theirs", 100)
+        self.assertEqual((ours, theirs), ("corewire", "theirs"))
+        self.assertGreater(ratio.low, 1)
+        listed = document.losses([(self.ROW, [run("corewire", 1, 3), run("theirs", 1, 2)])])
+        self.assertIn("| echo | server CPU | corewire | theirs | 1.50 (1.50 to 1.50) |", listed)
+
+    def test_who_is_not_or_is_ours_too_is_not(self):
+        self.assertEqual(self.losses(100, "theirs", 100), [])
+        self.assertEqual(self.losses(90, "theirs", 100), [])
+        self.assertEqual(self.losses(110, "corewire-spin", 100), [])
+
+
 class Goals(unittest.TestCase):
     def verdict(self, ours, theirs):
         return tables.Verdict(ROW, "ours", "theirs", 1.0, figures.ratio(ours, theirs, "server_ns"))
