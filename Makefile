@@ -120,12 +120,14 @@ rivals:
 	benches/rivals/run measure --rounds $(ROUNDS) --seconds $(SECONDS) --rows $(ROWS:%='%') \
 		--servers $(SERVERS:%='%') $(if $(ADD),--add)
 
-# docs/benchmarks.md is what the newest record generates.
+# docs/benchmarks.md is what the newest record generates, and the rivals' programs are in order: they
+# are compiled by `make rivals` alone.
 benchmarks:
+	cargo fmt --manifest-path benches/rivals/Cargo.toml --check
 	python3 -m unittest discover -s benches/rivals
 	benches/rivals/run check
 
-# The pieces of the hot path one by one, without sockets; about two minutes. BENCH=mask measures
+# The pieces of the hot path one by one, without sockets; about three minutes. BENCH=mask measures
 # what has that word in its name.
 bench-micro:
 	cargo bench --locked --bench micro -- $(BENCH)
