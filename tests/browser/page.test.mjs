@@ -1,27 +1,12 @@
 // What one window measures, draws and leaves out.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { test } from "node:test";
 import { expect } from "./expect.mjs";
-import { Proxy, Server } from "./server.mjs";
+import { browser, server, url } from "./served.mjs";
+import { Proxy } from "./server.mjs";
 import { Window } from "./window.mjs";
 
 const SLOW_MS = 100;
-
-let browser;
-let server;
-let url;
-
-before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
-  server = await Server.start();
-  url = `http://127.0.0.1:${server.port}/`;
-});
-
-after(async () => {
-  await browser.close();
-  await server.stop();
-});
 
 function figure(window, id) {
   return async () => Number((await window.page.locator(id).innerText()).replace(/,| ms$/g, ""));

@@ -1,26 +1,11 @@
 // Two windows in one room.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { test } from "node:test";
 import { expect } from "./expect.mjs";
+import { browser, server, url } from "./served.mjs";
 import { Proxy, Server } from "./server.mjs";
 import { Window } from "./window.mjs";
-
-let browser;
-let server;
-let url;
-
-before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
-  server = await Server.start();
-  url = `http://127.0.0.1:${server.port}/`;
-});
-
-after(async () => {
-  await browser.close();
-  await server.stop();
-});
 
 /** Two windows in a room of their own. */
 async function twoWindows(room, address = url, options = {}) {
