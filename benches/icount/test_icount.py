@@ -1,4 +1,4 @@
-"""That a piece that costs more fails the build, and what cannot be compared does not."""
+"""That a piece that costs more fails the build, and elsewhere one that costs much more."""
 
 import importlib.machinery
 import importlib.util
@@ -52,11 +52,15 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(self.run_with({"echo": 1000}, {"echo": 1000, "mask": 5})[0], 1)
         self.assertEqual(self.run_with({"echo": 1000, "mask": 5}, {"echo": 1000})[0], 1)
 
-    def test_another_compiler_fails_nothing_and_says_so(self):
-        code, said = self.run_with({"echo": 1000}, {"echo": 2000}, HERE | {"compiler": "rustc 2"})
+    def test_with_another_compiler_only_a_quarter_more_fails(self):
+        other = HERE | {"compiler": "rustc 2"}
+        code, said = self.run_with({"echo": 1000}, {"echo": 1249}, other)
         self.assertEqual(code, 0)
         self.assertIn("The compiler is not the baseline's: rustc 2 instead of rustc 1.", said)
         self.assertNotIn("If it is worth its price", said)
+        code, said = self.run_with({"echo": 1000}, {"echo": 1250}, other)
+        self.assertEqual(code, 1)
+        self.assertIn("+25.00%  dearer", said)
 
     def test_some_pieces_are_compared_without_the_others(self):
         before = {"echo": 1000, "mask": 5}
