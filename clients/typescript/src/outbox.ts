@@ -7,12 +7,13 @@
  *     ▲                   │
  *     │ the same session  │ the connection ends
  *     └───────────────────┤
- *                         └─ another session of the same server ─▶ uncertain
+ *                         └─ another session of the same server, or 111 ─▶ uncertain
  * ```
  *
  * Within a session each topic's publications are numbered (`pseq`), and the server knows a number that
  * it has seen: what is sent again is published once. A server that was started anew has forgotten all
- * that it held, so what it had not answered is published again.
+ * that it held: what it had not answered, and may have published, is published again only with an
+ * `idem`.
  *
  * @module
  */
@@ -29,6 +30,8 @@ const NUMBERED_TOPICS_MAX = 65_536;
 
 /** The code for a number that is not the next one. */
 const BAD_REQUEST = 104;
+/** The code for what may have been published by a part of the server that has lost its memory. */
+const UNAVAILABLE = 111;
 /** The code for what is larger than the server takes. */
 export const TOO_LARGE = 114;
 
@@ -144,6 +147,10 @@ export class Outbox {
     if ("offset" in reply) {
       const { epoch, offset, dup } = reply;
       this.#end(publication, { epoch, offset, duplicate: dup === true });
+    } else if (reply.code === UNAVAILABLE) {
+      // Its number is taken, and those behind it were not refused: with an idem it keeps it, and goes
+      // again.
+      if (publication.body.idem === undefined) this.#end(publication, uncertain());
     } else {
       this.#refused(publication, reply, now);
     }

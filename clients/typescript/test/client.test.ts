@@ -290,6 +290,26 @@ test("what the server has forgotten may be published again only with an idem", a
   await keyed;
 });
 
+test("what a part of the server has lost is published again only with an idem, as it was", async () => {
+  const world = new World();
+  const client = world.client();
+  await connected(world, client);
+  await finish(world, client.publish("news", 0));
+  let lost = 2;
+  world.server.answer = ({ session }, is) => {
+    if (is !== "pub" || lost === 0) return undefined;
+    lost -= 1;
+    session?.topics.clear();
+    return { err: { code: 111, name: "unavailable", text: "its memory is gone" } };
+  };
+  const doubtful = assert.rejects(client.publish("news", 1), { code: "uncertain" });
+  const keyed = client.publish("news", 2, { idem: "k" });
+  world.pass(2000);
+  await Promise.all([doubtful, keyed]);
+  const [, , first, again] = world.server.heard("pub");
+  assert.deepEqual(again, first);
+});
+
 test("a refusal for a time holds the order", async () => {
   const world = new World();
   const client = world.client();
