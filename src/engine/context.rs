@@ -176,6 +176,12 @@ impl<M> Context<'_, M> {
         self.websocket.leave_pings_to_application();
     }
 
+    /// Gives back what the connection does not need while it is idle: with context takeover, what was
+    /// sent last. The engine's own pings do so; who has taken them over says when.
+    pub fn rest(&mut self) {
+        self.websocket.shrink();
+    }
+
     /// Takes no further message of this connection, and reads no more of it, until it is
     /// [released](Effects::release): what it has asked for needs more time.
     pub const fn hold(&mut self) {

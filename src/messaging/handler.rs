@@ -539,6 +539,7 @@ impl MessagingHandler {
         let ping = Push::Ping(Ping { t });
         // Nothing is to be asked of a connection that is closing.
         let _ = self.pen.push(client.dialect, &ping, context);
+        context.rest();
         let core = (&mut self.hub, &mut self.clients);
         let _ = positions::tell(core, key, &mut self.pen, context);
         None

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use corewire::messaging::Options;
+use corewire::messaging::{Identity, Options};
+use corewire::protocol::deflate::{DeflateConfig, Direction, Takeover};
 use corewire::protocol::native::Dialect;
-use corewire_testkit::NativeClient;
+use corewire_testkit::peer::upgrade_request;
+use corewire_testkit::served::options;
+use corewire_testkit::{NativeClient, Peer, Random, frames};
 
-use crate::{cores, one_core};
+use crate::{cores, one_core, serve};
 
 fn impatient() -> Options {
     Options {
@@ -25,6 +28,54 @@ fn a_client_that_answers_no_ping_is_closed() {
     assert_eq!(dead.expect_push("ping")["t"], 2);
     assert_eq!(dead.expect_push("closing")["code"], 4103);
     assert_eq!(dead.expect()["close"], 4103);
+}
+
+/// With context takeover a reply that comes again refers to the one before, until the connection was
+/// idle: then the server has kept nothing that it could refer to.
+#[test]
+fn an_idle_client_costs_no_window() {
+    let both = Direction {
+        takeover: Takeover::Yes,
+        window_bits: 15,
+    };
+    let mut server_options = options();
+    server_options.engine.deflate = DeflateConfig::new(both, both);
+    let server = serve(impatient(), Identity::Anonymous, server_options);
+    let bytes = Random::new(7).bytes(800);
+    let letters: String = bytes
+        .iter()
+        .map(|byte| char::from(b'a' + byte % 26))
+        .collect();
+    NativeClient::connect(server.address(), Dialect::Json).ask(&format!(
+        r#"{{"pub":{{"topic":"news","data":"{letters}"}}}}"#
+    ));
+    let mut client = Peer::connect(server.address());
+    let headers = [
+        "Sec-WebSocket-Protocol: corewire.v1.json",
+        "Sec-WebSocket-Extensions: permessage-deflate",
+    ];
+    client.send(upgrade_request("/ws", &headers));
+    client.expect_upgrade();
+    client.send(frames::text(r#"{"id":1,"hello":{"v":1}}"#));
+    client.expect_frame();
+    let fresh = page_bytes(&mut client);
+    let again = page_bytes(&mut client);
+    assert!(again < fresh / 3, "{again} of {fresh} bytes");
+    while !client.expect_frame().payload.starts_with(br#"{"ping""#) {}
+    let rested = page_bytes(&mut client);
+    assert!(rested > fresh / 2, "{rested} of {fresh} bytes");
+}
+
+/// Asks for the topic's history: what its reply has on the wire.
+fn page_bytes(client: &mut Peer) -> usize {
+    client.send(frames::text(r#"{"id":2,"hist":{"topic":"news"}}"#));
+    loop {
+        // What is as short as a ping is not compressed.
+        let frame = client.expect_frame();
+        if frame.header.compressed {
+            return frame.payload.len();
+        }
+    }
 }
 
 /// Complaint 51: while a crowd leaves, whoever comes is not kept waiting.
