@@ -190,7 +190,7 @@ impl MessagingHandler {
         Ok(Reply::Ok(Done {
             expires_ms: user
                 .expires_s
-                .map(|expires_s| (expires_s * 1000).saturating_sub(now_ms)),
+                .map(|expires_s| expires_s.saturating_mul(1000).saturating_sub(now_ms)),
         }))
     }
 }

@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 
 use corewire_protocol::native::{ErrorCode, ErrorReply};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 
 /// Bytes of a user's name.
 const USER_BYTES_MAX: usize = 128;
+/// The latest time that a token can name, in seconds since 1970: in milliseconds it is still a number
+/// that every client can read, and 17,000 years away.
+const SECONDS_MAX: u64 = 1 << 39;
 /// Bytes of a token key: what HS256 is as strong as (RFC 7518, 3.2).
 pub const TOKEN_KEY_BYTES_MIN: usize = 32;
 
@@ -35,12 +39,12 @@ pub(super) struct User {
     pub(super) expires_s: Option<u64>,
 }
 
-/// The claims that are looked at.
+/// The claims that are looked at: strings and seconds since 1970 (RFC 7519, 4.1).
 #[derive(Debug, Deserialize)]
 struct Claims {
-    sub: String,
-    exp: Option<u64>,
-    nbf: Option<u64>,
+    sub: Option<String>,
+    exp: Option<f64>,
+    nbf: Option<f64>,
 }
 
 /// A key of fewer than [`TOKEN_KEY_BYTES_MIN`] bytes.
@@ -131,24 +135,58 @@ impl TokenKey {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.0, &validation)
-            .map_err(|error| refused(format!("token: {error}")))?
-            .claims;
-        if claims.exp.is_some_and(|expires_s| expires_s <= now_s) {
+        let token = jsonwebtoken::decode::<Claims>(token, &self.0, &validation)
+            .map_err(|error| refused(unreadable(&error)))?;
+        // RFC 7515, 4.1.11: what is critical and not understood is not valid.
+        if token.header.crit.is_some() {
+            return Err(refused(
+                "token: its header has extensions (crit), of which this server knows none",
+            ));
+        }
+        let Claims { sub, exp, nbf } = token.claims;
+        let expires_s = exp.map(seconds).ok_or_else(|| {
+            refused("token: it has no end; give it exp, in seconds since 1970 (RFC 7519, 4.1.4)")
+        })?;
+        if expires_s <= now_s {
             return Err(ErrorReply {
                 code: ErrorCode::TokenExpired,
                 text: "token: its time (exp) is over; get another one".into(),
                 retry_ms: Some(0),
             });
         }
-        if claims.nbf.is_some_and(|begins_s| begins_s > now_s) {
+        if nbf.map(seconds).is_some_and(|begins_s| begins_s > now_s) {
             return Err(refused("token: its time (nbf) has not come yet"));
         }
+        let name = sub.ok_or_else(|| refused("token: it names no user; give it sub, a string"))?;
         Ok(User {
-            name: Some(user_name(&claims.sub)?),
-            expires_s: claims.exp,
+            name: Some(user_name(&name)?),
+            expires_s: Some(expires_s),
         })
     }
+}
+
+/// Why a token is none, or not one of ours.
+fn unreadable(error: &jsonwebtoken::errors::Error) -> String {
+    let kind = error.kind();
+    if matches!(kind, ErrorKind::InvalidSignature) {
+        "token: it was not signed with the key of this server (--token-key-file)".to_owned()
+    } else if matches!(kind, ErrorKind::InvalidAlgorithm) {
+        "token: it was not signed with HS256".to_owned()
+    } else if matches!(kind, ErrorKind::InvalidToken | ErrorKind::Base64(_)) {
+        "token: it is no JSON Web Token, which has three parts with dots between".to_owned()
+    } else {
+        format!("token: {error}")
+    }
+}
+
+/// A time as a token says it, which may have a fraction. There are [`SECONDS_MAX`] at most.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is within the bounds of both"
+)]
+fn seconds(time: f64) -> u64 {
+    time.clamp(0.0, SECONDS_MAX as f64) as u64
 }
 
 fn user_name(name: &str) -> Result<Box<str>, ErrorReply<'static>> {
@@ -170,6 +208,7 @@ fn refused(text: impl Into<Cow<'static, str>>) -> ErrorReply<'static> {
 
 #[cfg(test)]
 mod tests {
+    use corewire_protocol::native::INTEGER_END;
     use jsonwebtoken::{EncodingKey, Header, encode};
     use serde_json::json;
 
@@ -198,21 +237,42 @@ mod tests {
         assert_eq!(check(&over), Err(ErrorCode::TokenExpired));
         let early = token(&json!({"sub": "ada", "nbf": 1001}), &KEY, &hs256);
         assert_eq!(check(&early), Err(ErrorCode::Unauthorized));
+        // RFC 7519, 2: a NumericDate may have a fraction.
+        let exact = token(&json!({"sub": "ada", "exp": 1000.5}), &KEY, &hs256);
+        assert_eq!(check(&exact), Err(ErrorCode::TokenExpired));
         let endless = token(&json!({"sub": "ada"}), &KEY, &hs256);
-        assert_eq!(check(&endless).unwrap().expires_s, None);
+        assert_eq!(check(&endless), Err(ErrorCode::Unauthorized));
+        // In milliseconds by mistake, or worse: what clients are told of it is still a number.
+        for far in [1e13, f64::MAX] {
+            let far = token(&json!({"sub": "ada", "exp": far}), &KEY, &hs256);
+            let expires_s = check(&far).unwrap().expires_s.unwrap();
+            assert!(expires_s * 1000 < INTEGER_END, "{expires_s}");
+        }
+    }
+
+    /// RFC 7515, 4.1.11.
+    #[test]
+    fn a_token_with_extensions_that_are_critical_is_refused() {
+        let header = Header {
+            crit: Some(vec!["exp".to_owned()]),
+            ..Header::default()
+        };
+        let critical = token(&json!({"sub": "ada", "exp": 1001}), &KEY, &header);
+        assert_eq!(check(&critical), Err(ErrorCode::Unauthorized));
     }
 
     #[test]
     fn what_is_not_signed_with_the_key_is_refused() {
-        let claims = json!({"sub": "ada"});
+        let claims = json!({"sub": "ada", "exp": 1001});
         let hs256 = Header::default();
         for bad in [
             token(&claims, &[8; 32], &hs256),
             token(&claims, &KEY, &Header::new(Algorithm::HS512)),
             // {"alg":"none"}.{"sub":"ada"}.
             "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.".to_owned(),
-            token(&json!({"sub": ""}), &KEY, &hs256),
-            token(&json!({"name": "ada"}), &KEY, &hs256),
+            token(&json!({"sub": "", "exp": 1001}), &KEY, &hs256),
+            token(&json!({"name": "ada", "exp": 1001}), &KEY, &hs256),
+            token(&json!({"sub": 7, "exp": 1001}), &KEY, &hs256),
             "nonsense".to_owned(),
         ] {
             assert_eq!(check(&bad), Err(ErrorCode::Unauthorized), "{bad}");

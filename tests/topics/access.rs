@@ -91,6 +91,36 @@ fn a_token_that_ends_is_asked_for_again_and_then_the_connection_ends() {
     assert_eq!(ada.expect_push("closing")["code"], 4203);
 }
 
+/// Complaint 58: nothing is lost with a token that ends, if the next one comes in time.
+#[test]
+fn a_token_that_is_renewed_keeps_the_connection_and_its_subscriptions() {
+    let server = with_tokens(Options {
+        token_warning_ms: 300,
+        ping_ms: 100,
+        ..Options::default()
+    });
+    let mut ada = NativeClient::open(server.address(), Dialect::Binary);
+    let hello = format!(r#"{{"hello":{{"v":1,"token":"{}"}}}}"#, token("ada", 2));
+    ada.ask(&hello);
+    ada.ask(r#"{"sub":{"s":1,"topic":"x"}}"#);
+    loop {
+        let word = ada.expect();
+        if let Some(ping) = word.get("ping") {
+            ada.say(&json!({ "pong": ping }).to_string());
+        } else if word.get("token_expiring").is_some() {
+            break;
+        }
+    }
+    ada.say(&format!(r#"{{"auth":{{"token":"{}"}}}}"#, token("ada", 60)));
+    // Longer than the first token would have lived, with what is added to it.
+    for _ in 0..10 {
+        let ping = ada.expect_push("ping");
+        ada.say(&json!({ "pong": ping }).to_string());
+    }
+    ada.ask(r#"{"pub":{"topic":"x","data":1}}"#);
+    assert_eq!(ada.expect_push("msg")["data"], 1);
+}
+
 #[test]
 fn whoever_says_nothing_is_closed() {
     let server = serve(
