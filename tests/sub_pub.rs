@@ -75,6 +75,48 @@ fn raw_prints_the_data_as_it_was_and_ctrl_c_ends_well() {
     assert_eq!(sub.end(), Some(0));
 }
 
+/// As behind `| head -1`: it ends, although nothing more comes.
+#[test]
+fn a_subscriber_ends_when_nobody_reads_it_any_more() {
+    let server = Serve::new(BINARY).cores(1).start();
+    let url = url(&server);
+    publish(&url, &["chat.a", "1"], b"");
+    let mut sub = corewire(&["sub", "chat.a", "--last", "1", "--url", &url])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(sub.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.contains("chat.a"), "{line}");
+    drop(stdout);
+    assert_eq!(sub.wait().unwrap().code(), Some(0));
+}
+
+/// Who does not want to know where messages stand wants them published.
+#[test]
+fn a_publisher_goes_on_when_nobody_reads_it_any_more() {
+    const LINES: usize = 5000;
+    let server = Serve::new(BINARY)
+        .cores(1)
+        .setting("messaging.publish_per_s", "0")
+        .start();
+    let url = url(&server);
+    let mut child = corewire(&["pub", "chat.a", "--lines", "--url", &url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all("1\n".repeat(LINES).as_bytes()).unwrap();
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let last = publish(&url, &["chat.a", "last"], b"");
+    let told: Value = serde_json::from_slice(&last.stdout).unwrap();
+    assert_eq!(told["offset"], json!(LINES + 1));
+}
+
 // USERS 52, 53: a restart costs nobody more than the messages of the time between.
 #[test]
 fn it_comes_back_when_the_server_does_and_says_so() {

@@ -1,7 +1,7 @@
 //! `corewire pub`: publishes what the arguments, a file or stdin say.
 
 use std::fs;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -256,6 +256,7 @@ impl Pub {
             Some(path) => fs::read(path)
                 .map_err(|error| Failure::Input(format!("{}: {error}", path.display()))),
             None => {
+                invite();
                 let mut bytes = Vec::new();
                 io::stdin()
                     .lock()
@@ -280,6 +281,7 @@ impl Pub {
                 (name, Box::new(io::BufReader::new(file)))
             }
             None => {
+                invite();
                 let stdin = io::BufReader::new(io::stdin());
                 ("standard input".to_owned(), Box::new(stdin))
             }
@@ -308,6 +310,13 @@ impl Pub {
     }
 }
 
+/// Tells whoever sits at a terminal what is waited for.
+fn invite() {
+    if io::stdin().is_terminal() {
+        link::say("publishing what you type; Ctrl-D ends it");
+    }
+}
+
 /// A tag as an argument.
 fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -316,10 +325,15 @@ fn tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// One line of JSON, written at once. If nobody reads it any more, such as behind `| head -1`, what is
+/// to be published is published all the same.
 fn write_line(line: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
-    out.write_all(b"\n")?;
-    out.flush()
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    match out.write_all(&text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// JSON if it is JSON, otherwise text.

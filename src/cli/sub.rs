@@ -11,6 +11,7 @@ use corewire_client::{
     Client, Data, Event, Message, PolicyMode, Position, ResetScope, Start, Status, Stop,
     Subscribing, Subscription, Unsubscribed,
 };
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -84,7 +85,11 @@ pub(super) fn command() -> Command {
 /// Prints messages to `out` until there were enough, or the user has had enough.
 pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failure> {
     let sub = Sub::from_arg_matches(matches).map_err(Failure::Arguments)?;
-    link::runtime()?.block_on(sub.run(out))
+    let runtime = link::runtime()?;
+    let result = runtime.block_on(sub.run(out));
+    // A thread may still wait for our reader to leave, which nobody can interrupt.
+    runtime.shutdown_background();
+    result
 }
 
 impl Sub {
@@ -110,6 +115,7 @@ impl Sub {
             () = tell_warnings(&client) => Ok(()),
             // Without a handler the signal ends the process, which is right, too.
             Ok(()) = tokio::signal::ctrl_c() => Ok(()),
+            () = reader_leaves() => Ok(()),
         };
         client.close().await;
         printed
@@ -391,6 +397,21 @@ async fn next<'p>(subscriptions: &mut [(&'p str, Subscription)]) -> (&'p str, Ev
         std::task::Poll::Pending
     })
     .await
+}
+
+/// Waits until nobody reads our pipe any more. Otherwise that were found out with the next message
+/// only, which may take long.
+async fn reader_leaves() {
+    // Nothing is asked for, so only an error is told, such as a pipe that has no other end.
+    let left = tokio::task::spawn_blocking(|| {
+        let stdout = io::stdout();
+        let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
+        poll(&mut ends, None).is_ok() && ends[0].revents().contains(PollFlags::ERR)
+    });
+    if left.await.is_ok_and(|left| left) {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Says when the connection is lost and found again. Ends with the client.
