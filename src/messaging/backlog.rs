@@ -1,4 +1,4 @@
-//! What waits in the tails of a core's topics, and its bound.
+//! What waits in a core's topics for clients that are behind, and its bound.
 
 use std::collections::VecDeque;
 
@@ -6,15 +6,18 @@ use super::hub::{Hub, TopicKey};
 use super::tail::Item;
 
 /// Messages remembered by age before those that are gone are looked for.
-const AGES_MAX: usize = 1 << 20;
+const AGES_MIN: usize = 1 << 20;
 
-/// What the tails of all topics hold.
+/// What all topics hold for those who are behind: their tails, and of each key the newest message
+/// where somebody wants no more than that.
 #[derive(Debug)]
 pub(super) struct Backlog {
     pub(super) bytes: u64,
     bytes_max: u64,
-    /// The messages in the tails, oldest first; and some that are gone already.
+    /// The messages that wait, oldest first; and some that are gone already.
     pub(super) ages: VecDeque<(TopicKey, u64)>,
+    /// So many of them, before those that are gone are looked for.
+    ages_max: usize,
 }
 
 impl Backlog {
@@ -23,6 +26,7 @@ impl Backlog {
             bytes: 0,
             bytes_max,
             ages: VecDeque::new(),
+            ages_max: AGES_MIN,
         }
     }
 }
@@ -34,6 +38,7 @@ impl Hub {
         let from = topic.end + 1;
         topic.end = to;
         if let Some(latest) = &mut topic.latest {
+            self.backlog.bytes -= latest.bytes();
             latest.lost(to);
         }
         if topic.deliveries > 0 {
@@ -41,29 +46,43 @@ impl Hub {
         }
     }
 
-    /// Puts something at the end of a topic's tail.
+    /// Puts something at the end of what waits in a topic.
     pub(super) fn append(&mut self, key: TopicKey, item: Item) {
         let topic = &mut self.topics[key];
-        let (before, offset) = (topic.tail.bytes(), item.last());
+        let (before, offset) = (topic.waiting_bytes(), item.last());
+        if let (Some(latest), Item::Message(publication)) = (&mut topic.latest, &item) {
+            latest.push(publication);
+        }
         topic.tail.push(item);
-        self.backlog.bytes += topic.tail.bytes() - before;
+        topic.tail.trim(u64::from(self.backlog_bytes));
+        self.backlog.bytes += topic.waiting_bytes();
+        self.backlog.bytes -= before;
         self.backlog.ages.push_back((key, offset));
-        self.backlog.bytes -= topic.tail.trim(u64::from(self.backlog_bytes));
         // Over the budget of all topics the oldest message goes, wherever it is.
         while self.backlog.bytes > self.backlog.bytes_max
             && let Some((oldest, offset)) = self.backlog.ages.pop_front()
         {
-            if let Some(topic) = self.topics.get_mut(oldest) {
-                self.backlog.bytes -= topic.tail.trim_to(offset);
-            }
+            self.give_up(oldest, offset);
         }
-        if self.backlog.ages.len() > AGES_MAX {
+        if self.backlog.ages.len() > self.backlog.ages_max {
             let topics = &self.topics;
-            self.backlog.ages.retain(|&(key, offset)| {
-                topics
-                    .get(key)
-                    .is_some_and(|topic| topic.tail.holds(offset))
-            });
+            let ages = &mut self.backlog.ages;
+            ages.retain(|&(key, offset)| topics.get(key).is_some_and(|topic| topic.holds(offset)));
+            // Where most are still there, it is not worth while to look again soon.
+            self.backlog.ages_max = AGES_MIN.max(2 * ages.len());
         }
+    }
+
+    /// Nothing of a topic waits any more up to this offset.
+    fn give_up(&mut self, key: TopicKey, offset: u64) {
+        let Some(topic) = self.topics.get_mut(key) else {
+            return;
+        };
+        let before = topic.waiting_bytes();
+        topic.tail.trim_to(offset);
+        if let Some(latest) = &mut topic.latest {
+            latest.trim_to(offset);
+        }
+        self.backlog.bytes -= before - topic.waiting_bytes();
     }
 }

@@ -187,9 +187,6 @@ impl Hub {
         if topic.deliveries == 0 {
             return;
         }
-        if let Some(latest) = &mut topic.latest {
-            latest.push(&publication);
-        }
         self.append(key, Item::Message(publication));
         self.wake(clients, key, effects);
     }
@@ -434,6 +431,7 @@ impl Hub {
         {
             latest.subscribers -= 1;
             if latest.subscribers == 0 {
+                self.backlog.bytes -= latest.bytes();
                 topic.latest = None;
             }
         }
@@ -530,7 +528,7 @@ impl Hub {
         let Some(topic) = self.topics.get_mut(key) else {
             return;
         };
-        self.backlog.bytes -= topic.tail.clear();
+        self.backlog.bytes -= topic.clear();
         if let Some(alias) = alias_of(topic)
             && let Ok(entry) = self
                 .by_alias

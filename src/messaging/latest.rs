@@ -23,9 +23,10 @@ pub(super) struct Latest {
     pub(super) subscribers: u32,
 }
 
-/// Keys kept at most.
+/// Keys kept at most of a topic.
 const KEYS_MAX: usize = 10_000;
-/// Bytes kept at most, beside the newest message.
+/// Bytes kept at most of a topic, beside the newest message. Those of all topics are in the core's
+/// [`Backlog`](super::backlog::Backlog).
 const BYTES_MAX: usize = 1 << 20;
 
 impl Latest {
@@ -59,13 +60,34 @@ impl Latest {
         while self.messages.len() > 1
             && (self.messages.len() > KEYS_MAX || self.bytes > BYTES_MAX + publication.bytes())
         {
-            if let Some((offset, oldest)) = self.messages.pop_first() {
-                self.bytes -= oldest.bytes();
-                self.offsets.remove(oldest.key());
-                self.start = offset;
-                self.cause = Cause::Slow;
-            }
+            self.pop();
         }
+    }
+
+    /// Gives up the oldest, up to this offset.
+    pub(super) fn trim_to(&mut self, offset: u64) {
+        while self.messages.range(..=offset).next().is_some() {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some((offset, oldest)) = self.messages.pop_first() {
+            self.bytes -= oldest.bytes();
+            self.offsets.remove(oldest.key());
+            self.start = offset;
+            self.cause = Cause::Slow;
+        }
+    }
+
+    /// Bytes that it holds.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes as u64
+    }
+
+    /// Whether a message is in here still.
+    pub(super) fn holds(&self, offset: u64) -> bool {
+        self.messages.contains_key(&offset)
     }
 
     /// Messages up to this offset never came to this core: whose they would have been is not

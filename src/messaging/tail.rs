@@ -121,10 +121,8 @@ impl Tail {
         (skipped > place).then(|| self.entries[skipped - 1].what.last())
     }
 
-    /// Gives up the oldest until no more than `bytes` are held before the newest. Returns the
-    /// bytes that were given up.
-    pub(super) fn trim(&mut self, bytes: u64) -> u64 {
-        let before = self.bytes();
+    /// Gives up the oldest until no more than `bytes` are held before the newest.
+    pub(super) fn trim(&mut self, bytes: u64) {
         while self.entries.len() > 1 {
             let newest = self.entries.back().map_or(0, |last| last.what.bytes());
             if self.bytes() <= bytes.saturating_add(newest as u64) {
@@ -132,12 +130,10 @@ impl Tail {
             }
             self.pop();
         }
-        before - self.bytes()
     }
 
-    /// Gives up the oldest, up to this offset. Returns the bytes that were given up.
-    pub(super) fn trim_to(&mut self, offset: u64) -> u64 {
-        let before = self.bytes();
+    /// Gives up the oldest, up to this offset.
+    pub(super) fn trim_to(&mut self, offset: u64) {
         while self
             .entries
             .front()
@@ -145,7 +141,6 @@ impl Tail {
         {
             self.pop();
         }
-        before - self.bytes()
     }
 
     /// Whether a message is in here still.
@@ -153,14 +148,12 @@ impl Tail {
         !self.entries.is_empty() && offset > self.start
     }
 
-    /// Nobody is behind. Returns the bytes that were given up.
-    pub(super) fn clear(&mut self) -> u64 {
-        let bytes = self.bytes();
+    /// Nobody is behind.
+    pub(super) fn clear(&mut self) {
         self.entries.clear();
         if self.entries.capacity() > 64 {
             self.entries = VecDeque::new();
         }
-        bytes
     }
 
     fn pop(&mut self) {

@@ -172,16 +172,39 @@ impl Topic {
         waitlist.is_some_and(|waitlist| !waitlist.seeking.is_empty())
     }
 
+    /// Bytes that wait here for those who are behind: what is in the tail, and what is some key's
+    /// newest message.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        let latest = self.latest.as_ref().map_or(0, |latest| latest.bytes());
+        self.tail.bytes() + latest
+    }
+
+    /// Whether a message waits here.
+    pub(super) fn holds(&self, offset: u64) -> bool {
+        let latest = self.latest.as_ref();
+        self.tail.holds(offset) || latest.is_some_and(|latest| latest.holds(offset))
+    }
+
     /// One delivery less is behind. Returns the bytes that nobody needs any more.
     pub(super) fn one_less_behind(&mut self) -> u64 {
         self.behind -= 1;
         if self.behind > 0 {
             return 0;
         }
+        let bytes = self.waiting_bytes();
         if let Some(latest) = &mut self.latest {
             latest.clear();
         }
-        self.tail.clear()
+        self.tail.clear();
+        bytes
+    }
+
+    /// Nobody waits here any more. Returns the bytes that nobody needs any more.
+    pub(super) fn clear(&mut self) -> u64 {
+        let bytes = self.waiting_bytes();
+        self.latest = None;
+        self.tail.clear();
+        bytes
     }
 }
 

@@ -176,6 +176,51 @@ fn stopped_readers_share_what_waits_for_them() {
     assert!(messages > 10, "{messages} messages were kept");
 }
 
+/// The same of those who only want the newest of each key: the budget is of all topics.
+#[test]
+fn newest_values_of_many_topics_share_a_budget() {
+    const TOPICS: usize = 10;
+    const EACH: u64 = 20;
+    let server = cores(
+        1,
+        Options {
+            backlog_budget_bytes: 1 << 20,
+            ..volatile()
+        },
+    );
+    let mut reader = NativeClient::connect(server.address(), Dialect::Json);
+    for s in 0..TOPICS {
+        reader.ask(&format!(
+            r#"{{"sub":{{"s":{},"topic":"t{s}","policy":{{"mode":"latest"}},"credit":0}}}}"#,
+            s + 1
+        ));
+    }
+    let mut publisher = NativeClient::connect(server.address(), Dialect::Json);
+    let data = "x".repeat(LARGE);
+    for key in 0..EACH {
+        for topic in 0..TOPICS {
+            publisher.ask(&format!(
+                r#"{{"pub":{{"topic":"t{topic}","key":"k{key}","data":"{data}"}}}}"#
+            ));
+        }
+    }
+    for s in 1..=TOPICS {
+        reader.say(&format!(r#"{{"credit":{{"s":{s},"msgs":1000}}}}"#));
+    }
+    let (mut accounted, mut messages) = (0, 0);
+    while accounted < TOPICS as u64 * EACH {
+        let word = reader.expect();
+        if let Some(gap) = word.get("gap") {
+            accounted += gap["to"].as_u64().unwrap() - gap["from"].as_u64().unwrap() + 1;
+        } else if word.get("msg").is_some() {
+            accounted += 1;
+            messages += 1;
+        }
+    }
+    assert!(messages * LARGE <= 1 << 20, "{messages} messages were kept");
+    assert!(messages > 10, "{messages} messages were kept");
+}
+
 /// A publisher that is faster than the cores that order its messages is not read meanwhile
 /// (complaint 32: a queue behind somebody slow is bounded).
 #[test]

@@ -365,7 +365,8 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "messaging.backlog_budget_bytes",
         flag: None,
-        meaning: "What may wait for all clients of a core, each message counted once.",
+        meaning: "What may wait for all clients of a core, each message counted once, and once more \
+                  while it is the newest of its key for latest.",
         at_limit: "the oldest message goes, and a gap is told",
         kind: bytes(64 * KIB, 64 * GIB, |draft| {
             Usize(&mut draft.messaging.backlog_budget_bytes)
