@@ -202,9 +202,9 @@ impl Hub {
         subscription: Subscription,
     ) -> Option<Outcome> {
         let s = subscription.s;
-        let is_it = |known: &Waiting| known.client == client && known.wanted.s == s;
         let answer = match subscription.to {
             Subscribed::Topic(key) => {
+                let is_it = |known: &Waiting| known.client == client && known.wanted.s == s;
                 let Waitlist { joining, seeking } =
                     self.topics.get_mut(key)?.waitlist.as_deref_mut()?;
                 let sought = seeking.iter().position(|one| is_it(&one.waiting));
@@ -215,7 +215,7 @@ impl Hub {
                     joining.remove(place).answer
                 }
             }
-            Subscribed::Pattern { key, .. } => self.patterns.stop_waiting(key, is_it)?,
+            Subscribed::Pattern { key, .. } => self.patterns.stop_waiting(key, (client, s))?,
         };
         (answer != Answer::Reset).then(|| Outcome {
             client,
@@ -338,7 +338,7 @@ impl Hub {
         if delivery.exact == 0
             && let Some(of_client) = clients.get_mut(client)
         {
-            of_client.by_pattern -= 1;
+            of_client.one_less_by_pattern();
         }
         let Some(delivery) = self.deliveries.get_mut(known) else {
             return Err(refused(ErrorCode::Internal, "a delivery is missing"));

@@ -18,6 +18,8 @@ pub(super) enum Bye {
     BadVersion,
     BadToken,
     TooManyCommands,
+    /// More topics of its patterns wait for it than may.
+    TooManyTopics,
 }
 
 impl Bye {
@@ -46,6 +48,11 @@ impl Bye {
             Self::BadVersion => (closing::BAD_VERSION, "this server speaks version 1", None),
             Self::BadToken => (closing::BAD_TOKEN, "the hello was refused", None),
             Self::TooManyCommands => (closing::POLICY, "too many commands in one message", None),
+            Self::TooManyTopics => (
+                closing::SLOW_CONSUMER,
+                "too many topics of its patterns wait for this client (pattern_topics_max)",
+                Some(1000),
+            ),
         }
     }
 }

@@ -82,7 +82,7 @@ pub(super) struct Client {
     pub(super) behind_count: u32,
     /// Patterns of which it is still to be told what it has missed.
     pub(super) walks: u32,
-    /// What it was told of the positions of its patterns.
+    /// What only a client with patterns has: what it was told of their positions, for one.
     pub(super) told: Option<Box<positions::Told>>,
     /// Deliveries that only patterns ask for.
     pub(super) by_pattern: u32,
@@ -253,6 +253,14 @@ impl Client {
     /// What is being said to it, for something more.
     pub(super) fn talk(&mut self) -> &mut Talk {
         self.talk.get_or_insert_default()
+    }
+
+    /// A delivery has gone that only patterns ask for, or something else asks for it now.
+    pub(super) fn one_less_by_pattern(&mut self) {
+        self.by_pattern -= 1;
+        if let Some(told) = &mut self.told {
+            told.by_message = told.by_message.saturating_sub(1);
+        }
     }
 
     /// Keeps no memory for talk when there is none.

@@ -354,11 +354,9 @@ impl Deliveries {
         }
     }
 
-    /// All deliveries of a topic. Looks at every delivery of the core.
-    pub(super) fn of_topic(&self, topic: TopicKey) -> impl Iterator<Item = &Delivery> {
-        self.all
-            .values()
-            .filter(move |delivery| delivery.topic == topic)
+    /// Every delivery of the core.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Delivery> {
+        self.all.values()
     }
 
     /// The delivery behind this one.

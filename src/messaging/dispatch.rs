@@ -385,11 +385,11 @@ impl MessagingHandler {
                 self.hub.unstall(&mut self.clients, delivery);
             }
             CreditScope::Subscription(s) => {
-                if client.subscriptions.get(s).is_none() {
+                let Some(subscription) = client.subscriptions.get(s) else {
                     let text = format!("credit.s: there is no subscription {s}");
                     return Err(refused(ErrorCode::BadRequest, text));
-                }
-                for delivery in self.hub.deliveries_of(&self.clients, key, s) {
+                };
+                for delivery in self.hub.deliveries_of(&self.clients, key, subscription) {
                     if let Some(delivery) = self.hub.deliveries.get_mut(delivery) {
                         raise(delivery.credit_mut());
                     }

@@ -40,7 +40,7 @@ use super::topic::{Answer, Outcome};
 use super::upkeep::Upkeep;
 
 /// Loss marks before those that have been taken are looked for.
-const LOSSES_MAX: usize = 1024;
+const LOSSES_MIN: usize = 1024;
 /// The longest that a client's timer sleeps.
 const TIMER_MS_MAX: u64 = 3_600_000;
 
@@ -91,6 +91,8 @@ pub struct MessagingHandler {
     /// Those that are not finished.
     pub(super) unfinished: Map<ReadNumber, Unfinished>,
     pub(super) losses: Map<(u64, CoreId), Arc<Loss>>,
+    /// So many of them, before those that have been taken are looked for.
+    losses_max: usize,
     pub(super) states: States,
     pub(super) upkeep: Upkeep,
 }
@@ -207,6 +209,7 @@ impl MessagingHandler {
             pen: Pen::new(counters.unwrap_or_default()),
             requests: Requests::new((core.id, cores), life, options),
             losses: Map::with_hasher(shared.seed.clone()),
+            losses_max: LOSSES_MIN,
             reads: 0,
             unfinished: Map::with_hasher(shared.seed.clone()),
             states: States::new(options, &shared.seed),
@@ -306,8 +309,10 @@ impl MessagingHandler {
         }
         self.counters().publications_lost.add(1);
         let loss = Arc::new(Loss::new(publication));
-        if self.losses.len() >= LOSSES_MAX {
+        if self.losses.len() >= self.losses_max {
             self.losses.retain(|_, loss| !loss.is_taken());
+            // Where none have been, it is not worth while to look again soon.
+            self.losses_max = LOSSES_MIN.max(2 * self.losses.len());
         }
         self.losses
             .insert((publication.topic.alias, core), Arc::clone(&loss));
@@ -649,6 +654,11 @@ impl Handler for MessagingHandler {
     }
 
     fn fill(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) -> Fill {
+        let talk = self.clients.get_mut(*key).and_then(|of| of.talk.as_mut());
+        if let Some(bye) = talk.and_then(|talk| talk.bye.take()) {
+            self.counters().over_pattern_topics.add(1);
+            self.bye(*key, bye, context);
+        }
         let mut filling = Filling {
             hub: &mut self.hub,
             clients: &mut self.clients,

@@ -16,8 +16,9 @@ use crate::hash::{Map, Seed, Table};
 use crate::ids::CoreId;
 
 use super::backlog::Backlog;
+use super::bye::Bye;
 use super::catch_up::{CatchUp, PageKey};
-use super::client::{ClientKey, Clients, Subscribed};
+use super::client::{ClientKey, Clients, Subscribed, Subscription};
 use super::delivery::{Alias, Deliveries, Delivery, DeliveryKey, Of, Standing};
 use super::home::{Cursor, Where};
 use super::mail::Mail;
@@ -27,6 +28,12 @@ use super::publication::{Loss, Publication, TopicId};
 use super::tail::Item;
 use super::topic::{Called, Interest, Life, Topic};
 use super::walk::WalkNumber;
+
+/// Deliveries of a client that are looked at, at once, whether they may be forgotten.
+const LOOKS: usize = 16;
+/// Topics that wait for a client cannot be forgotten. Of those that its patterns have brought there
+/// are at most so many times [`pattern_topics_max`](Options::pattern_topics_max).
+const BURDEN: usize = 2;
 
 new_key_type! {
     /// The name of a topic on its core.
@@ -209,13 +216,19 @@ impl Hub {
         self.delivery_of(client, key).map(|_| key)
     }
 
-    /// The deliveries that serve a subscription.
+    /// The deliveries that serve a subscription. Those of a pattern are found among all of its client.
     pub(super) fn deliveries_of(
         &self,
         clients: &Clients,
         client: ClientKey,
-        s: u64,
+        Subscription { s, to }: Subscription,
     ) -> Vec<DeliveryKey> {
+        // What was before a restart of its home core may still be on its way.
+        if let Subscribed::Topic(topic) = to
+            && self.restarts.is_empty()
+        {
+            return self.delivery_of(client, topic).into_iter().collect();
+        }
         let first = clients.get(client).and_then(|of| of.deliveries.first());
         std::iter::successors(first, |&key| self.deliveries.next(key, Of::Own))
             .filter(|&key| {
@@ -275,8 +288,11 @@ impl Hub {
             return None;
         }
         let key = self.topic_with(id, before, clients, effects)?;
-        self.look_at_patterns(clients, key);
-        if self.topics[key].deliveries == 0 {
+        let overburdened = self.look_at_patterns(clients, key);
+        for client in overburdened {
+            self.give_up_on(clients, client, effects);
+        }
+        if self.topics.get(key)?.deliveries == 0 {
             self.tidy_topic(key);
         }
         self.topics.contains_key(key).then_some(key)
@@ -319,12 +335,14 @@ impl Hub {
         }
     }
 
-    /// Makes the deliveries that patterns ask for, if there are other patterns than before.
-    fn look_at_patterns(&mut self, clients: &mut Clients, key: TopicKey) {
+    /// Makes the deliveries that patterns ask for, if there are other patterns than before. Returns
+    /// clients for which more topics wait than can be forgotten.
+    fn look_at_patterns(&mut self, clients: &mut Clients, key: TopicKey) -> Vec<ClientKey> {
+        let mut overburdened = Vec::new();
         let generation = self.patterns.generation();
         let topic = &mut self.topics[key];
         if topic.generation == generation {
-            return;
+            return overburdened;
         }
         topic.generation = generation;
         let end = topic.end;
@@ -353,46 +371,86 @@ impl Hub {
                 }
                 if let Some(of_client) = clients.get_mut(client) {
                     of_client.by_pattern += 1;
+                    let told = of_client.told.get_or_insert_default();
+                    told.by_message += 1;
+                    if told.by_message as usize > BURDEN * self.pattern_topics_max {
+                        overburdened.push(client);
+                    }
                 }
             }
         }
+        overburdened
     }
 
-    /// Forgets the topic that a client was sent least lately, if it knows too many by patterns.
+    /// Forgets topics that a client was not sent lately, if it knows too many by patterns. What waits
+    /// for it is not forgotten, nor what it has named.
     pub(super) fn make_room(&mut self, clients: &mut Clients, client: ClientKey) {
-        let Some(of_client) = clients.get(client) else {
-            return;
-        };
-        if (of_client.by_pattern as usize) < self.pattern_topics_max {
-            return;
-        }
-        let of_client_walks = of_client.walks;
-        let mut next = of_client.deliveries.first();
-        while let Some(key) = next {
-            next = self.deliveries.next(key, Of::Own);
+        for _ in 0..LOOKS {
+            let Some(of_client) = clients.get_mut(client) else {
+                return;
+            };
+            if (of_client.by_pattern as usize) < self.pattern_topics_max {
+                return;
+            }
+            let Some(key) = of_client.deliveries.first() else {
+                return;
+            };
             let Some(delivery) = self.deliveries.get(key) else {
                 return;
             };
             if delivery.exact == 0 && delivery.standing == Standing::Current {
-                let (topic, alias, cursor) = (delivery.topic, delivery.alias, delivery.cursor);
-                if let Some(id) = self.topics[topic].called.id()
-                    && of_client_walks > 0
-                {
-                    self.patterns.remember(client, id, cursor);
-                }
-                if let Some(id) = self.topics[topic].called.id()
-                    && alias == Alias::Announced
-                    && let Some(of_client) = clients.get_mut(client)
-                {
-                    of_client.talk().forgotten.push(id.alias);
-                }
-                self.drop_delivery(clients, key);
-                // Its next message must find the patterns again.
-                if let Some(topic) = self.topics.get_mut(topic) {
-                    topic.generation = topic.generation.wrapping_sub(1);
-                }
-                self.tidy_topic(topic);
-                return;
+                self.forget_delivery(clients, key);
+            } else {
+                // It is looked at again behind the others.
+                let own = &mut of_client.deliveries;
+                self.deliveries.unlink(own, key, Of::Own);
+                self.deliveries.push_back(own, key, Of::Own);
+            }
+        }
+    }
+
+    /// Forgets that a client knows a topic of which nothing waits for it.
+    fn forget_delivery(&mut self, clients: &mut Clients, key: DeliveryKey) {
+        let Some(delivery) = self.deliveries.get(key) else {
+            return;
+        };
+        let Delivery {
+            client,
+            topic,
+            alias,
+            cursor,
+            ..
+        } = *delivery;
+        if let (Some(id), Some(of_client)) =
+            (self.topics[topic].called.id(), clients.get_mut(client))
+        {
+            if of_client.walks > 0 {
+                self.patterns.remember(client, id, cursor);
+            }
+            if alias == Alias::Announced {
+                of_client.talk().forgotten.push(id.alias);
+            }
+        }
+        self.drop_delivery(clients, key);
+        // Its next message must find the patterns again.
+        if let Some(topic) = self.topics.get_mut(topic) {
+            topic.generation = topic.generation.wrapping_sub(1);
+        }
+        self.tidy_topic(topic);
+    }
+
+    /// More topics wait for a client than may: it is sent nothing more, and its connection ends.
+    fn give_up_on(
+        &mut self,
+        clients: &mut Clients,
+        client: ClientKey,
+        effects: &mut Effects<Mail>,
+    ) {
+        self.leave(clients, client);
+        if let Some(of_client) = clients.get_mut(client) {
+            of_client.talk().bye = Some(Bye::TooManyTopics);
+            if let Some(conn) = of_client.conn {
+                effects.ready(conn);
             }
         }
     }
@@ -414,7 +472,9 @@ impl Hub {
         if let Some(of_client) = clients.get_mut(client) {
             self.deliveries
                 .unlink(&mut of_client.deliveries, key, Of::Own);
-            of_client.by_pattern -= u32::from(exact == 0);
+            if exact == 0 {
+                of_client.one_less_by_pattern();
+            }
             of_client.behind_count -= u32::from(standing != Standing::Current);
             if standing == Standing::Behind {
                 self.deliveries.unlink(&mut of_client.behind, key, Of::Line);

@@ -22,6 +22,7 @@ use super::walk::{Walk, WalkNumber};
 #[derive(Debug)]
 pub(super) struct Patterns {
     pub(super) patterns: SlotMap<PatternKey, Pattern>,
+    seed: Seed,
     pub(super) by_text: Map<Box<str>, PatternKey>,
     pub(super) in_force: Trie<PatternKey>,
     /// Grows when a client begins to want a pattern.
@@ -47,7 +48,7 @@ pub(super) struct Pattern {
     pub(super) state: State,
     /// In which of its lives each home core has granted it.
     lives: Vec<u32>,
-    pub(super) subscribers: Vec<PatternSubscriber>,
+    subscribers: Subscribers,
     /// Walks whose subscribers are to come.
     pub(super) walks: u32,
 }
@@ -68,6 +69,14 @@ pub(super) struct PatternSubscriber {
     pub(super) since: u64,
     /// What it has to be sent of some home cores before their next messages.
     pub(super) walk: Option<WalkNumber>,
+}
+
+/// The clients of a pattern: how many there are makes no difference to who comes or goes.
+#[derive(Debug)]
+struct Subscribers {
+    all: Vec<PatternSubscriber>,
+    /// Where each of them stands, by client and subscription.
+    places: Map<(ClientKey, u64), usize>,
 }
 
 /// What a subscription to a pattern has led to.
@@ -95,6 +104,7 @@ impl Patterns {
     pub(super) fn new(node: &str, cores: usize, seed: &Seed) -> Self {
         Self {
             patterns: SlotMap::with_key(),
+            seed: seed.clone(),
             by_text: Map::with_hasher(seed.clone()),
             in_force: Trie::new(seed.clone()),
             generation: 0,
@@ -207,7 +217,7 @@ impl Patterns {
             text: text.into(),
             state: State::Asked(CoreSet::first(cores), Vec::new()),
             lives: vec![0; cores],
-            subscribers: Vec::new(),
+            subscribers: Subscribers::new(self.seed.clone()),
             walks: 0,
         });
         self.by_text.insert(text.into(), key);
@@ -222,7 +232,7 @@ impl Patterns {
         walk: Option<WalkNumber>,
     ) {
         if let Some(pattern) = self.patterns.get_mut(key) {
-            pattern.subscribers.push(PatternSubscriber {
+            pattern.subscribers.insert(PatternSubscriber {
                 client,
                 wanted,
                 since: self.generation,
@@ -250,7 +260,7 @@ impl Patterns {
         let lost = life.is_some_and(|life| std::mem::replace(life, mark.life) != mark.life);
         let State::Asked(missing, waiting) = &mut pattern.state else {
             if lost {
-                let subscribers = pattern.subscribers.iter();
+                let subscribers = pattern.subscribers.all.iter();
                 grants.reset = subscribers.map(|one| (one.client, one.wanted.s)).collect();
             }
             return grants;
@@ -290,26 +300,23 @@ impl Patterns {
     pub(super) fn stop_waiting(
         &mut self,
         key: PatternKey,
-        is_it: impl Fn(&Waiting) -> bool,
+        (client, s): (ClientKey, u64),
     ) -> Option<Answer> {
+        let is_it = |known: &Waiting| known.client == client && known.wanted.s == s;
         if let State::Asked(_, waiting) = &mut self.patterns.get_mut(key)?.state
-            && let Some(place) = waiting.iter().position(&is_it)
+            && let Some(place) = waiting.iter().position(is_it)
         {
             return Some(waiting.remove(place).answer);
         }
-        self.walks
-            .values()
-            .find_map(|walk| walk.waiting().filter(|waiting| is_it(waiting)))
+        self.walks_of(client)
+            .find_map(|(_, walk)| walk.waiting().filter(|waiting| is_it(waiting)))
             .map(|waiting| waiting.answer)
     }
 
     /// A client wants a pattern no more, or has gone. Returns the pattern if nobody wants it.
     pub(super) fn leave(&mut self, key: PatternKey, client: ClientKey, s: u64) -> Option<Box<str>> {
         let pattern = self.patterns.get_mut(key)?;
-        let other = |known: ClientKey, wanted: &Wanted| known != client || wanted.s != s;
-        pattern
-            .subscribers
-            .retain(|known| other(known.client, &known.wanted));
+        pattern.subscribers.remove((client, s));
         match pattern.state {
             // Who waits is answered when the home cores have answered, whatever comes of it.
             State::Asked(..) => None,
@@ -319,7 +326,7 @@ impl Patterns {
 
     fn remove_if_deserted(&mut self, key: PatternKey) -> Option<Box<str>> {
         let pattern = self.patterns.get(key)?;
-        if !pattern.subscribers.is_empty() || pattern.walks > 0 {
+        if !pattern.subscribers.all.is_empty() || pattern.walks > 0 {
             return None;
         }
         let text = self.patterns.remove(key)?.text;
@@ -342,7 +349,7 @@ impl Patterns {
         let mut all = Vec::new();
         self.in_force.matches(topic, &mut |&key| {
             if let Some(pattern) = self.patterns.get(key) {
-                all.extend_from_slice(&pattern.subscribers);
+                all.extend_from_slice(&pattern.subscribers.all);
             }
         });
         if !self.walks.is_empty() {
@@ -392,6 +399,38 @@ impl Patterns {
     }
 }
 
+impl Subscribers {
+    fn new(seed: Seed) -> Self {
+        Self {
+            all: Vec::new(),
+            places: Map::with_hasher(seed),
+        }
+    }
+
+    fn insert(&mut self, subscriber: PatternSubscriber) {
+        self.remove(subscriber.name());
+        self.places.insert(subscriber.name(), self.all.len());
+        self.all.push(subscriber);
+    }
+
+    fn remove(&mut self, name: (ClientKey, u64)) {
+        let Some(place) = self.places.remove(&name) else {
+            return;
+        };
+        self.all.swap_remove(place);
+        if let Some(moved) = self.all.get(place) {
+            self.places.insert(moved.name(), place);
+        }
+    }
+}
+
+impl PatternSubscriber {
+    /// What no other subscriber of its pattern is called.
+    const fn name(&self) -> (ClientKey, u64) {
+        (self.client, self.wanted.s)
+    }
+}
+
 /// Patterns of a client that a further one is compared with.
 const COMPARED_MAX: usize = 64;
 
@@ -421,7 +460,51 @@ pub(super) fn subbed(wanted: Wanted, pos: String, recovered: Option<Recovered>) 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use corewire_protocol::native::Dialect;
+
     use super::*;
+    use crate::messaging::client::Client;
+
+    /// Whoever takes the place of somebody who has gone is found there.
+    #[test]
+    fn subscribers_come_and_go_in_any_order() {
+        let mut clients = Clients::with_key();
+        let mut subscribers = Subscribers::new(Seed::new(1));
+        let mut expected = BTreeSet::new();
+        let wanted = |s| Wanted {
+            s,
+            policy: None,
+            credit: None,
+        };
+        for round in 0_u64..50 {
+            let client = clients.insert(Client::new(Dialect::Json));
+            for s in [1, 2] {
+                subscribers.insert(PatternSubscriber {
+                    client,
+                    wanted: wanted(s),
+                    since: 0,
+                    walk: None,
+                });
+                expected.insert((client, s));
+            }
+            // The first, the last, and some between.
+            let place = usize::try_from(round * 7).unwrap() % expected.len();
+            let goes = *expected.iter().nth(place).unwrap();
+            expected.remove(&goes);
+            subscribers.remove(goes);
+            subscribers.remove(goes);
+            let all: Vec<_> = subscribers
+                .all
+                .iter()
+                .map(PatternSubscriber::name)
+                .collect();
+            assert_eq!(all.len(), expected.len(), "each once");
+            assert_eq!(BTreeSet::from_iter(all), expected);
+            assert_eq!(subscribers.places.len(), expected.len());
+        }
+    }
 
     #[test]
     fn patterns_overlap_if_a_name_fits_both() {

@@ -1,5 +1,7 @@
 //! What becomes of topics when their home core has lost its memory.
 
+use std::collections::BTreeMap;
+
 use crate::engine::Effects;
 use crate::ids::CoreId;
 
@@ -29,16 +31,9 @@ impl Hub {
             .filter(|(_, topic)| topic.life == Life::Going && home_of(topic.called.name()) == home)
             .map(|(key, _)| key)
             .collect();
+        let mut subscribers = self.exact(clients);
         for old in homeless {
-            let mut waiting: Vec<Waiting> = self
-                .exact(clients, old)
-                .into_iter()
-                .map(|(client, wanted)| Waiting {
-                    client,
-                    wanted,
-                    answer: Answer::Reset,
-                })
-                .collect();
+            let mut waiting = subscribers.remove(&old).unwrap_or_default();
             let new = self.begin_life(clients, old, effects);
             for Waiting { client, wanted, .. } in &waiting {
                 move_subscription(clients, *client, wanted.s, new);
@@ -60,10 +55,12 @@ impl Hub {
         }
     }
 
-    /// What clients have subscribed to a topic itself.
-    fn exact(&self, clients: &Clients, key: TopicKey) -> Vec<(ClientKey, Wanted)> {
-        let mut all = Vec::new();
-        for delivery in self.deliveries.of_topic(key) {
+    /// Who has subscribed to which topic itself, and is to be told that it begins anew. Looks at every
+    /// delivery of the core.
+    fn exact(&self, clients: &Clients) -> BTreeMap<TopicKey, Vec<Waiting>> {
+        let mut all: BTreeMap<TopicKey, Vec<Waiting>> = BTreeMap::new();
+        for delivery in self.deliveries.all() {
+            let key = delivery.topic;
             let Some(client) = clients.get(delivery.client) else {
                 continue;
             };
@@ -77,7 +74,11 @@ impl Hub {
                         policy: Some(delivery.policy),
                         credit: credit.take(),
                     };
-                    all.push((delivery.client, wanted));
+                    all.entry(key).or_default().push(Waiting {
+                        client: delivery.client,
+                        wanted,
+                        answer: Answer::Reset,
+                    });
                 }
             }
         }

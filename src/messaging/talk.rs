@@ -9,6 +9,7 @@ use corewire_protocol::native::{Cause, ErrorCode, ErrorReply, Push, Reply};
 
 use crate::ids::CoreId;
 
+use super::bye::Bye;
 use super::handler::warn;
 use super::history::Pages;
 use super::options::Options;
@@ -30,6 +31,8 @@ pub(super) struct Talk {
     pub(super) resets: BTreeMap<u64, Cause>,
     /// What it is to be told besides, at most [`NOTICES_MAX`].
     pub(super) notices: VecDeque<Push<'static>>,
+    /// Why its connection is to end, instead of all that.
+    pub(super) bye: Option<Bye>,
 }
 
 /// Requests to other cores without a reply yet, in the order in which they were sent.
@@ -106,6 +109,7 @@ impl Talk {
             && self.forgotten.is_empty()
             && self.resets.is_empty()
             && self.notices.is_empty()
+            && self.bye.is_none()
     }
 }
 

@@ -14,6 +14,8 @@
 //! A listed topic becomes a delivery that is behind, and reads its log like any other
 //! ([`catch_up`](super::catch_up)).
 
+use std::ops::RangeInclusive;
+
 use corewire_protocol::native::{Cause, PatternPlace, Recovered, Start};
 
 use crate::engine::Effects;
@@ -35,9 +37,13 @@ use super::topic::{Answer, Outcome, Waiting, Wanted};
 /// Deliveries that a client may have behind before the next page of topics is asked for.
 const AHEAD_MAX: u32 = 1024;
 
-/// The number of a walk, among those of its core.
+/// The name of a walk. Those of one client stand together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct WalkNumber(pub(super) u64);
+pub(super) struct WalkNumber {
+    client: ClientKey,
+    /// Among those of its core.
+    number: u64,
+}
 
 /// A subscription to a pattern that begins before it was made.
 #[derive(Debug)]
@@ -126,7 +132,29 @@ impl Walk {
     }
 }
 
+impl WalkNumber {
+    /// All that a client can have.
+    const fn of(client: ClientKey) -> RangeInclusive<Self> {
+        let (first, last) = (0, u64::MAX);
+        let first = Self {
+            client,
+            number: first,
+        };
+        let last = Self {
+            client,
+            number: last,
+        };
+        first..=last
+    }
+}
+
 impl Patterns {
+    /// A client's.
+    pub(super) fn walks_of(&self, client: ClientKey) -> impl Iterator<Item = (WalkNumber, &Walk)> {
+        let walks = self.walks.range(WalkNumber::of(client));
+        walks.map(|(number, walk)| (*number, walk))
+    }
+
     /// Whether a walk still has to be told of topics of this home core.
     pub(super) fn walks_through(&self, number: WalkNumber, home: CoreId) -> bool {
         let walk = self.walks.get(&number);
@@ -135,8 +163,8 @@ impl Patterns {
 
     /// Whether a client is sent nothing until home cores have begun to list topics.
     pub(super) fn is_listing(&self, client: ClientKey) -> bool {
-        self.walks.values().any(|walk| match &walk.stage {
-            Stage::Walking { silent, .. } => walk.waiting.client == client && !silent.is_empty(),
+        self.walks_of(client).any(|(_, walk)| match &walk.stage {
+            Stage::Walking { silent, .. } => !silent.is_empty(),
             Stage::Asking { .. } => false,
         })
     }
@@ -180,8 +208,7 @@ impl Patterns {
 
     /// A client that is still told of topics has forgotten one, and how far it had come.
     pub(super) fn remember(&mut self, client: ClientKey, id: &TopicId, cursor: u64) {
-        let of_client = |walk: &&mut Walk| walk.waiting.client == client;
-        for walk in self.walks.values_mut().filter(of_client) {
+        for (_, walk) in self.walks.range_mut(WalkNumber::of(client)) {
             let place = (id.epoch.clone(), cursor);
             walk.seen.insert(id.name.clone(), place);
         }
@@ -237,7 +264,10 @@ impl Hub {
             From::Marks(_) | From::Now(_) => Vouched::Yes,
         };
         patterns.walks_begun += 1;
-        let number = WalkNumber(patterns.walks_begun);
+        let number = WalkNumber {
+            client,
+            number: patterns.walks_begun,
+        };
         patterns.patterns[key].walks += 1;
         patterns.walks.insert(
             number,
@@ -412,10 +442,8 @@ impl Hub {
         if !clients.get(key).is_some_and(ready) {
             return;
         }
-        for (&number, walk) in &mut self.patterns.walks {
-            if walk.waiting.client == key
-                && let Stage::Walking { paused, .. } = &mut walk.stage
-            {
+        for (&number, walk) in self.patterns.walks.range_mut(WalkNumber::of(key)) {
+            if let Stage::Walking { paused, .. } = &mut walk.stage {
                 for (home, next) in paused.drain(..) {
                     let from = Some(next);
                     let walk = Outgoing::Walk { number, home, from };
@@ -427,9 +455,11 @@ impl Hub {
 
     /// The subscription of a walk has ended.
     pub(super) fn end_walk(&mut self, clients: &mut Clients, client: ClientKey, s: u64) {
-        let is_it = |walk: &Walk| walk.waiting.client == client && walk.waiting.wanted.s == s;
-        let found = self.patterns.walks.iter().find(|(_, walk)| is_it(walk));
-        let Some((&number, _)) = found else {
+        let found = {
+            let mut of_client = self.patterns.walks_of(client);
+            of_client.find(|(_, walk)| walk.waiting.wanted.s == s)
+        };
+        let Some(number) = found.map(|(number, _)| number) else {
             return;
         };
         let Some(walk) = self.patterns.walks.remove(&number) else {

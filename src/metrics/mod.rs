@@ -132,6 +132,8 @@ counters! {
     messages_encoded,
     /// Gaps told to subscribers.
     gaps,
+    /// Clients closed with 4102 because more topics of their patterns waited than may.
+    over_pattern_topics,
     /// Messages left out for newer ones with the same key.
     conflated,
     /// Messages that another core was not sent because its queue was full. Its subscribers are

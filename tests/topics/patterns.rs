@@ -401,15 +401,56 @@ fn patterns_that_overlap_share_a_policy() {
     assert_eq!(at_odds["err"]["code"], 106, "{at_odds}");
     let text = at_odds["err"]["text"].as_str().unwrap();
     assert!(text.starts_with("sub.policy: subscription 1 "), "{text}");
-    for subscribe in [
+    for fits in [
         r#"{"sub":{"s":3,"topic":"*.b"}}"#,
-        r#"{"sub":{"s":4,"topic":"*.b","policy":{"mode":"latest"}}}"#,
-        r#"{"sub":{"s":5,"topic":"b.*","policy":{"mode":"close"}}}"#,
+        r#"{"sub":{"s":4,"topic":"a.*.c","policy":{"mode":"latest"}}}"#,
+        r#"{"sub":{"s":5,"topic":"b.*.c","policy":{"mode":"close"}}}"#,
     ] {
-        let reply = client.ask(subscribe);
-        assert!(
-            reply.get("subbed").is_some() || reply["err"]["code"] == 106,
-            "{reply}"
-        );
+        let reply = client.ask(fits);
+        assert!(reply.get("subbed").is_some(), "{reply}");
     }
+    // Who asks for no policy has the default one.
+    for policy in ["latest", "close", "drop_oldest"] {
+        let subscribe = json!({ "s": 6, "topic": "b.*", "policy": { "mode": policy } });
+        let at_odds = client.ask(&json!({ "sub": subscribe }).to_string());
+        assert_eq!(at_odds["err"]["code"], 106, "{at_odds}");
+        let text = at_odds["err"]["text"].as_str().unwrap();
+        assert!(text.starts_with("sub.policy: subscription 3 "), "{text}");
+    }
+}
+
+/// Complaints 29 and 32: who takes nothing of many topics is cut before it costs without bound, is
+/// told so, and misses nothing when it comes back.
+#[test]
+fn a_pattern_of_which_too_many_topics_wait_ends_its_connection() {
+    const TOPICS: u64 = 20;
+    let server = cores(
+        2,
+        Options {
+            pattern_topics_max: 3,
+            ..unlimited()
+        },
+    );
+    let mut publisher = NativeClient::connect(server.address(), Dialect::Json);
+    let mut stopped = NativeClient::connect(server.address(), Dialect::Binary);
+    let subbed = stopped.ask(r#"{"sub":{"s":1,"topic":"a.>","credit":0}}"#);
+    let pos = subbed["subbed"]["pos"].clone();
+    // Twice the bound may wait.
+    for n in 1..=6 {
+        publish(&mut publisher, &format!("a.t{n}"), n);
+    }
+    assert!(stopped.ask(r#"{"pong":{"t":0}}"#).get("ok").is_some());
+    for n in 7..=TOPICS {
+        publish(&mut publisher, &format!("a.t{n}"), n);
+    }
+    assert_eq!(stopped.expect_push("closing")["code"], 4102);
+    assert_eq!(stopped.expect()["close"], 4102);
+    assert_eq!(server.count("over_pattern_topics"), 1);
+    let mut back = NativeClient::connect(server.address(), Dialect::Binary);
+    subscribe(&mut back, 1, "a.>", Some(json!({ "pos": pos, "seen": [] })));
+    let mut heard: Vec<u64> = (0..TOPICS)
+        .map(|_| back.expect_push("msg")["data"].as_u64().unwrap())
+        .collect();
+    heard.sort_unstable();
+    assert_eq!(heard, (1..=TOPICS).collect::<Vec<u64>>());
 }
