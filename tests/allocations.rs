@@ -103,6 +103,38 @@ fn large_messages() {
     assert!(allocated.bytes_total > 1 << 20);
 }
 
+/// What a peer may not send yet is in nobody's memory: not whole, not in fragments, not inflated.
+#[test]
+fn messages_of_strangers() {
+    const MOST: usize = 8 << 10;
+    let payload = vec![b' '; 1 << 20];
+    let options = || Options {
+        linger_bytes: 2 << 20,
+        limits: corewire::protocol::Limits {
+            inflate_ratio: u32::MAX,
+            ..Options::default().limits
+        },
+        ..Options::default()
+    };
+    let streams = [
+        frames::binary(&payload),
+        frames::fragmented(OpCode::Binary, &payload, 500),
+        frames::compressed(OpCode::Binary, Fin::Last, &deflated(&payload)),
+    ];
+    for (number, stream) in streams.iter().enumerate() {
+        let held = |factory| {
+            let mut echo = Echo::open_with(options(), &[OFFER], factory);
+            let allocated = measure(|| echo.turns(stream));
+            (allocated.bytes_max, echo.ended)
+        };
+        let (bytes, ended) = held(|| EchoHandler { takes: Some(MOST) });
+        // A message, what it is inflated with, and what is said of it.
+        assert!(bytes < 64 << 10 && ended, "stream {number}: {bytes} bytes");
+        let (bytes, ended) = held(|| EchoHandler { takes: None });
+        assert!(bytes > 1 << 20 && !ended, "stream {number}: {bytes} bytes");
+    }
+}
+
 const fn direction(takeover: Takeover) -> Direction {
     Direction {
         takeover,
@@ -122,7 +154,10 @@ fn deflated(plain: &[u8]) -> Vec<u8> {
     bytes
 }
 
-struct EchoHandler;
+struct EchoHandler {
+    /// Bytes of the largest message, if it takes less than it may.
+    takes: Option<usize>,
+}
 
 impl Handler for EchoHandler {
     type Session = ();
@@ -130,6 +165,12 @@ impl Handler for EchoHandler {
 
     fn upgrade(&mut self, _: &mut UpgradeRequest<'_>) -> Result<(), Response> {
         Ok(())
+    }
+
+    fn open(&mut self, (): &mut (), context: &mut Context<'_, ()>) {
+        if let Some(bytes) = self.takes {
+            context.limit_messages(bytes);
+        }
     }
 
     fn message(&mut self, (): &mut (), message: Message<'_>, context: &mut Context<'_, ()>) {
@@ -142,17 +183,21 @@ struct Echo {
     shard: Shard<EchoHandler, fn() -> EchoHandler>,
     conn: ConnId,
     written: usize,
+    ended: bool,
 }
 
 impl Echo {
     fn open(options: Options, headers: &[&str]) -> Self {
+        Self::open_with(options, headers, || EchoHandler { takes: None })
+    }
+
+    fn open_with(options: Options, headers: &[&str], factory: fn() -> EchoHandler) -> Self {
         let shared = Shared {
             options: Arc::new(options),
             inflate_budget: InflateBudget::new(InflateBudget::DEFAULT_BYTES),
             population: Arc::default(),
         };
         let counters = Arc::new(Counters::default());
-        let factory: fn() -> EchoHandler = || EchoHandler;
         let mut shard = Shard::new(CoreId(0), shared, counters, 1, Now::default(), factory);
         assert!(matches!(shard.next_step(), Step::Accept { .. }));
         let peer = SocketAddr::from(([127, 0, 0, 1], 4000));
@@ -162,6 +207,7 @@ impl Echo {
             shard,
             conn,
             written: 0,
+            ended: false,
         };
         echo.turns(upgrade_request("/", headers).as_bytes());
         echo
@@ -214,10 +260,10 @@ impl Echo {
                     assert!(stream.is_empty(), "it waits with input");
                     return;
                 }
-                step @ (Step::Accept { .. }
-                | Step::EndOutput(_)
-                | Step::Close(..)
-                | Step::Mail(..)) => panic!("{step:?}"),
+                Step::EndOutput(_) => self.ended = true,
+                step @ (Step::Accept { .. } | Step::Close(..) | Step::Mail(..)) => {
+                    panic!("{step:?}")
+                }
             }
         }
     }

@@ -30,6 +30,9 @@ pub enum Error {
     ContinuationExpected,
     /// A message is larger than [`Limits::message_bytes`](crate::Limits::message_bytes).
     MessageTooLarge,
+    /// A message is larger than the application takes for now, which is less than that: see
+    /// [`WebSocket::limit_messages`](crate::WebSocket::limit_messages).
+    MessageTooLargeForNow,
     /// A message has more empty fragments than
     /// [`Limits::empty_fragments`](crate::Limits::empty_fragments).
     EmptyFragments,
@@ -75,7 +78,9 @@ impl Error {
             Self::TextNotUtf8 | Self::CloseReasonNotUtf8 | Self::DeflateCorrupt => {
                 CloseCode::INVALID_PAYLOAD
             }
-            Self::MessageTooLarge | Self::InflateRatio => CloseCode::TOO_LARGE,
+            Self::MessageTooLarge | Self::MessageTooLargeForNow | Self::InflateRatio => {
+                CloseCode::TOO_LARGE
+            }
             Self::EmptyFragments | Self::MessageTimeout => CloseCode::POLICY_VIOLATION,
             Self::InflateBudget => CloseCode::TRY_AGAIN_LATER,
             Self::PongTimeout => CloseCode::GOING_AWAY,
@@ -94,6 +99,7 @@ impl Error {
             Self::ControlTooLong | Self::ControlFragmented => "RFC 6455, 5.5",
             Self::ContinuationUnexpected | Self::ContinuationExpected => "RFC 6455, 5.4",
             Self::MessageTooLarge => "RFC 6455, 10.4: message_bytes",
+            Self::MessageTooLargeForNow => "RFC 6455, 10.4: limit_messages",
             Self::EmptyFragments => "RFC 6455, 10.4: empty_fragments",
             Self::TextNotUtf8 | Self::CloseReasonNotUtf8 => "RFC 6455, 8.1",
             Self::CloseBodyTooShort => "RFC 6455, 5.5.1",
@@ -121,6 +127,7 @@ impl Error {
             Self::ContinuationUnexpected => "continuation without a message",
             Self::ContinuationExpected => "new message inside a fragmented one",
             Self::MessageTooLarge => "message too large (message_bytes)",
+            Self::MessageTooLargeForNow => "message too large for this stage of the connection",
             Self::EmptyFragments => "too many empty fragments",
             Self::TextNotUtf8 => "text is not UTF-8",
             Self::CloseBodyTooShort => "close body of one byte",
@@ -151,6 +158,7 @@ impl fmt::Display for Error {
             | Self::ContinuationUnexpected
             | Self::ContinuationExpected
             | Self::MessageTooLarge
+            | Self::MessageTooLargeForNow
             | Self::EmptyFragments
             | Self::TextNotUtf8
             | Self::CloseBodyTooShort

@@ -54,6 +54,67 @@ fn fragments_are_limited_by_their_sum() {
     }
 }
 
+/// 10.4: an application that takes less for a while is given no byte more, whichever way it comes.
+#[test]
+fn what_is_too_large_for_now_is_refused_at_its_header() {
+    let limited = |role| {
+        let mut us = Us::with(role, None, message_limit(1000));
+        us.websocket.limit_messages(100);
+        us
+    };
+    let (most, more) = (pattern(100), pattern(101));
+    for role in [Role::Server, Role::Client] {
+        let mut us = limited(role);
+        assert_eq!(us.receive([binary(&most)]), [said_binary(&most)]);
+        let wire = us.wire([binary(&more)]);
+        let header = wire.len() - more.len();
+        us.receive_part(&wire[..header - 1]);
+        let verdict = us.receive_bytes(&wire[header - 1..header]);
+        assert_eq!(verdict, (vec![], Err(Error::MessageTooLargeForNow)));
+        us.has_failed(Error::MessageTooLargeForNow);
+
+        let mut us = limited(role);
+        let fragments = [
+            binary(&most[..60]).unfinished(),
+            continuation(&most[60..]).unfinished(),
+        ];
+        us.receive(fragments.clone());
+        assert_eq!(us.receive([continuation("")]), [said_binary(&most)]);
+        us.receive(fragments);
+        us.fails([continuation("x")], Error::MessageTooLargeForNow);
+
+        let mut us = limited(role);
+        us.websocket.lift_message_limit();
+        let most = pattern(1000);
+        assert_eq!(us.receive([binary(&most)]), [said_binary(&most)]);
+        us.fails([binary(pattern(1001))], Error::MessageTooLarge);
+
+        // It makes no limit wider.
+        let mut us = limited(role);
+        us.websocket.limit_messages(usize::MAX);
+        us.fails([binary(pattern(1001))], Error::MessageTooLarge);
+        let mut us = limited(role);
+        us.websocket.limit_messages(0);
+        assert_eq!(us.receive([binary("x")]), [said_binary("x")]);
+        us.fails([binary("xy")], Error::MessageTooLargeForNow);
+    }
+    let mut us = limited(Role::Server);
+    let wire = us.wire([binary(&most), binary(&more)]);
+    let verdict = us.receive_in_place(&wire);
+    let said = vec![said_binary(&most)];
+    assert_eq!(verdict, (said, Err(Error::MessageTooLargeForNow)));
+}
+
+/// 10.4: a message that began under the smaller limit ends under it.
+#[test]
+fn a_message_that_has_begun_keeps_its_limit() {
+    let mut us = Us::with(Role::Server, None, message_limit(1000));
+    us.websocket.limit_messages(100);
+    us.receive([binary(pattern(100)).unfinished()]);
+    us.websocket.lift_message_limit();
+    us.fails([continuation("x")], Error::MessageTooLarge);
+}
+
 /// 10.4: what is announced costs nothing until it comes, however much it is.
 #[test]
 fn an_announced_length_is_no_memory() {

@@ -695,6 +695,7 @@ fn every_error_can_be_told_to_the_peer() {
         Error::ContinuationUnexpected,
         Error::ContinuationExpected,
         Error::MessageTooLarge,
+        Error::MessageTooLargeForNow,
         Error::EmptyFragments,
         Error::TextNotUtf8,
         Error::CloseBodyTooShort,

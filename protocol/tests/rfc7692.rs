@@ -444,6 +444,28 @@ fn the_message_limit_is_exact_after_inflating() {
     }
 }
 
+/// So does the smaller limit of an application that takes less for a while.
+#[test]
+fn what_an_application_takes_for_now_is_exact_after_inflating() {
+    let payload = sentence(3).into_bytes().repeat(3000);
+    for role in ROLES {
+        for (len, verdict) in [(5000, None), (5001, Some(Error::MessageTooLargeForNow))] {
+            let compressed = Zlib::peer_of(both_ways(ALONE)).deflate(&[&payload[..len]]);
+            assert!(compressed.len() < 1000);
+            let (left, right) = compressed.split_at(compressed.len() / 2);
+            let fragments = vec![binary(left).rsv(RSV1).unfinished(), continuation(right)];
+            for frames in [vec![binary(&compressed).rsv(RSV1)], fragments] {
+                let mut us = Us::with(role, both_ways(ALONE), Limits::default());
+                us.websocket.limit_messages(5000);
+                match verdict {
+                    Some(error) => us.fails(frames, error),
+                    None => assert_eq!(us.receive(frames), [said_binary(&payload[..len])]),
+                }
+            }
+        }
+    }
+}
+
 /// The frames of a compressed message are bounded before they are inflated, by what a message of
 /// the limit can need.
 #[test]

@@ -182,6 +182,20 @@ impl<M> Context<'_, M> {
         self.websocket.shrink();
     }
 
+    /// Takes no message of more than `bytes` of this connection, where
+    /// [`Limits::message_bytes`](corewire_protocol::Limits::message_bytes) allows more, until that
+    /// is [lifted](Self::lift_message_limit): a larger one closes with 1009 before it is memory. A
+    /// handler that does not trust its peers yet says so in [`open`](super::Handler::open), which
+    /// comes before any message.
+    pub fn limit_messages(&mut self, bytes: usize) {
+        self.websocket.limit_messages(bytes);
+    }
+
+    /// Takes messages as large as the settings allow.
+    pub const fn lift_message_limit(&mut self) {
+        self.websocket.lift_message_limit();
+    }
+
     /// Takes no further message of this connection, and reads no more of it, until it is
     /// [released](Effects::release): what it has asked for needs more time.
     pub const fn hold(&mut self) {

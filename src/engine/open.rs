@@ -210,7 +210,9 @@ impl<H: Handler> OpenConn<'_, H> {
     pub(super) fn failed(&self, error: Error) -> End {
         let counters = &self.commons.counters;
         match error {
-            Error::MessageTooLarge | Error::InflateRatio => &counters.over_message_bytes,
+            Error::MessageTooLarge | Error::MessageTooLargeForNow | Error::InflateRatio => {
+                &counters.over_message_bytes
+            }
             Error::EmptyFragments => &counters.over_empty_fragments,
             Error::InflateBudget => &counters.over_inflate_budget,
             Error::PongTimeout => &counters.pong_timeouts,

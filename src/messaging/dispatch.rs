@@ -60,10 +60,6 @@ impl MessagingHandler {
         if message.kind() != dialect.kind() {
             return Next::Bye(Bye::Unreadable);
         }
-        let greeting = matches!(client.stage, Stage::Greeting);
-        if greeting && message.len() > self.shared.options.hello_bytes {
-            return Next::Bye(Bye::NotHello);
-        }
         for (number, request) in dialect.requests(message).enumerate() {
             if number >= COMMANDS_MAX {
                 return Next::Bye(Bye::TooManyCommands);

@@ -50,6 +50,7 @@ impl MessagingHandler {
         let Some(client) = self.clients.get_mut(key) else {
             return Next::Left;
         };
+        context.lift_message_limit();
         client.expires = expiry(&user);
         client.stage = Stage::Welcoming(Box::new(Welcoming {
             id,

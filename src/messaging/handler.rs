@@ -617,6 +617,7 @@ impl Handler for MessagingHandler {
     fn open(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {
         context.leave_pings_to_application();
         context.set_timer(self.shared.options.hello_timeout_ms);
+        context.limit_messages(self.shared.options.hello_bytes);
         if let Some(client) = self.clients.get_mut(*key) {
             client.conn = Some(context.id());
             client.heartbeat.said = context.now();

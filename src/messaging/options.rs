@@ -8,7 +8,7 @@ use super::store::{Bounds, DedupBounds};
 pub struct Options {
     /// Milliseconds from the opening of a connection to its `hello`.
     pub hello_timeout_ms: u32,
-    /// Bytes of the message with the `hello`.
+    /// Bytes of a message until a `hello` is taken: more is not kept of what a stranger sends.
     pub hello_bytes: usize,
     /// Milliseconds without a word to a client after which it is sent a `ping`.
     pub ping_ms: u32,

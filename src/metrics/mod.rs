@@ -80,7 +80,8 @@ counters! {
     pongs_late,
     /// Connections failed because the peer broke a rule of RFC 6455 or RFC 7692.
     protocol_errors,
-    /// Connections failed with 1009: a message over `message_bytes`, or inflating too far.
+    /// Connections failed with 1009: a message over `message_bytes`, or over what its application
+    /// takes for now, or inflating too far.
     over_message_bytes,
     /// Connections failed with 1008: too many empty fragments.
     over_empty_fragments,

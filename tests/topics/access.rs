@@ -1,8 +1,12 @@
 //! Who may come in, and for how long.
 
 use corewire::messaging::{Identity, Options, TokenKey};
+use corewire::protocol::deflate::{Codec, DEFLATE_LEVEL, InflateBudget};
+use corewire::protocol::frame::OpCode;
 use corewire::protocol::native::Dialect;
-use corewire_testkit::served::options;
+use corewire_testkit::frames::{self, Fin};
+use corewire_testkit::peer::upgrade_request;
+use corewire_testkit::served::{self, options};
 use corewire_testkit::{NativeClient, Peer, Served};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
@@ -28,13 +32,95 @@ pub(crate) fn token(user: &str, seconds: u64) -> String {
 fn a_client_without_a_dialect_is_told_which_there_are() {
     let server = one_core();
     let mut peer = Peer::connect(server.address());
-    peer.send(corewire_testkit::peer::upgrade_request("/ws", &[]));
+    peer.send(upgrade_request("/ws", &[]));
     let reply = peer.expect_reply(400);
     let text = String::from_utf8_lossy(&reply.body).into_owned();
     assert!(
         text.contains("corewire.v1.json") && text.contains("corewire.v1.bin"),
         "{text}"
     );
+}
+
+/// A message before the `hello` is no memory beyond `hello_bytes`, whichever way it comes: the end of
+/// the connection comes before any further byte is sent.
+#[test]
+fn a_stranger_has_no_more_than_hello_bytes() {
+    const MOST: usize = 4096;
+    let options = Options {
+        hello_bytes: MOST,
+        ..Options::default()
+    };
+    let server = serve(options, Identity::Anonymous, served::options());
+    let hello = |bytes: usize| format!("{:<bytes$}", r#"{"id":1,"hello":{"v":1}}"#);
+    let stranger = || {
+        let json = format!("Sec-WebSocket-Protocol: {}", Dialect::Json.subprotocol());
+        let deflate = "Sec-WebSocket-Extensions: permessage-deflate";
+        let mut peer = Peer::connect(server.address());
+        peer.send(upgrade_request("/ws", &[&json, deflate]));
+        peer.expect_upgrade();
+        peer
+    };
+    let taken = [
+        frames::text(&hello(MOST)),
+        frames::fragmented(OpCode::Text, hello(MOST).as_bytes(), 7),
+        frames::compressed(OpCode::Text, Fin::Last, &deflated(&hello(MOST))),
+    ];
+    for message in taken {
+        let mut peer = stranger();
+        peer.send(message);
+        let welcome = peer.expect_frame();
+        assert_eq!(welcome.header.opcode, OpCode::Text);
+        // What comes behind it is limited as everything is.
+        peer.send(frames::text(&format!(
+            "{:<50000}",
+            r#"{"id":2,"pong":{"t":0}}"#
+        )));
+        assert_eq!(peer.expect_frame().header.opcode, OpCode::Text);
+        peer.close();
+    }
+    let fragment = |len| frames::frame(OpCode::Continuation, Fin::More, &[b' '; MOST][..len]);
+    let first = frames::frame(OpCode::Text, Fin::More, b" ");
+    let mut many = first.clone();
+    for _ in 0..MOST / 64 - 1 {
+        many.extend(fragment(64));
+    }
+    let compressed = deflated(&hello(MOST + 1));
+    let (left, right) = compressed.split_at(compressed.len() - 4);
+    let too_large = [
+        // Its header alone: the rest is never sent.
+        frames::header(OpCode::Text, Fin::Last, MOST as u64 + 1),
+        frames::header(OpCode::Text, Fin::More, 1 << 40),
+        [
+            &first[..],
+            &frames::header(OpCode::Continuation, Fin::Last, MOST as u64),
+        ]
+        .concat(),
+        [
+            &many[..],
+            &frames::header(OpCode::Continuation, Fin::More, 64),
+        ]
+        .concat(),
+        frames::compressed(OpCode::Text, Fin::Last, &compressed),
+        [
+            frames::compressed(OpCode::Text, Fin::More, left),
+            frames::frame(OpCode::Continuation, Fin::More, right),
+        ]
+        .concat(),
+    ];
+    let count = too_large.len() as u64;
+    for (number, message) in too_large.into_iter().enumerate() {
+        let mut peer = stranger();
+        peer.send(message);
+        assert_eq!(peer.close_code(), Ok(1009), "{number}");
+    }
+    assert_eq!(server.count("over_message_bytes"), count);
+}
+
+fn deflated(plain: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut codec = Codec::new(DEFLATE_LEVEL, InflateBudget::new(1 << 20));
+    codec.deflate(15, None, plain.as_bytes(), &mut out);
+    out
 }
 
 #[test]

@@ -50,17 +50,15 @@ impl Assembler {
     pub(crate) fn begin(
         kind: MessageKind,
         header: &FrameHeader,
+        bounds: InflateBounds,
         env: &mut Env<'_>,
     ) -> Result<Self, Error> {
         let content = match kind {
-            _ if header.compressed => {
-                let bounds = InflateBounds::from(env.limits);
-                Content::Compressed(env.codec.begin(bounds)?)
-            }
+            _ if header.compressed => Content::Compressed(env.codec.begin(bounds)?),
             MessageKind::Text => Content::Text(Utf8Validator::default()),
             MessageKind::Binary => Content::Binary,
         };
-        let wire_bytes_left = wire_bytes_max(header.compressed, env.limits);
+        let wire_bytes_left = wire_bytes_max(header.compressed, bounds.message_bytes);
         let pool = &mut env.scratch.pool;
         let data = match usize::try_from(header.payload_bytes.min(wire_bytes_left)) {
             _ if header.compressed => pool.take_any(),
@@ -189,14 +187,13 @@ impl Assembler {
     }
 }
 
-/// Bytes that the frames of one message may carry. Deflate grows what it cannot compress, so a
-/// compressed message of exactly the limit may take some more.
-pub(crate) fn wire_bytes_max(compressed: bool, limits: &Limits) -> u64 {
-    let bytes = limits.message_bytes;
+/// Bytes that the frames of one message of at most `message_bytes` may carry. Deflate grows what it
+/// cannot compress, so a compressed message of exactly the limit may take some more.
+pub(crate) fn wire_bytes_max(compressed: bool, message_bytes: usize) -> u64 {
     u64::try_from(if compressed {
-        compressed_bytes_max(bytes)
+        compressed_bytes_max(message_bytes)
     } else {
-        bytes
+        message_bytes
     })
     .unwrap_or(u64::MAX)
 }

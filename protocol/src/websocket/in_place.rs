@@ -132,7 +132,7 @@ impl WebSocket {
         ) else {
             return Ok(None);
         };
-        if payload_bytes > limits.message_bytes {
+        if payload_bytes > self.message_bytes_max(limits) {
             return Ok(None);
         }
         self.keepalive.active(now);

@@ -22,9 +22,11 @@ mod send;
 pub use event::Event;
 pub use in_place::{Inbound, Whole};
 
+use std::num::NonZeroU32;
+
 use crate::Role;
 use crate::close::CloseCode;
-use crate::deflate::{Agreement, Codec, Window};
+use crate::deflate::{Agreement, Codec, InflateBounds, Window};
 use crate::error::Error;
 use crate::frame::OpCode;
 use crate::limits::Limits;
@@ -159,6 +161,9 @@ pub struct WebSocket {
     agreement: Option<Agreement>,
     keepalive: KeepAlive,
     control_rate: ControlRate,
+    /// Bytes of the largest message that the application takes for now, if that is less than
+    /// [`Limits::message_bytes`].
+    takes_for_now: Option<NonZeroU32>,
     /// What is cut: allocated when a read ends inside a frame or a message, given back when the
     /// message is whole.
     partial: Option<Box<Partial>>,
@@ -191,6 +196,7 @@ impl WebSocket {
             agreement,
             keepalive: KeepAlive::new(now),
             control_rate: ControlRate::new(now, limits),
+            takes_for_now: None,
             partial: None,
             history,
             late_pong: None,
@@ -201,6 +207,20 @@ impl WebSocket {
     /// still there.
     pub const fn leave_pings_to_application(&mut self) {
         self.keepalive.leave_to_application();
+    }
+
+    /// Takes no message of more than `bytes` from now on, at least one, where
+    /// [`Limits::message_bytes`] allows more: for an application that does not know its peer yet.
+    /// What is larger fails the connection with [`Error::MessageTooLargeForNow`] as early as it
+    /// would above the other limit: by its header, or while it is inflated.
+    pub fn limit_messages(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.takes_for_now = Some(NonZeroU32::new(bytes).unwrap_or(NonZeroU32::MIN));
+    }
+
+    /// Takes messages of up to [`Limits::message_bytes`] again. One that has begun keeps its bound.
+    pub const fn lift_message_limit(&mut self) {
+        self.takes_for_now = None;
     }
 
     /// How far the connection has come.
@@ -278,6 +298,25 @@ impl WebSocket {
         Ok(())
     }
 
+    /// Bytes of the largest message that is taken.
+    #[inline]
+    fn message_bytes_max(&self, limits: &Limits) -> usize {
+        match self.takes_for_now {
+            None => limits.message_bytes,
+            Some(bytes) => usize::try_from(bytes.get()).map_or(limits.message_bytes, |bytes| {
+                bytes.min(limits.message_bytes)
+            }),
+        }
+    }
+
+    /// The bounds on what a message is inflated to.
+    fn inflate_bounds(&self, limits: &Limits) -> InflateBounds {
+        InflateBounds {
+            message_bytes: self.message_bytes_max(limits),
+            ..InflateBounds::from(limits)
+        }
+    }
+
     fn message_deadline(&self, limits: &Limits) -> Option<Tick> {
         self.partial.as_ref()?.message.as_ref()?.deadline(limits)
     }
@@ -300,6 +339,17 @@ impl WebSocket {
             self.close_frame(Some(error.close_code()), error.reason(), env, out);
         }
         self.end(State::Failed(error));
+    }
+
+    /// Fails the connection over what was received. Returns the rule as the peer was told it.
+    fn refuse(&mut self, error: Error, env: &mut Env<'_>, out: &mut Vec<u8>) -> Error {
+        let is_for_now = self.message_bytes_max(env.limits) < env.limits.message_bytes;
+        let error = match error {
+            Error::MessageTooLarge if is_for_now => Error::MessageTooLargeForNow,
+            error => error,
+        };
+        self.fail(error, env, out);
+        error
     }
 
     /// Nothing more is received: what is half there goes.

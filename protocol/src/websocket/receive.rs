@@ -1,7 +1,6 @@
 //! What a connection makes of the bytes it receives.
 
 use crate::close::CloseFrame;
-use crate::deflate::InflateBounds;
 use crate::error::Error;
 use crate::frame::{FrameHeader, OpCode, Reserved, mask};
 use crate::limits::Limits;
@@ -49,7 +48,7 @@ impl WebSocket {
             State::Failed(error) => return Err(error),
         }
         self.receive(input, env, out)
-            .inspect_err(|&error| self.fail(error, env, out.bytes))
+            .map_err(|error| self.refuse(error, env, out.bytes))
     }
 
     /// Room for the rest of a large payload that is in progress, for a driver that reads straight
@@ -81,7 +80,7 @@ impl WebSocket {
             return Err(error);
         }
         self.fill(before, env, out)
-            .inspect_err(|&error| self.fail(error, env, out.bytes))
+            .map_err(|error| self.refuse(error, env, out.bytes))
     }
 
     fn fill(
@@ -165,6 +164,7 @@ impl WebSocket {
             return Ok(());
         }
         let open = self.is_open();
+        let message_bytes_max = self.message_bytes_max(limits);
         let message = self
             .partial
             .as_deref_mut()
@@ -173,7 +173,9 @@ impl WebSocket {
             (OpCode::Continuation, None) if open => Err(Error::ContinuationUnexpected),
             (OpCode::Continuation, Some(message)) => message.admit(header, limits),
             (_, Some(_)) => Err(Error::ContinuationExpected),
-            (_, None) if header.payload_bytes > wire_bytes_max(header.compressed, limits) => {
+            (_, None)
+                if header.payload_bytes > wire_bytes_max(header.compressed, message_bytes_max) =>
+            {
                 Err(Error::MessageTooLarge)
             }
             (_, None) => Ok(()),
@@ -215,11 +217,11 @@ impl WebSocket {
                 env.scratch.inflated = env.scratch.pool.take_any();
             }
             env.scratch.inflated.clear();
+            let bounds = self.inflate_bounds(env.limits);
             let history = self
                 .history
                 .as_mut()
                 .and_then(|history| history.inbound.as_mut());
-            let bounds = InflateBounds::from(env.limits);
             // The process's budget counts messages in the making; this one is handed over now.
             let _made = env
                 .codec
@@ -252,7 +254,8 @@ impl WebSocket {
             OpCode::Binary => MessageKind::Binary,
             OpCode::Continuation | OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(()),
         };
-        let mut message = Assembler::begin(kind, header, env)?;
+        let bounds = self.inflate_bounds(env.limits);
+        let mut message = Assembler::begin(kind, header, bounds, env)?;
         message.admit(header, env.limits)?;
         self.partial.get_or_insert_default().message = Some(message);
         Ok(())

@@ -315,8 +315,8 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "messaging.hello_bytes",
         flag: None,
-        meaning: "Largest message with a hello.",
-        at_limit: "closes with 4003",
+        meaning: "Largest message of a connection until its hello is taken; no more of one is kept.",
+        at_limit: "closes with 1009",
         kind: bytes(512, 16 * MIB, |draft| {
             Usize(&mut draft.messaging.hello_bytes)
         }),
