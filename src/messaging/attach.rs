@@ -15,7 +15,7 @@ use corewire_protocol::native::{
 
 use crate::engine::Effects;
 
-use super::client::{ClientKey, Clients, Subscribed, Subscription};
+use super::client::{ClientKey, Clients};
 use super::delivery::{Alias, Delivery, DeliveryKey, InForce, Of, Standing};
 use super::home::{Proof, Where};
 use super::hub::{Hub, Outgoing, TopicKey};
@@ -24,6 +24,7 @@ use super::mail::{Granted, Mail, TooManyTopics};
 use super::place::Begin;
 use super::publication::TopicId;
 use super::refusal::{ended_before_it_began, refused, too_many_topics};
+use super::subscriptions::{Subscribed, Subscription};
 use super::topic::{Answer, Interest, Outcome, Seeking, Waiting, Waitlist, Wanted};
 
 impl Hub {

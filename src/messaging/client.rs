@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use corewire_protocol::native::{Dialect, ErrorReply, Resumed, Subbed};
 use slotmap::{SlotMap, new_key_type};
-use smallvec::SmallVec;
 
 use crate::engine::Tick;
 use crate::ids::ConnId;
 
-use super::delivery::{DeliveryCredit, InForce, List};
-use super::hub::{PatternKey, TopicKey};
+use super::delivery::{DeliveryCredit, List};
 use super::options::Options;
 use super::positions;
+use super::subscriptions::Subscriptions;
 use super::talk::Talk;
 
 new_key_type! {
@@ -189,34 +188,6 @@ pub(super) enum Pulse {
     AskedTwice(Tick),
 }
 
-/// What a client has subscribed to, in the order of its numbers.
-#[derive(Debug, Default)]
-pub(super) struct Subscriptions {
-    /// Most clients have one.
-    all: SmallVec<[Subscription; 1]>,
-    patterns: usize,
-}
-
-/// One subscription.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Subscription {
-    pub(super) s: u64,
-    pub(super) to: Subscribed,
-}
-
-/// What it is to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Subscribed {
-    /// A topic, and whether its home core has granted it yet.
-    Topic(TopicKey),
-    /// A pattern.
-    Pattern {
-        key: PatternKey,
-        /// What it asked for.
-        policy: Option<InForce>,
-    },
-}
-
 /// A bucket that fills with time: how many publications are allowed at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {
@@ -301,58 +272,6 @@ impl Client {
             self.publisher = Some(Box::new(Publisher { author, bucket }));
         }
         self.publisher.as_deref_mut()
-    }
-}
-
-impl From<(u64, Subscribed)> for Subscription {
-    fn from((s, to): (u64, Subscribed)) -> Self {
-        Self { s, to }
-    }
-}
-
-impl Subscription {
-    const fn is_pattern(&self) -> bool {
-        matches!(self.to, Subscribed::Pattern { .. })
-    }
-}
-
-impl Subscriptions {
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// Those to patterns.
-    pub(super) const fn patterns(&self) -> usize {
-        self.patterns
-    }
-
-    pub(super) fn get(&self, s: u64) -> Option<Subscription> {
-        let place = self.all.binary_search_by_key(&s, |known| known.s).ok()?;
-        self.all.get(place).copied()
-    }
-
-    /// Adds a subscription with a number that is free.
-    pub(super) fn insert(&mut self, subscription: Subscription) {
-        self.patterns += usize::from(subscription.is_pattern());
-        let place = self.all.partition_point(|known| known.s < subscription.s);
-        self.all.insert(place, subscription);
-    }
-
-    pub(super) fn remove(&mut self, s: u64) -> Option<Subscription> {
-        let place = self.all.binary_search_by_key(&s, |known| known.s).ok()?;
-        let removed = self.all.remove(place);
-        self.patterns -= usize::from(removed.is_pattern());
-        Some(removed)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Subscription> {
-        self.all.iter().copied()
-    }
-
-    /// Those with this number and above.
-    pub(super) fn from(&self, s: u64) -> impl Iterator<Item = Subscription> {
-        let place = self.all.partition_point(|known| known.s < s);
-        self.all.iter().skip(place).copied()
     }
 }
 

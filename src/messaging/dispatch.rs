@@ -13,7 +13,7 @@ use corewire_protocol::native::{
 use crate::engine::{Context, Effects, Message};
 
 use super::bye::Bye;
-use super::client::{ClientKey, Stage, Subscribed};
+use super::client::{ClientKey, Stage};
 use super::delivery::{DeliveryCredit, InForce};
 use super::handler::{MessagingHandler, pubbed, warn};
 use super::hub::Outgoing;
@@ -22,6 +22,7 @@ use super::patterns::Asked;
 use super::place;
 use super::publication::{Draft, Rare};
 use super::refusal::{ended_before_it_began, gone, not_published, refused};
+use super::subscriptions::Subscribed;
 use super::topic::{Answer, Wanted};
 
 /// Commands in one message.

@@ -60,6 +60,7 @@ mod runs;
 mod state;
 mod store;
 mod stream;
+mod subscriptions;
 mod tail;
 mod talk;
 mod ticket;

@@ -9,11 +9,12 @@ use crate::engine::Tick;
 use crate::hash::{Map, Seed};
 use crate::ids::CoreId;
 
-use super::client::{ClientKey, Clients, Subscribed};
+use super::client::{ClientKey, Clients};
 use super::core_set::CoreSet;
 use super::delivery::InForce;
 use super::hub::PatternKey;
 use super::place::{HomeMark, Marks};
+use super::subscriptions::Subscribed;
 use super::topic::{Answer, Outcome, Waiting, Wanted};
 use super::trie::Trie;
 use super::walk::{Walk, WalkNumber};

@@ -9,10 +9,11 @@ use corewire_protocol::native::{Position, Push};
 
 use crate::engine::{Context, Tick};
 
-use super::client::{ClientKey, Clients, Subscribed};
+use super::client::{ClientKey, Clients};
 use super::hub::{Hub, Outgoing};
 use super::mail::Mail;
 use super::pen::Pen;
+use super::subscriptions::Subscribed;
 
 /// How often a client is told, and home cores are asked, at most.
 const EVERY_MS: u32 = 1_000;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crate::engine::Effects;
 use crate::ids::CoreId;
 
-use super::client::{ClientKey, Clients, Subscribed};
+use super::client::{ClientKey, Clients};
 use super::delivery::Of;
 use super::hub::{Hub, TopicKey};
 use super::mail::Mail;
+use super::subscriptions::Subscribed;
 use super::topic::{Answer, Interest, Life, Waiting, Wanted};
 
 impl Hub {

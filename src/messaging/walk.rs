@@ -22,7 +22,7 @@ use crate::engine::Effects;
 use crate::hash::Map;
 use crate::ids::CoreId;
 
-use super::client::{ClientKey, Clients, Subscribed};
+use super::client::{ClientKey, Clients};
 use super::core_set::CoreSet;
 use super::delivery::Alias;
 use super::home::{Arrears, Changed, Cursor, Missed, Proof, Reach};
@@ -32,6 +32,7 @@ use super::patterns::{Patterns, subbed};
 use super::place::{HomeMark, Marks};
 use super::publication::TopicId;
 use super::requests::Requests;
+use super::subscriptions::Subscribed;
 use super::topic::{Answer, Outcome, Waiting, Wanted};
 
 /// Deliveries that a client may have behind before the next page of topics is asked for.

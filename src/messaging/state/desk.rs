@@ -10,10 +10,11 @@ use corewire_protocol::native::{
 use crate::engine::Effects;
 use crate::ids::CoreId;
 
-use super::super::client::{ClientKey, Subscribed};
+use super::super::client::ClientKey;
 use super::super::handler::{MessagingHandler, warn};
 use super::super::mail::{Letter, Mail};
 use super::super::refusal::refused;
+use super::super::subscriptions::Subscribed;
 use super::Settled;
 use super::board::{Draft, Given};
 use super::holdings::{Change, Due, Go, Place};
