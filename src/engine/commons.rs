@@ -26,6 +26,8 @@ pub(super) struct Commons<M> {
     pub(super) scratch: Scratch,
     pub(super) effects: Effects<M>,
     pub(super) counters: Arc<Counters>,
+    /// Work of the turn so far, in bytes.
+    pub(super) work: usize,
     /// Whose code is running, for the case that it panics.
     pub(super) running: Running,
 }
@@ -57,6 +59,7 @@ impl<M> Commons<M> {
             scratch,
             effects: Effects::new(now),
             counters,
+            work: 0,
             running: Running::Ours,
         }
     }
@@ -89,6 +92,12 @@ impl<M> Commons<M> {
             hold,
             commons: self,
         }
+    }
+
+    /// Whether the connection has done enough for one turn, whose output this is.
+    pub(super) fn turn_is_over(&self, out: &Outbound) -> bool {
+        self.work > self.options.turn_work
+            || out.queued_bytes() > self.options.outbound.high_bytes
     }
 
     /// Runs the handler's code.

@@ -13,6 +13,9 @@ use super::message::{Bytes, Message};
 use super::outbound::{BY_REFERENCE_BYTES_MIN, Outbound};
 use super::shard::Now;
 
+/// More work than any turn may have.
+const WORK_MAX: usize = usize::MAX / 2;
+
 /// The connection that a handler is called for.
 ///
 /// What is sent here leaves when the input that caused it is handled, in one write. A handler
@@ -154,6 +157,22 @@ impl<M> Context<'_, M> {
     pub fn has_room(&self) -> bool {
         self.websocket.is_open()
             && self.out.queued_bytes() < self.commons.options.outbound.high_bytes
+    }
+
+    /// Counts work of this turn, in bytes as [`turn_work`](super::Options::turn_work) counts them,
+    /// for a call that does more than its message shows.
+    pub const fn did_work(&mut self, bytes: usize) {
+        let work = self.commons.work.saturating_add(bytes);
+        // So that no further frame overflows it.
+        self.commons.work = if work > WORK_MAX { WORK_MAX } else { work };
+    }
+
+    /// Whether this connection has done enough for one turn. A handler that can put off the rest of
+    /// what it was asked for [holds](Self::hold) the connection, marks it [ready](Self::ready), and
+    /// goes on when it is [filled](super::Handler::fill): then the others have had theirs.
+    #[must_use]
+    pub fn turn_is_over(&self) -> bool {
+        self.commons.turn_is_over(self.out)
     }
 
     /// Closes the connection with a code and a reason of at most 123 bytes, after what was sent

@@ -25,8 +25,6 @@ pub(super) struct OpenConn<'a, H: Handler> {
     pub(super) hold: &'a mut Hold,
     pub(super) out: &'a mut Outbound,
     pub(super) flow: Flow,
-    /// The work of this turn so far.
-    pub(super) work: &'a mut usize,
     pub(super) handler: &'a mut H,
     pub(super) commons: &'a mut Commons<H::Mail>,
 }
@@ -72,16 +70,13 @@ impl<H: Handler> OpenConn<'_, H> {
             if let Some(received) = end {
                 return received;
             }
-            *self.work += FRAME_WORK;
-            *self.work += std::mem::take(&mut self.commons.scratch.deflated_plain_bytes);
+            self.commons.work += FRAME_WORK;
+            self.commons.work += std::mem::take(&mut self.commons.scratch.deflated_plain_bytes);
             let left = input.unread_bytes();
             if left == 0 {
                 return Received::All;
             }
-            let options = &self.commons.options;
-            let enough = *self.work > options.turn_work
-                || self.out.queued_bytes() > options.outbound.high_bytes;
-            if enough {
+            if self.commons.turn_is_over(self.out) {
                 self.commons.counters.turns_cut.add(1);
                 return Received::Yield { left };
             }
@@ -172,7 +167,7 @@ impl<H: Handler> OpenConn<'_, H> {
                         self.message(Message::new(kind, Bytes::Received(bytes)));
                     }
                     Payload::Buffer(mut buffer) => {
-                        *self.work += buffer.len();
+                        self.commons.work += buffer.len();
                         self.message(Message::new(kind, Bytes::Buffer(&mut buffer)));
                         let scratch = &mut self.commons.scratch;
                         if buffer.capacity() <= SCRATCH_BYTES_MAX

@@ -32,8 +32,9 @@ pub struct Options {
     pub receive_buffer_bytes: usize,
     /// Bytes of buffers that a core keeps from large messages for the next ones.
     pub pool_bytes: usize,
-    /// The work of one connection's turn: bytes read, bytes inflated and 256 a frame. What is
-    /// left is done after the other connections had theirs.
+    /// The work of one connection's turn: bytes read, bytes inflated, 256 a frame, and what its
+    /// handler [says](super::Context::did_work). What is left is done after the other connections
+    /// had theirs.
     pub turn_work: usize,
     /// Connections accepted in one turn.
     pub accepts_per_turn: usize,

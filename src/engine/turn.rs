@@ -28,8 +28,6 @@ use super::shard::{Next, ReadInto, ReadResult, Shard, Step, WriteResult};
 pub(super) struct Turn {
     pub(super) id: ConnId,
     phase: Phase,
-    /// Work done, in bytes.
-    work: usize,
     /// What waits for this connection, or the core's spare queue.
     pub(super) out: Box<Outbound>,
     /// The length of the message's buffer that is read into.
@@ -61,10 +59,10 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             .take()
             .or_else(|| self.spare.take())
             .unwrap_or_default();
+        self.commons.work = 0;
         self.turn = Some(Turn {
             id,
             phase,
-            work: 0,
             out,
             in_place: None,
             asked: 0,
@@ -162,7 +160,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         match result {
             ReadResult::Bytes(bytes) => {
                 self.commons.counters.bytes_in.add(bytes);
-                turn.work += bytes;
+                self.commons.work += bytes;
                 // A short read has emptied the socket, unless its end is what comes next.
                 if bytes < turn.asked && conn.read == ReadSide::Ready {
                     conn.read = ReadSide::Drained;
@@ -331,7 +329,6 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 hold: &mut conn.hold,
                 out: &mut turn.out,
                 flow,
-                work: &mut turn.work,
                 handler: &mut self.handler,
                 commons: &mut self.commons,
             }),

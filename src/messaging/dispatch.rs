@@ -10,7 +10,7 @@ use corewire_protocol::native::{
     Malformed, Publish, Reply, Request, Start, Subject, Subscribe, Target, TopicName,
 };
 
-use crate::engine::{Context, Effects, Message};
+use crate::engine::{Context, Effects};
 
 use super::bye::Bye;
 use super::client::{ClientKey, Stage};
@@ -25,8 +25,6 @@ use super::refusal::{ended_before_it_began, gone, not_published, refused};
 use super::subscriptions::Subscribed;
 use super::topic::{Answer, Wanted};
 
-/// Commands in one message.
-const COMMANDS_MAX: usize = 1024;
 /// Bytes that a message may gain on its way to a subscriber, beside its data.
 const ENVELOPE_BYTES: u64 = 2048;
 
@@ -47,36 +45,8 @@ pub(super) enum Next {
 pub(super) type Refused = ErrorReply<'static>;
 
 impl MessagingHandler {
-    /// Does what a message says.
-    pub(super) fn commands(
-        &mut self,
-        key: ClientKey,
-        message: &Message<'_>,
-        context: &mut Context<'_, Mail>,
-    ) -> Next {
-        let Some(client) = self.clients.get(key) else {
-            return Next::Left;
-        };
-        let dialect = client.dialect;
-        if message.kind() != dialect.kind() {
-            return Next::Bye(Bye::Unreadable);
-        }
-        for (number, request) in dialect.requests(message).enumerate() {
-            if number >= COMMANDS_MAX {
-                return Next::Bye(Bye::TooManyCommands);
-            }
-            let next = match request {
-                Ok(request) => self.command(key, request, context),
-                Err(malformed) => self.malformed(key, malformed, context),
-            };
-            if !matches!(next, Next::Command) {
-                return next;
-            }
-        }
-        Next::Command
-    }
-
-    fn malformed(
+    /// A command cannot be read.
+    pub(super) fn malformed(
         &mut self,
         key: ClientKey,
         malformed: Malformed,
@@ -100,7 +70,8 @@ impl MessagingHandler {
         }
     }
 
-    fn command(
+    /// Does one command.
+    pub(super) fn command(
         &mut self,
         key: ClientKey,
         request: Request<'_>,
@@ -295,7 +266,7 @@ impl MessagingHandler {
     /// A topic has one delivery to a client, and that has one policy: what two patterns want with
     /// different ones cannot be had.
     fn check_policy(
-        &self,
+        &mut self,
         key: ClientKey,
         pattern: &str,
         policy: Option<InForce>,
@@ -308,7 +279,9 @@ impl MessagingHandler {
             Subscribed::Pattern { key, policy } => Some((one.s, key, policy)),
             Subscribed::Topic(_) => None,
         });
-        match self.hub.patterns.at_odds(others, pattern, policy) {
+        let at_odds = self.hub.patterns.at_odds(others, pattern, policy);
+        self.hub.walked(client.subscriptions.len());
+        match at_odds {
             None => Ok(()),
             Some(s) => {
                 let text = format!(

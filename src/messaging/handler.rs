@@ -18,7 +18,6 @@ use crate::metrics::Counters;
 use super::bye::Bye;
 use super::class::Classes;
 use super::client::{Client, ClientKey, Clients, Pulse, Stage, Told};
-use super::dispatch::Next;
 use super::fill::Filling;
 use super::history::Unfinished;
 use super::home::{Base36, Home, Placed};
@@ -380,7 +379,7 @@ impl MessagingHandler {
             (None, Err(error)) => talk.notice(warn("pub", not_published(error))),
         }
         if let Some(conn) = client.conn {
-            if talk.unanswered.release(&self.shared.options) {
+            if talk.release(&self.shared.options) {
                 effects.release(conn);
             }
             effects.ready(conn);
@@ -459,7 +458,7 @@ impl MessagingHandler {
     fn read_on(&mut self, effects: &mut Effects<Mail>) {
         while let Some(key) = self.requests.next_to_go_on() {
             if let Some(client) = self.clients.get_mut(key)
-                && client.talk().unanswered.room(&self.shared.options)
+                && client.talk().room(&self.shared.options)
                 && let Some(conn) = client.conn
             {
                 effects.release(conn);
@@ -478,7 +477,7 @@ impl MessagingHandler {
             };
             if let Some(talk) = &mut client.talk {
                 talk.give_up(core);
-                if talk.unanswered.release(&self.shared.options) {
+                if talk.release(&self.shared.options) {
                     effects.release(conn);
                 }
             }
@@ -631,9 +630,7 @@ impl Handler for MessagingHandler {
         context: &mut Context<'_, Mail>,
     ) {
         let (words, unanswered) = (self.pen.words, self.requests.unanswered());
-        if let Next::Bye(bye) = self.commands(*key, &message, context) {
-            self.bye(*key, bye, context);
-        }
+        self.message_came(*key, &message, context);
         self.settle(context.effects());
         if let Some(client) = self.clients.get_mut(*key) {
             client.heartbeat.state = Pulse::Fine;
@@ -641,17 +638,8 @@ impl Handler for MessagingHandler {
             if self.pen.words != words {
                 client.heartbeat.said = context.now();
             }
-            if self.requests.unanswered() > unanswered && self.requests.are_too_many() {
-                client.talk().unanswered.hold_for_core();
-                self.requests.wait(*key);
-                self.pen.counters.requests_held.add(1);
-            }
-            if let Some(talk) = &mut client.talk
-                && talk.unanswered.hold(&self.shared.options)
-            {
-                context.hold();
-            }
         }
+        self.hold(*key, unanswered, context);
     }
 
     fn fill(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) -> Fill {
@@ -660,6 +648,7 @@ impl Handler for MessagingHandler {
             self.counters().over_pattern_topics.add(1);
             self.bye(*key, bye, context);
         }
+        self.go_on(*key, context);
         let mut filling = Filling {
             hub: &mut self.hub,
             clients: &mut self.clients,
@@ -669,7 +658,11 @@ impl Handler for MessagingHandler {
         };
         let fill = filling.fill(*key);
         self.settle(context.effects());
-        fill
+        let client = self.clients.get(*key);
+        match client.and_then(|client| client.talk.as_ref()) {
+            Some(talk) if talk.batch.is_some() => Fill::More,
+            Some(_) | None => fill,
+        }
     }
 
     fn timeout(&mut self, key: &mut ClientKey, context: &mut Context<'_, Mail>) {

@@ -60,6 +60,8 @@ pub(super) struct Hub {
     pub(super) seeks: u64,
     /// What home cores are to be told.
     pub(super) outgoing: VecDeque<Outgoing>,
+    /// Things that were looked at one after the other since somebody asked.
+    steps: usize,
     pub(super) topics_max: usize,
     pattern_topics_max: usize,
     pub(super) backlog_bytes: u32,
@@ -104,11 +106,22 @@ impl Hub {
             catch_up: CatchUp::new(options.catch_up_pages, seed),
             seeks: 0,
             outgoing: VecDeque::new(),
+            steps: 0,
             topics_max: options.topics_max,
             pattern_topics_max: options.pattern_topics_max,
             backlog_bytes: options.backlog_bytes,
             seed: seed.clone(),
         }
+    }
+
+    /// So many things have been looked at one after the other.
+    pub(super) const fn walked(&mut self, steps: usize) {
+        self.steps += steps;
+    }
+
+    /// How many have been since the last call: work that no message shows.
+    pub(super) const fn take_steps(&mut self) -> usize {
+        std::mem::replace(&mut self.steps, 0)
     }
 
     // ── Subscriptions to a pattern ──
@@ -219,7 +232,7 @@ impl Hub {
 
     /// The deliveries that serve a subscription. Those of a pattern are found among all of its client.
     pub(super) fn deliveries_of(
-        &self,
+        &mut self,
         clients: &Clients,
         client: ClientKey,
         Subscription { s, to }: Subscription,
@@ -231,12 +244,16 @@ impl Hub {
             return self.delivery_of(client, topic).into_iter().collect();
         }
         let first = clients.get(client).and_then(|of| of.deliveries.first());
-        std::iter::successors(first, |&key| self.deliveries.next(key, Of::Own))
+        let mut looked_at = 0;
+        let found = std::iter::successors(first, |&key| self.deliveries.next(key, Of::Own))
             .filter(|&key| {
                 let delivery = self.deliveries.get(key);
+                looked_at += 1;
                 delivery.is_some_and(|delivery| delivery.subscriptions.contains(&s))
             })
-            .collect()
+            .collect();
+        self.walked(looked_at);
+        found
     }
 
     /// A client's delivery of a topic.
@@ -349,12 +366,14 @@ impl Hub {
         let end = topic.end;
         let home = topic.called.id().map(|id| id.home);
         let restart = home.and_then(|home| self.restarts.get(&home).copied());
+        let subscribers = self.patterns.subscribers(topic.called.name(), home);
+        self.walked(subscribers.len());
         for PatternSubscriber {
             client,
             wanted,
             since,
             ..
-        } in self.patterns.subscribers(topic.called.name(), home)
+        } in subscribers
         {
             if let Some(delivery) = self.delivery_mut(client, key) {
                 if !delivery.subscriptions.contains(&wanted.s) {

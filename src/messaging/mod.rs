@@ -29,6 +29,7 @@
 
 mod attach;
 mod backlog;
+mod batch;
 mod bye;
 mod catch_up;
 mod class;

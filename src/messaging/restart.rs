@@ -90,6 +90,7 @@ impl Hub {
     pub(super) fn stop_serving(&mut self, clients: &mut Clients, client: ClientKey, s: u64) {
         let mut next = clients.get(client).and_then(|of| of.deliveries.first());
         while let Some(delivery_key) = next {
+            self.walked(1);
             next = self.deliveries.next(delivery_key, Of::Own);
             let Some(delivery) = self.deliveries.get_mut(delivery_key) else {
                 break;

@@ -9,6 +9,7 @@ use corewire_protocol::native::{Cause, ErrorCode, ErrorReply, Push, Reply};
 
 use crate::ids::CoreId;
 
+use super::batch::Batch;
 use super::bye::Bye;
 use super::handler::warn;
 use super::history::Pages;
@@ -23,6 +24,8 @@ pub(super) struct Talk {
     /// Replies that came from other cores.
     pub(super) replies: VecDeque<(u64, Reply<'static>)>,
     pub(super) unanswered: Unanswered,
+    /// What it has said and what is still to be done. It is not read meanwhile.
+    pub(super) batch: Option<Box<Batch>>,
     /// What it has asked of history.
     pub(super) pages: Pages,
     /// Aliases that it was told once and does not need any more.
@@ -101,10 +104,28 @@ impl Talk {
         }
     }
 
+    /// Whether the connection is to be held: for the rest of its message, or until its requests, or
+    /// those of its core, are answered.
+    pub(super) fn hold(&mut self, options: &Options) -> bool {
+        let waits = self.unanswered.hold(options);
+        waits || self.batch.is_some()
+    }
+
+    /// Requests were answered. Whether a connection that was held is to be released.
+    pub(super) fn release(&mut self, options: &Options) -> bool {
+        self.unanswered.release(options) && self.batch.is_none()
+    }
+
+    /// Its core has room for requests. Whether the connection is to be released.
+    pub(super) fn room(&mut self, options: &Options) -> bool {
+        self.unanswered.room(options) && self.batch.is_none()
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_over(&self) -> bool {
         self.replies.is_empty()
             && self.unanswered.is_over()
+            && self.batch.is_none()
             && self.pages.len() == 0
             && self.forgotten.is_empty()
             && self.resets.is_empty()
@@ -148,7 +169,7 @@ impl Unanswered {
     }
 
     /// Whether there are as many as there may be. The connection is to be held then.
-    pub(super) fn hold(&mut self, options: &Options) -> bool {
+    fn hold(&mut self, options: &Options) -> bool {
         let many =
             self.requests.len() >= options.unanswered_max || self.bytes >= options.unanswered_bytes;
         if many && self.waits == Waits::No {
@@ -157,13 +178,13 @@ impl Unanswered {
         self.waits != Waits::No
     }
 
-    /// The connection is to be held until its core has [room](Self::room).
+    /// The connection is to be held until its core has [room](Talk::room).
     pub(super) const fn hold_for_core(&mut self) {
         self.waits = Waits::ForCore;
     }
 
     /// Its core has room. Whether the connection is to be released.
-    pub(super) fn room(&mut self, options: &Options) -> bool {
+    fn room(&mut self, options: &Options) -> bool {
         if self.waits == Waits::ForCore {
             self.waits = Waits::ForOwn;
         }
@@ -171,7 +192,7 @@ impl Unanswered {
     }
 
     /// Whether a connection that was held is to be released.
-    pub(super) fn release(&mut self, options: &Options) -> bool {
+    fn release(&mut self, options: &Options) -> bool {
         let few = self.requests.len() <= options.unanswered_max / 2
             && self.bytes <= options.unanswered_bytes / 2;
         let released = self.waits == Waits::ForOwn && few;

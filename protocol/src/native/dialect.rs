@@ -34,6 +34,10 @@ pub enum ServerWord<'a> {
 #[derive(Debug, Clone)]
 pub struct Requests<'a>(Pieces<'a>);
 
+/// Where reading a message from a client was left: a place between two commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestsPlace(usize);
+
 /// The replies and pushes of one message from a server. It ends behind a [`Malformed`] whose
 /// extent is the message.
 #[derive(Debug, Clone)]
@@ -105,6 +109,16 @@ impl Dialect {
         Requests(self.pieces(message))
     }
 
+    /// Reads a message from a client on, from [where](Requests::place) reading it was left: the same
+    /// commands and errors come as if it had not been.
+    #[must_use]
+    pub fn requests_from(self, message: &[u8], place: RequestsPlace) -> Requests<'_> {
+        Requests(match self {
+            Self::Json => Pieces::Json(json::Pieces::from(message, place.0)),
+            Self::Binary => Pieces::Binary(binary::Records::from(message, place.0)),
+        })
+    }
+
     /// Reads a message from a server.
     #[must_use]
     pub fn server_words(self, message: &[u8]) -> ServerWords<'_> {
@@ -142,6 +156,18 @@ impl Dialect {
             Self::Json => Pieces::Json(json::Pieces::new(message)),
             Self::Binary => Pieces::Binary(binary::Records::new(message)),
         }
+    }
+}
+
+impl Requests<'_> {
+    /// Where reading stands, to go on later and elsewhere: with the same bytes, and with nothing that
+    /// borrows from these.
+    #[must_use]
+    pub fn place(&self) -> RequestsPlace {
+        RequestsPlace(match &self.0 {
+            Pieces::Json(pieces) => pieces.place(),
+            Pieces::Binary(records) => records.place(),
+        })
     }
 }
 

@@ -86,3 +86,45 @@ fn a_batch_takes_commands() {
         assert_eq!(requests(dialect, &out), [Ok(pong.clone()), Ok(pong)]);
     }
 }
+
+/// Whoever leaves off between two commands, and goes on with the same bytes, reads the same.
+#[test]
+fn reading_goes_on_where_it_was_left() {
+    let ping = r#"{"id":1,"pong":{"t":0}}"#;
+    let unsub = r#" {"unsub":{"s":7}} "#;
+    let json = [
+        ping.to_owned(),
+        format!("[{ping}]"),
+        format!(" [ {ping},{unsub},{ping} ] "),
+        format!("[{ping},{{\"id\":3,\"sub\":{{}}}},{ping}]"),
+        format!("[{ping},{unsub}"),
+        format!("[{ping},{unsub},"),
+        format!("[{ping},{unsub}]]"),
+        format!("[{ping}\n{unsub}]"),
+        "[]".to_owned(),
+        "nothing".to_owned(),
+    ];
+    let mut all: Vec<(Dialect, Vec<u8>)> = json
+        .into_iter()
+        .map(|text| (Dialect::Json, text.into_bytes()))
+        .collect();
+    let mut records = Vec::new();
+    for id in [Some(1), None, Some(3)] {
+        let command = Command::Pong(Pong { t: 9 });
+        Dialect::Binary.write_request(&Request { id, command }, &mut records);
+    }
+    for end in 0..=records.len() {
+        all.push((Dialect::Binary, records[..end].to_vec()));
+    }
+    for (dialect, message) in all {
+        let at_once: Vec<_> = dialect.requests(&message).collect();
+        let mut left = dialect.requests(&message);
+        let mut one_by_one = Vec::new();
+        while let Some(request) = left.next() {
+            one_by_one.push(request);
+            left = dialect.requests_from(&message, left.place());
+        }
+        let shown = String::from_utf8_lossy(&message);
+        assert_eq!(one_by_one, at_once, "{dialect:?} {shown}");
+    }
+}

@@ -127,7 +127,8 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "engine.turn_work",
         flag: None,
-        meaning: "Work of one connection's turn: bytes read, bytes inflated and 256 a frame.",
+        meaning: "Work of one connection's turn: bytes read, bytes inflated, 256 a frame or command, \
+                  64 for each thing of many that a command looks at.",
         at_limit: "the other connections have their turn first",
         kind: bytes(4 * KIB, GIB, |draft| Usize(&mut draft.engine().turn_work)),
     },

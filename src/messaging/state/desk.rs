@@ -153,7 +153,11 @@ impl MessagingHandler {
     }
 
     /// Whether some subscription of a client covers a topic.
-    fn is_covered(&self, key: ClientKey, name: TopicName<'_>) -> Result<(), ErrorReply<'static>> {
+    fn is_covered(
+        &mut self,
+        key: ClientKey,
+        name: TopicName<'_>,
+    ) -> Result<(), ErrorReply<'static>> {
         let topic = self.hub.find(&name);
         let delivered = topic.and_then(|topic| self.hub.delivery_of(key, topic));
         if delivered.is_some() || self.covers(key, name) {
@@ -164,23 +168,29 @@ impl MessagingHandler {
     }
 
     /// The same, looking at the subscriptions themselves.
-    fn covers(&self, key: ClientKey, name: TopicName<'_>) -> bool {
+    fn covers(&mut self, key: ClientKey, name: TopicName<'_>) -> bool {
         let Some(client) = self.clients.get(key) else {
             return false;
         };
-        client.subscriptions.iter().any(|known| match known.to {
-            Subscribed::Topic(topic) => {
-                let topic = self.hub.topics.get(topic);
-                topic.is_some_and(|topic| topic.called.name() == &*name)
-            }
-            Subscribed::Pattern { key: pattern, .. } => {
-                let text = self.hub.patterns.text(pattern);
-                match text.map(Subject::parse) {
-                    Some(Ok(Subject::Pattern(pattern))) => pattern.matches(name),
-                    Some(Ok(Subject::Topic(_)) | Err(_)) | None => false,
+        let mut looked_at = 0;
+        let covers = client.subscriptions.iter().any(|known| {
+            looked_at += 1;
+            match known.to {
+                Subscribed::Topic(topic) => {
+                    let topic = self.hub.topics.get(topic);
+                    topic.is_some_and(|topic| topic.called.name() == &*name)
+                }
+                Subscribed::Pattern { key: pattern, .. } => {
+                    let text = self.hub.patterns.text(pattern);
+                    match text.map(Subject::parse) {
+                        Some(Ok(Subject::Pattern(pattern))) => pattern.matches(name),
+                        Some(Ok(Subject::Topic(_)) | Err(_)) | None => false,
+                    }
                 }
             }
-        })
+        });
+        self.hub.walked(looked_at);
+        covers
     }
 
     fn member(&self, key: ClientKey) -> Option<Arc<Member>> {
@@ -244,6 +254,7 @@ impl MessagingHandler {
         if let Some(topic) = self.states.holdings.unsubscribed(key, s) {
             self.states.asks.push_back((key, topic, What::Leave));
         }
+        self.hub.walked(self.states.watchers.watched_by(key));
         let deserted = self.states.watchers.unsubscribed(key, s);
         self.unwatch(key, deserted);
         for place in self.uncovered(key) {
@@ -387,7 +398,7 @@ impl MessagingHandler {
         }
         if let Some(conn) = client.conn {
             if let Some(talk) = &mut client.talk
-                && talk.unanswered.release(&self.shared.options)
+                && talk.release(&self.shared.options)
             {
                 effects.release(conn);
             }

@@ -161,6 +161,12 @@ impl Watchers {
         asked
     }
 
+    /// How many sets a client watches.
+    pub(in crate::messaging) fn watched_by(&self, client: ClientKey) -> usize {
+        let of_client = self.clients.get(client);
+        of_client.map_or(0, |of_client| of_client.all.len())
+    }
+
     /// A subscription of a client has ended. Returns the sets that nobody watches any more.
     pub(in crate::messaging) fn unsubscribed(&mut self, client: ClientKey, s: u64) -> Vec<Subject> {
         let Some(of_client) = self.clients.get(client) else {

@@ -4,8 +4,8 @@
 //! says, and expects answers before a deadline. [`Served`] is a server in this process, with any
 //! application and options; [`Process`] is the real binary, and a [`Proxy`] the bad network before
 //! it. Nothing here waits for luck: whatever is waited for is an event, and what does not come in
-//! time fails the test with what came instead. Benches have [`Bare`], a core without sockets, and
-//! [`Receiver`], one connection of it.
+//! time fails the test with what came instead. [`Bare`] is a core without sockets, [`Receiver`] one
+//! connection of it, and [`Cores`] are several, with topics.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -14,6 +14,7 @@
 
 pub mod apps;
 pub mod bare;
+pub mod cores;
 pub mod floods;
 pub mod frames;
 pub mod material;
@@ -30,6 +31,7 @@ pub mod system;
 use std::time::{Duration, Instant};
 
 pub use bare::Bare;
+pub use cores::Cores;
 pub use native::NativeClient;
 pub use peer::{Ended, Frame, Peer, Reply};
 pub use process::{Process, Serve};

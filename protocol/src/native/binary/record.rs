@@ -27,6 +27,19 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// Bytes before the next record.
+    pub(in super::super) const fn place(&self) -> usize {
+        self.at
+    }
+
+    /// The records behind so many bytes of a message.
+    pub(in super::super) fn from(message: &'a [u8], at: usize) -> Self {
+        Self {
+            rest: message.get(at..).unwrap_or_default(),
+            at,
+        }
+    }
+
     /// The next record, as the caller reads it.
     pub(in super::super) fn next<W>(
         &mut self,
@@ -37,9 +50,11 @@ impl<'a> Records<'a> {
         let (body, rest) = match sized {
             Ok(sized) => sized,
             Err(problem) => {
+                let at = self.at;
+                self.at += self.rest.len();
                 self.rest = &[];
                 let mut lost = problem.malformed(None, Extent::Message);
-                lost.text = format!("the record at byte {}: {}", self.at, lost.text).into();
+                lost.text = format!("the record at byte {at}: {}", lost.text).into();
                 return Some(Err(lost));
             }
         };

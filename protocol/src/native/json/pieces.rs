@@ -47,6 +47,30 @@ impl<'a> Pieces<'a> {
         }
     }
 
+    /// Bytes of the message that were read: none, up to behind an item of a list, or one more than
+    /// there are if nothing is left, not even the list's end.
+    pub(in super::super) const fn place(&self) -> usize {
+        match self.rest {
+            Rest::Message => 0,
+            Rest::Items { text, .. } => self.message.len() - text.len(),
+            Rest::End => self.message.len() + 1,
+        }
+    }
+
+    /// What follows such a place of a message.
+    pub(in super::super) fn from(message: &'a [u8], at: usize) -> Self {
+        let rest = match message.get(at..) {
+            _ if at == 0 => Rest::Message,
+            // It was read before, so it is UTF-8, and an item of a list stands before it.
+            Some(rest) => Rest::Items {
+                text: simdutf8::basic::from_utf8(rest).unwrap_or_default(),
+                place: Place::BehindItem,
+            },
+            None => Rest::End,
+        };
+        Self { message, rest }
+    }
+
     pub(in super::super) fn next_request(&mut self) -> Option<Result<Request<'a>, Malformed>> {
         self.next::<AnyRequest<'_>>()
     }
