@@ -1,6 +1,8 @@
-//! Topics on cores that are turned by hand: what is one turn.
+//! Topics on cores that are turned by hand: what is one turn, and one write, and what the documented
+//! numbers of subscriptions and topics cost.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use allocation_counter::measure;
 use corewire::engine;
 use corewire::messaging::Options;
 use corewire::protocol::native::Dialect;
@@ -9,6 +11,7 @@ use corewire_testkit::cores::{Cores, Write};
 use corewire_testkit::{NativeClient, frames};
 
 const ONE: CoreId = CoreId(0);
+const OTHER: CoreId = CoreId(1);
 
 fn unlimited() -> Options {
     Options {
@@ -122,4 +125,125 @@ fn what_was_put_off_ends_as_it_would_have() {
     cores.hears(subscriber, &json(&list(commands)));
     let writes = cores.run();
     assert_eq!(replies(&writes), (1..=11).collect::<Vec<u64>>());
+}
+
+/// What mail brings to a connection in one turn leaves in one write, however many messages of however
+/// many topics it is.
+#[test]
+fn what_mail_brings_in_a_turn_leaves_in_one_write() {
+    const MESSAGES: usize = 40;
+    for dialect in Dialect::ALL {
+        let mut cores = Cores::new(2, unlimited(), engine::Options::default());
+        let subscriber = cores.connect(ONE, dialect);
+        let publisher = cores.connect(OTHER, Dialect::Json);
+        let topics = (1..=4).map(|n| format!(r#"{{"sub":{{"s":{n},"topic":"t{n}"}}}}"#));
+        let commands = list(topics.chain([r#"{"sub":{"s":9,"topic":"p.*"}}"#.to_owned()]));
+        cores.hears(subscriber, &NativeClient::frame_in(dialect, &commands));
+        cores.run();
+        for n in 0..MESSAGES {
+            let topic = ["t1", "t2", "t3", "t4", "p.a", "p.b"][n % 6];
+            let publish = format!(r#"{{"pub":{{"topic":"{topic}","data":"m-{n}"}}}}"#);
+            cores.hears(publisher, &json(&publish));
+        }
+        // To the home cores, and back: what the subscriber is sent has come by mail, all of it.
+        let mut letters = 0;
+        loop {
+            let (own, others) = (cores.turn(OTHER), cores.turn(OTHER));
+            assert!(own.iter().chain(&others).all(|write| write.to == publisher));
+            let carried = cores.carry();
+            letters += carried;
+            if carried == 0 {
+                break;
+            }
+        }
+        assert!(letters >= MESSAGES);
+        let writes = cores.turn(ONE);
+        let own: Vec<&Write> = writes.iter().filter(to(subscriber)).collect();
+        assert_eq!(own.len(), 1, "{dialect:?}");
+        assert_eq!(own[0].times("m-"), MESSAGES);
+    }
+}
+
+// ── The documented numbers ──
+
+/// 10,000 subscriptions of one connection, in any order, and not one more.
+#[test]
+fn a_connection_has_ten_thousand_subscriptions() {
+    let most = Options::default().subscriptions_max as u64;
+    assert_eq!(most, 10_000);
+    let mut cores = Cores::new(2, unlimited(), engine::Options::default());
+    let client = cores.connect(ONE, Dialect::Json);
+    let subscribe = |s: u64| {
+        let id = s + 100_000;
+        format!(r#"{{"id":{id},"sub":{{"s":{s},"topic":"crowd.t{s}"}}}}"#)
+    };
+    // From both ends, so that no order of them is a lucky one.
+    let order = (1..=most / 2).flat_map(|s| [s, most + 1 - s]);
+    let all: Vec<String> = order.map(subscribe).collect();
+    let mut granted = 0;
+    for some in all.chunks(1000) {
+        cores.hears(client, &json(&list(some.iter().cloned())));
+        let writes = cores.run();
+        granted += writes
+            .iter()
+            .map(|write| write.times("\"subbed\""))
+            .sum::<usize>();
+    }
+    assert_eq!(granted as u64, most);
+    cores.hears(client, &json(&subscribe(most + 1)));
+    let refused = cores.run();
+    assert!(refused[0].has(r#""err":{"code":107,"#), "{refused:?}");
+    // Each is there: its messages come, and its place can be had again.
+    for s in [1, most / 2, most] {
+        let publish = format!(r#"{{"pub":{{"topic":"crowd.t{s}","data":"to-{s}."}}}}"#);
+        cores.hears(client, &json(&publish));
+        let writes = cores.run();
+        let told: usize = writes
+            .iter()
+            .map(|write| write.times(&format!("to-{s}.")))
+            .sum();
+        assert_eq!(told, 1);
+    }
+    cores.hears(client, &json(r#"{"id":7,"unsub":{"s":5000}}"#));
+    cores.hears(client, &json(&subscribe(most + 1)));
+    let writes = cores.run();
+    let subbed: usize = writes.iter().map(|write| write.times("\"subbed\"")).sum();
+    assert_eq!(subbed, 1, "{writes:?}");
+}
+
+/// 200,000 topics, each of them published in once, with and without a reader of all: what one costs
+/// does not depend on how many there are.
+#[test]
+fn a_publication_costs_the_same_among_many_topics() {
+    const AT_ONCE: usize = 1000;
+    for (reader, topics) in [(false, 200_000), (true, 30_000)] {
+        let mut cores = Cores::new(1, unlimited(), engine::Options::default());
+        let publisher = cores.connect(ONE, Dialect::Json);
+        if reader {
+            let reader = cores.connect(ONE, Dialect::Json);
+            cores.hears(reader, &json(r#"{"id":2,"sub":{"s":1,"topic":">"}}"#));
+        }
+        cores.run();
+        // Allocations and writes: neither may grow with what there is.
+        let mut costs: Vec<(u64, usize)> = Vec::new();
+        for first in (0..topics).step_by(AT_ONCE) {
+            let publish = |n| format!(r#"{{"id":{},"pub":{{"topic":"t.{n}","data":1}}}}"#, n + 1);
+            let message = json(&list((first..first + AT_ONCE).map(publish)));
+            cores.hears(publisher, &message);
+            let mut writes = Vec::new();
+            let allocated = measure(|| writes = cores.run());
+            let placed: usize = writes.iter().map(|write| write.times("\"pubbed\"")).sum();
+            let told: usize = writes.iter().map(|write| write.times("\"msg\"")).sum();
+            assert_eq!((placed, told), (AT_ONCE, if reader { AT_ONCE } else { 0 }));
+            costs.push((allocated.count_total, writes.len()));
+        }
+        // From when the reader knows as many topics as it may.
+        let first = costs[if reader { 12 } else { 2 }];
+        let last = costs[costs.len() - 1];
+        assert!(
+            last.0 < first.0 + first.0 / 10,
+            "{reader}: {first:?}, {last:?}"
+        );
+        assert!(last.1 <= first.1 + 1, "{reader}: {first:?}, {last:?}");
+    }
 }
