@@ -147,6 +147,7 @@ impl Flate2 {
 
     fn hot(&mut self, window_bits: u8) -> &mut Compress {
         let level = self.level;
+        // By name, and so without an index that could be out of bounds.
         let [b9, b10, b11, b12, b13, b14, b15] = &mut self.hot;
         let slot = match window_bits {
             9 => b9,

@@ -256,6 +256,7 @@ impl Progress {
         }
         if self.position == Position::Inside {
             let (consumed, produced) = (inflater.total_in(), inflater.total_out());
+            // With room for output, for a message that was cut to be able to betray itself by some.
             let status = inflater.decompress(&TAIL_AND_END, &mut [0; 16], FlushDecompress::None);
             let consumed = inflater.total_in().saturating_sub(consumed);
             // After 4 bytes, the tail completed a block that is itself the final one.
@@ -337,6 +338,7 @@ impl Progress {
         self.position = Position::Inside;
         inflater.reset(false);
         let produced = last(out, self.produced.min(DISTANCE_MAX));
+        // A message that is as long as a match can reach back hides what was before it.
         let [older, newer] = match history {
             Some(window) if produced.len() < DISTANCE_MAX => window.parts(),
             Some(_) | None => [&[][..]; 2],

@@ -67,6 +67,9 @@ impl<'a> Bits<'a> {
 
 impl Pen<'_> {
     /// Puts the lowest `count` bits of a value that has no others.
+    ///
+    /// Here and in [`flush`](Self::flush) the masks of shifts and the wrapping sums change nothing;
+    /// they spare a check for overflow at each symbol.
     #[inline(always)]
     pub(super) fn put(&mut self, value: u32, count: u32) {
         debug_assert!(u64::from(value) >> count == 0);
@@ -83,6 +86,7 @@ impl Pen<'_> {
             .and_then(<[u8]>::first_chunk_mut)
             .expect("a block's bits are counted before room is made") =
             self.waiting.bits.to_le_bytes();
+        // The bits of what is no full byte yet were stored, too, and are kept to be stored again.
         self.at = self.at.wrapping_add((self.waiting.count / 8) as usize);
         self.waiting.bits >>= self.waiting.count & 56;
         self.waiting.count &= 7;

@@ -199,7 +199,7 @@ impl Encoder {
     /// Puts a place into its bucket, and says which were there before.
     #[inline(always)]
     fn remember(&mut self, place: usize) -> u32 {
-        // Knuth's multiplicative hash.
+        // Knuth's multiplicative hash. The masks change nothing, as in `word`.
         let hash = self.word(place).wrapping_mul(0x9e37_79b1) >> (self.hash_shift & 31);
         let bucket = &mut self.buckets[hash as usize & ((1 << BUCKET_BITS_MAX) - 1)];
         let places = *bucket;
