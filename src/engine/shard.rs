@@ -443,6 +443,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                     conn,
                     output: &turn.out,
                 },
+                // Only a turn writes, so there is one.
                 None => Step::Wait(Some(0)),
             },
             Next::Ready(step) => step,
@@ -454,9 +455,12 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             self.round = Round::Begun;
             self.turns_left = self.ready.len();
             self.full.clear();
+            // What waited for this round goes before what was recorded since, as it was before it.
             self.deferred.append(&mut self.outbox);
             std::mem::swap(&mut self.deferred, &mut self.outbox);
         }
+        // Mail goes first, for others to work meanwhile. What has a deadline comes before those who
+        // come by themselves, and these last: the list of those that are ready may be long.
         loop {
             if self.turn.is_some() {
                 if let Some(next) = self.continue_turn() {
@@ -535,6 +539,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// after the driver has looked for events, without waiting for any.
     fn end_round(&mut self) -> Option<u32> {
         self.round = Round::Next;
+        // The codec counts by itself: the protocol knows no counters.
         let deflated = self.commons.codec.take_deflated();
         self.commons.counters.messages_deflated.add(deflated);
         for listener in &mut self.listeners {
@@ -576,7 +581,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         }
     }
 
-    /// Does what handlers have recorded.
+    /// Does what handlers have recorded, which most calls have not: so much is worth a place in
+    /// every caller.
     #[inline]
     pub(super) fn apply_effects(&mut self) {
         if !self.commons.effects.recorded.is_empty() {
@@ -607,9 +613,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 Effect::Mail(to, mail) => self.outbox.push_back((to, mail)),
             }
         }
-        if self.commons.effects.recorded.is_empty() {
-            self.commons.effects.recorded = recorded;
-        }
+        // For its room. Doing what was recorded calls no handler, so nothing was recorded meanwhile.
+        self.commons.effects.recorded = recorded;
     }
 
     /// Begins the closing handshake of an open connection.

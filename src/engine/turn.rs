@@ -30,9 +30,9 @@ pub(super) struct Turn {
     phase: Phase,
     /// What waits for this connection, or the core's spare queue.
     pub(super) out: Box<Outbound>,
-    /// The length of the message's buffer that is read into.
-    in_place: Option<usize>,
-    /// How many bytes were asked for.
+    /// Of a read into a message's own buffer: the bytes that this had before.
+    filled_before: Option<usize>,
+    /// How many bytes a read may bring.
     asked: usize,
 }
 
@@ -64,7 +64,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             id,
             phase,
             out,
-            in_place: None,
+            filled_before: None,
             asked: 0,
         });
     }
@@ -99,8 +99,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                         continue;
                     }
                     conn.resume(self.commons.now.tick);
-                    if let Some(unread) = conn.unread.take() {
-                        let mut unread = unread.into_vec();
+                    if let Some(mut unread) = conn.unread.take() {
                         self.handle(&mut unread);
                     } else if conn.has_input() {
                         return Some(Next::Read(id));
@@ -129,7 +128,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let place = match (&mut self.turn, self.conns.get_mut(conn)) {
             (Some(turn), Some(conn)) => match &mut conn.stage {
                 Stage::Open(websocket, _) => websocket.room().inspect(|buffer| {
-                    turn.in_place = Some(buffer.len());
+                    turn.filled_before = Some(buffer.len());
                     turn.asked = buffer.capacity() - buffer.len();
                 }),
                 Stage::Http(_) | Stage::Flushing { .. } | Stage::Lingering { .. } => None,
@@ -141,7 +140,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             Some(buffer) => ReadInto::Spare(buffer),
             None => {
                 if let Some(turn) = &mut self.turn {
-                    turn.in_place = None;
+                    turn.filled_before = None;
                     turn.asked = self.receive_buffer.len();
                 }
                 ReadInto::Buffer(&mut self.receive_buffer)
@@ -168,17 +167,20 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 if let Stage::Open(websocket, _) = &mut conn.stage {
                     websocket.heard(self.commons.now.tick);
                 }
-                if let Some(before) = turn.in_place.take() {
+                if let Some(before) = turn.filled_before.take() {
                     self.guarded(|shard| shard.filled(before));
                     self.apply_effects();
                 } else {
                     turn.out.begin_replies();
                     let mut buffer = std::mem::take(&mut self.receive_buffer);
                     self.handle(&mut buffer[..bytes]);
-                    // Replies may stand in it, which are written from there.
-                    if let Some(turn) = &mut self.turn
-                        && let Some(buffer) = turn.out.end_replies(buffer)
-                    {
+                    // Replies may stand in it, which are written from there. Then the turn gives it
+                    // back when it settles.
+                    let back = match &mut self.turn {
+                        Some(turn) => turn.out.end_replies(buffer),
+                        None => Some(buffer),
+                    };
+                    if let Some(buffer) = back {
                         self.receive_buffer = buffer;
                     }
                 }

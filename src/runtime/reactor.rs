@@ -120,13 +120,17 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
         let mut wait_ms = Some(0);
         loop {
             self.wait(&mut events, wait_ms)?;
+            // Read once: what happens in a turn happens at one moment. Deadlines are no more exact.
             let now = self.clock.now();
             self.shard.time(now);
+            // Whoever is ready when the steps begin has a turn in this round, so events and mail
+            // come before them.
             for event in &events {
                 self.event(event);
             }
             self.take_mail();
             wait_ms = self.steps();
+            // Behind all that was sent, so that a core is woken once for it.
             self.mailbox.post();
             if let Some(left) = self.follow_control(now, &mut wait_ms) {
                 return Ok(left);
@@ -169,7 +173,10 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
         }
     }
 
+    /// Waits without spinning. After a spin in vain it is the same wait once more: what is due then is
+    /// late by no more than the spin.
     fn sleep(&mut self, events: &mut Events, wait_ms: Option<u32>) -> io::Result<()> {
+        // Whoever only looks is not announced as asleep, so that nobody wakes it.
         let sleeps = wait_ms != Some(0) && self.mailbox.may_sleep();
         let result = self.poll(events, if sleeps { wait_ms } else { Some(0) });
         if sleeps {
@@ -181,6 +188,7 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
     fn poll(&mut self, events: &mut Events, wait_ms: Option<u32>) -> io::Result<()> {
         let timeout = wait_ms.map(|ms| Duration::from_millis(u64::from(ms)));
         match self.poll.poll(events, timeout) {
+            // As if the time were over: there are no events then.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             result => result,
         }
@@ -275,12 +283,15 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
             match socket.accept() {
                 Ok((mut stream, peer)) => {
                     let Some(conn) = self.shard.accepted(peer) else {
+                        // One too many: it is closed here.
                         continue;
                     };
                     let slot = conn.slot as usize;
                     if slot >= self.transports.len() {
                         self.transports.resize_with(slot + 1, || None);
                     }
+                    // Both from the beginning: under edge triggering room for output is told once, and
+                    // the poll never has to be told that output waits now, or no longer does.
                     let both = Interest::READABLE | Interest::WRITABLE;
                     // If it cannot be watched, the first read or write finds no transport.
                     if let Err(error) =
