@@ -12,7 +12,7 @@ use super::mail::Mail;
 use super::pen::Pen;
 use super::positions;
 use super::state::Watchers;
-use super::stream::{QUANTUM_BYTES, Skipped, Stream, Turn};
+use super::stream::{QUANTUM_BYTES, Skipped, Stream, TurnEnd};
 use super::topic::Life;
 
 /// Everything that takes part.
@@ -57,6 +57,7 @@ impl Filling<'_, '_> {
 
     fn try_fill(&mut self, key: ClientKey) -> Result<(), Stop> {
         self.words(key)?;
+        // Before messages, of which there may be more than there is room for.
         self.state(key)?;
         let filled = self.messages(key);
         if let Err(Stop::NotOpen) = filled {
@@ -76,9 +77,10 @@ impl Filling<'_, '_> {
             let turn = if self.context.has_room() {
                 self.turn(key, delivery)
             } else {
-                Ok(Turn::Full)
+                Ok(TurnEnd::Full)
             };
-            self.settle(key, delivery, turn?)?;
+            // On an error it stays in no list: the client goes as soon as its connection is closed.
+            self.put_away(key, delivery, turn?)?;
         }
         self.hub.walk_on(self.clients, key);
         let core = (&mut *self.hub, &mut *self.clients);
@@ -92,6 +94,7 @@ impl Filling<'_, '_> {
         let Some(client) = self.clients.get(key) else {
             return Err(Stop::With(Fill::Done));
         };
+        // Once round all of them: one that has to wait goes behind the others, and is not met again.
         for _ in 0..self.watchers.behind(key) {
             while let Some((watch, window, form)) = self.watchers.next(key) {
                 if !self.knows(key, window.alias()) {
@@ -180,8 +183,8 @@ impl Filling<'_, '_> {
     }
 
     /// Puts a delivery where it belongs after its turn.
-    fn settle(&mut self, client: ClientKey, key: DeliveryKey, turn: Turn) -> Result<(), Stop> {
-        if turn == Turn::CaughtUp {
+    fn put_away(&mut self, client: ClientKey, key: DeliveryKey, turn: TurnEnd) -> Result<(), Stop> {
+        if turn == TurnEnd::CaughtUp {
             let alias = self.alias_of(key);
             if self.hub.caught_up(self.clients, key) == Life::Over
                 && let Some(t) = alias
@@ -197,24 +200,24 @@ impl Filling<'_, '_> {
         };
         let deliveries = &mut self.hub.deliveries;
         match turn {
-            Turn::CaughtUp => Ok(()),
-            Turn::Away => {
+            TurnEnd::CaughtUp => Ok(()),
+            TurnEnd::Away => {
                 self.hub.fetch(self.clients, key, self.context.effects());
                 Ok(())
             }
-            Turn::More => {
+            TurnEnd::More => {
                 deliveries.push_back(&mut client.behind, key, Of::Line);
                 Ok(())
             }
-            Turn::Full => {
+            TurnEnd::Full => {
                 deliveries.push_front(&mut client.behind, key, Of::Line);
                 Err(Stop::With(Fill::More))
             }
-            Turn::NoConnectionCredit => {
+            TurnEnd::NoConnectionCredit => {
                 deliveries.push_front(&mut client.behind, key, Of::Line);
                 Err(Stop::With(Fill::Done))
             }
-            Turn::NoCredit => {
+            TurnEnd::NoCredit => {
                 if let Some(delivery) = deliveries.get_mut(key) {
                     delivery.standing = Standing::Stalled;
                 }
@@ -230,15 +233,15 @@ impl Filling<'_, '_> {
     }
 
     /// Lets one delivery send its share.
-    fn turn(&mut self, client_key: ClientKey, key: DeliveryKey) -> Result<Turn, NotOpen> {
+    fn turn(&mut self, client_key: ClientKey, key: DeliveryKey) -> Result<TurnEnd, NotOpen> {
         let Some(delivery) = self.hub.deliveries.get_mut(key) else {
-            return Ok(Turn::CaughtUp);
+            return Ok(TurnEnd::CaughtUp);
         };
         let Some(topic) = self.hub.topics.get(delivery.topic) else {
-            return Ok(Turn::CaughtUp);
+            return Ok(TurnEnd::CaughtUp);
         };
         let (Some(id), Some(client)) = (topic.called.id(), self.clients.get_mut(client_key)) else {
-            return Ok(Turn::CaughtUp);
+            return Ok(TurnEnd::CaughtUp);
         };
         let session = client.producer().map_or(0, |producer| producer.session);
         let page = delivery.page.and_then(|page| self.hub.catch_up.page(page));
@@ -260,7 +263,7 @@ impl Filling<'_, '_> {
         let cursor = delivery.cursor;
         if let Some(key) = delivery.page {
             let done = page.is_none_or(|page| page.to <= cursor);
-            if done || matches!(turn, Ok(Turn::Away | Turn::CaughtUp)) {
+            if done || matches!(turn, Ok(TurnEnd::Away | TurnEnd::CaughtUp)) {
                 delivery.page = None;
                 self.hub.catch_up.release(key);
             } else if cursor > before {

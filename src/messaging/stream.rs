@@ -33,7 +33,7 @@ pub(super) const QUANTUM_BYTES: usize = 16 << 10;
 
 /// Where a delivery stands after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum TurnEnd {
     /// All is sent.
     CaughtUp,
     /// It has more, and has had its share.
@@ -92,7 +92,7 @@ enum Next<'a> {
 
 impl<'a> Stream<'a, '_> {
     /// Sends what may be sent.
-    pub(super) fn run(&mut self) -> Result<Turn, NotOpen> {
+    pub(super) fn run(&mut self) -> Result<TurnEnd, NotOpen> {
         self.announce()?;
         let policy = self.delivery.policy.mode;
         if policy != PolicyMode::All
@@ -107,7 +107,7 @@ impl<'a> Stream<'a, '_> {
         match (policy, self.id.class) {
             (PolicyMode::All, Class::Logged) => {
                 let sent = self.send_up_to(u64::MAX)?;
-                Ok(sent.break_value().unwrap_or(Turn::CaughtUp))
+                Ok(sent.break_value().unwrap_or(TurnEnd::CaughtUp))
             }
             (PolicyMode::All, Class::Volatile) | (PolicyMode::DropOldest, _) => self.newest(),
             (PolicyMode::Close, _) => self.newest_or_close(),
@@ -180,7 +180,7 @@ impl<'a> Stream<'a, '_> {
     // ── Policies ──
 
     /// Every message up to an offset that there is already, wherever it is.
-    fn send_up_to(&mut self, to: u64) -> Result<ControlFlow<Turn>, NotOpen> {
+    fn send_up_to(&mut self, to: u64) -> Result<ControlFlow<TurnEnd>, NotOpen> {
         while self.delivery.cursor < to {
             let turn = match self.next() {
                 Next::Here(publication) => self.message(publication)?,
@@ -194,7 +194,7 @@ impl<'a> Stream<'a, '_> {
                 }
                 // What could not be sent is not read.
                 Next::Away => {
-                    let turn = self.obstacle().unwrap_or(Turn::Away);
+                    let turn = self.obstacle().unwrap_or(TurnEnd::Away);
                     self.tell_skipped()?;
                     ControlFlow::Break(turn)
                 }
@@ -209,14 +209,14 @@ impl<'a> Stream<'a, '_> {
     }
 
     /// The newest messages, as many as may wait; a gap for the others.
-    fn newest(&mut self) -> Result<Turn, NotOpen> {
+    fn newest(&mut self) -> Result<TurnEnd, NotOpen> {
         if let Some(to) = self.too_far_behind() {
             self.gap(to, Cause::Slow)?;
         }
         loop {
             let Some(item) = self.topic.tail.after(self.delivery.cursor) else {
                 self.tell_skipped()?;
-                return Ok(Turn::CaughtUp);
+                return Ok(TurnEnd::CaughtUp);
             };
             let turn = match item {
                 Item::Message(publication) => self.message(publication)?,
@@ -235,7 +235,7 @@ impl<'a> Stream<'a, '_> {
     }
 
     /// As [`newest`](Self::newest), but the connection ends where a gap would be.
-    fn newest_or_close(&mut self) -> Result<Turn, NotOpen> {
+    fn newest_or_close(&mut self) -> Result<TurnEnd, NotOpen> {
         if self.too_far_behind().is_none() {
             return self.newest();
         }
@@ -254,9 +254,9 @@ impl<'a> Stream<'a, '_> {
     }
 
     /// The newest message of each key.
-    fn latest(&mut self) -> Result<Turn, NotOpen> {
+    fn latest(&mut self) -> Result<TurnEnd, NotOpen> {
         let Some(latest) = &self.topic.latest else {
-            return Ok(Turn::CaughtUp);
+            return Ok(TurnEnd::CaughtUp);
         };
         let (start, cause) = latest.start();
         if self.delivery.cursor < start {
@@ -287,7 +287,7 @@ impl<'a> Stream<'a, '_> {
             }
         }
         self.tell_skipped()?;
-        Ok(Turn::CaughtUp)
+        Ok(TurnEnd::CaughtUp)
     }
 
     // ── Parts ──
@@ -314,26 +314,26 @@ impl<'a> Stream<'a, '_> {
     }
 
     /// Why the next message may not be sent now.
-    fn obstacle(&self) -> Option<Turn> {
+    fn obstacle(&self) -> Option<TurnEnd> {
         if self.delivery.is_out_of_credit() {
-            Some(Turn::NoCredit)
+            Some(TurnEnd::NoCredit)
         } else if self
             .connection_credit
             .as_ref()
             .is_some_and(|credit| !credit.is_left())
         {
-            Some(Turn::NoConnectionCredit)
+            Some(TurnEnd::NoConnectionCredit)
         } else if !self.context.has_room() {
-            Some(Turn::Full)
+            Some(TurnEnd::Full)
         } else if self.left == 0 {
-            Some(Turn::More)
+            Some(TurnEnd::More)
         } else {
             None
         }
     }
 
     /// Sends one message, if it may.
-    fn message(&mut self, publication: &Publication) -> Result<ControlFlow<Turn>, NotOpen> {
+    fn message(&mut self, publication: &Publication) -> Result<ControlFlow<TurnEnd>, NotOpen> {
         let draft = &publication.draft;
         let unwanted = draft.echo == Echo::No && draft.author.producer.session == self.session;
         if unwanted || publication.is_expired(self.context.now()) {
