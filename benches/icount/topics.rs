@@ -19,16 +19,19 @@ pub(crate) const PIECES: &[Entry] = &[
     ("publish/100-of-128B-logged", || publish("logged")),
     ("publish/100-to-one-volatile", || publish("missed")),
     ("publish/100-to-one-logged", || publish("heard")),
+    ("deliver/1-of-128B-to-1000", || deliver(1)),
+    ("deliver/16-of-128B-to-1000", || deliver(16)),
 ];
 
 const PUBLICATIONS: usize = 100;
 const MESSAGE_BYTES: usize = 128;
+const SUBSCRIBERS: usize = 1000;
+const HEADERS: [&str; 1] = ["Sec-WebSocket-Protocol: corewire.v1.json"];
 
 /// A hundred publications in one read, each with a reply. What is kept is half of that, so that each
 /// one also lets one go.
 fn publish(topic: &str) -> Piece {
-    let subprotocol = ["Sec-WebSocket-Protocol: corewire.v1.json"];
-    let mut bare = Bare::with_headers(1, topics, &subprotocol);
+    let mut bare = Bare::with_headers(1, topics, &HEADERS);
     let hello =
         r#"{"id":1,"hello":{"v":1,"subs":[{"s":1,"topic":"heard"},{"s":2,"topic":"missed"}]}}"#;
     bare.hears(0, &frames::text(hello));
@@ -39,6 +42,25 @@ fn publish(topic: &str) -> Piece {
         let written = bare.hears(0, black_box(&stream));
         // No reply is shorter, and an error is longer than all of them would be.
         assert!((PUBLICATIONS * 60..PUBLICATIONS * 500).contains(&written.len()));
+    })
+}
+
+/// Publications in one read, without replies, to subscribers that have been sent all before: each is
+/// marked, filled and written.
+fn deliver(publications: usize) -> Piece {
+    let mut bare = Bare::with_headers(1 + SUBSCRIBERS, topics, &HEADERS);
+    bare.hears(0, &frames::text(r#"{"id":1,"hello":{"v":1}}"#));
+    let hello = frames::text(r#"{"id":1,"hello":{"v":1,"subs":[{"s":1,"topic":"many"}]}}"#);
+    for subscriber in 1..=SUBSCRIBERS {
+        bare.hears(subscriber, &hello);
+    }
+    let data = ascii(MESSAGE_BYTES);
+    let command = format!(r#"{{"pub":{{"topic":"many","data":"{data}"}}}}"#);
+    let stream = frames::repeated(&frames::text(&command), publications);
+    let deliveries = SUBSCRIBERS * publications;
+    Box::new(move || {
+        let written = bare.hears(0, black_box(&stream));
+        assert!((deliveries * 200..deliveries * 400).contains(&written.len()));
     })
 }
 
