@@ -25,6 +25,8 @@ pub(super) struct Conn<S> {
     pub(super) waits_since: Tick,
     /// The application's timer.
     pub(super) timer: Option<Tick>,
+    /// When its node on the wheel fires, at the latest.
+    armed: Option<Tick>,
 }
 
 /// How far a connection has come.
@@ -126,6 +128,7 @@ impl<S> Conn<S> {
             wish: Wish::None,
             waits_since: now,
             timer: None,
+            armed: None,
         }
     }
 
@@ -228,6 +231,22 @@ impl<S> Conn<S> {
         let interval_ms = ask_interval_ms(options);
         let asked = now.since(self.waits_since) / interval_ms;
         earlier(own, Some(self.waits_since.after((asked + 1) * interval_ms)))
+    }
+
+    /// Whether its node on the wheel is to be armed for `at`: not if it fires before. To ask the wheel
+    /// would take longer than all the rest of arming, since its nodes lie elsewhere, and most turns
+    /// end with a deadline that has moved away.
+    pub(super) fn is_to_be_armed(&mut self, at: Tick) -> bool {
+        if self.armed.is_some_and(|armed| armed.is_due(at)) {
+            return false;
+        }
+        self.armed = Some(at);
+        true
+    }
+
+    /// Its node has fired, perhaps early.
+    pub(super) const fn fired(&mut self) {
+        self.armed = None;
     }
 }
 

@@ -480,6 +480,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 self.ring();
             } else if let Some(slot) = self.wheel.fire(self.commons.now.tick) {
                 if let Some(id) = self.conns.id_at(slot) {
+                    if let Some(conn) = self.conns.get_mut(id) {
+                        conn.fired();
+                    }
                     self.begin_turn(id, Phase::Due);
                 }
             } else if let Some(listener) = self.next_listener() {

@@ -633,7 +633,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         if conn.pauses(options) {
             self.commons.counters.reads_paused.add(1);
         }
-        if let Some(at) = conn.deadline(options, self.commons.now.tick) {
+        if let Some(at) = conn.deadline(options, self.commons.now.tick)
+            && conn.is_to_be_armed(at)
+        {
             self.wheel.arm(id.slot, at);
         }
         if again {
