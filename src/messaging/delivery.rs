@@ -333,6 +333,15 @@ impl Deliveries {
         }
     }
 
+    /// Makes one that is in the list its last.
+    pub(super) fn move_to_back(&mut self, list: &mut List, key: DeliveryKey, of: Of) {
+        // As the only one always is.
+        if list.last != Some(key) {
+            self.unlink(list, key, of);
+            self.push_back(list, key, of);
+        }
+    }
+
     pub(super) fn pop_front(&mut self, list: &mut List, of: Of) -> Option<DeliveryKey> {
         let first = list.first?;
         self.unlink(list, first, of);

@@ -13,7 +13,6 @@ use super::pen::Pen;
 use super::positions;
 use super::state::Watchers;
 use super::stream::{QUANTUM_BYTES, Skipped, Stream, TurnEnd};
-use super::topic::Life;
 
 /// Everything that takes part.
 pub(super) struct Filling<'a, 'c> {
@@ -91,11 +90,15 @@ impl Filling<'_, '_> {
     /// What has changed in the sets that the client watches, as far as it knows their topics'
     /// aliases.
     fn state(&mut self, key: ClientKey) -> Result<(), Stop> {
+        let behind = self.watchers.behind(key);
+        if behind == 0 {
+            return Ok(());
+        }
         let Some(client) = self.clients.get(key) else {
             return Err(Stop::With(Fill::Done));
         };
         // Once round all of them: one that has to wait goes behind the others, and is not met again.
-        for _ in 0..self.watchers.behind(key) {
+        for _ in 0..behind {
             while let Some((watch, window, form)) = self.watchers.next(key) {
                 if !self.knows(key, window.alias()) {
                     self.watchers.set_back(key);
@@ -183,42 +186,38 @@ impl Filling<'_, '_> {
     }
 
     /// Puts a delivery where it belongs after its turn.
-    fn put_away(&mut self, client: ClientKey, key: DeliveryKey, turn: TurnEnd) -> Result<(), Stop> {
-        if turn == TurnEnd::CaughtUp {
-            let alias = self.alias_of(key);
-            if self.hub.caught_up(self.clients, key) == Life::Over
-                && let Some(t) = alias
-                && let Some(client) = self.clients.get(client)
-            {
-                let push = Push::Untopic(Untopic { t });
-                self.pen.push(client.dialect, &push, self.context)?;
+    fn put_away(&mut self, client: ClientKey, key: DeliveryKey, end: TurnEnd) -> Result<(), Stop> {
+        match end {
+            TurnEnd::CaughtUp => {
+                if let Some(t) = self.hub.caught_up(self.clients, key)
+                    && let Some(client) = self.clients.get(client)
+                {
+                    let push = Push::Untopic(Untopic { t });
+                    self.pen.push(client.dialect, &push, self.context)?;
+                }
+                Ok(())
             }
-            return Ok(());
-        }
-        let Some(client) = self.clients.get_mut(client) else {
-            return Err(Stop::With(Fill::Done));
-        };
-        let deliveries = &mut self.hub.deliveries;
-        match turn {
-            TurnEnd::CaughtUp => Ok(()),
             TurnEnd::Away => {
                 self.hub.fetch(self.clients, key, self.context.effects());
                 Ok(())
             }
             TurnEnd::More => {
-                deliveries.push_back(&mut client.behind, key, Of::Line);
+                if let Some(client) = self.clients.get_mut(client) {
+                    let behind = &mut client.behind;
+                    self.hub.deliveries.push_back(behind, key, Of::Line);
+                }
                 Ok(())
             }
             TurnEnd::Full => {
-                deliveries.push_front(&mut client.behind, key, Of::Line);
+                self.put_first(client, key);
                 Err(Stop::With(Fill::More))
             }
             TurnEnd::NoConnectionCredit => {
-                deliveries.push_front(&mut client.behind, key, Of::Line);
+                self.put_first(client, key);
                 Err(Stop::With(Fill::Done))
             }
             TurnEnd::NoCredit => {
-                if let Some(delivery) = deliveries.get_mut(key) {
+                if let Some(delivery) = self.hub.deliveries.get_mut(key) {
                     delivery.standing = Standing::Stalled;
                 }
                 Ok(())
@@ -226,10 +225,12 @@ impl Filling<'_, '_> {
         }
     }
 
-    fn alias_of(&self, key: DeliveryKey) -> Option<u64> {
-        let delivery = self.hub.deliveries.get(key)?;
-        let id = self.hub.topics.get(delivery.topic)?.called.id()?;
-        (delivery.alias == Alias::Announced).then_some(id.alias)
+    /// It has the next turn of its client, too.
+    fn put_first(&mut self, client: ClientKey, key: DeliveryKey) {
+        if let Some(client) = self.clients.get_mut(client) {
+            let behind = &mut client.behind;
+            self.hub.deliveries.push_front(behind, key, Of::Line);
+        }
     }
 
     /// Lets one delivery send its share.

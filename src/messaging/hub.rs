@@ -519,33 +519,33 @@ impl Hub {
         Some(topic_key)
     }
 
-    /// All was sent: the delivery waits for the next message. Returns what became of it.
-    pub(super) fn caught_up(&mut self, clients: &mut Clients, key: DeliveryKey) -> Life {
-        let Some(delivery) = self.deliveries.get_mut(key) else {
-            return Life::Over;
-        };
+    /// All was sent: the delivery waits for the next message, or goes if none will come. Returns the
+    /// alias that its client then is to forget, if it was told it.
+    pub(super) fn caught_up(&mut self, clients: &mut Clients, key: DeliveryKey) -> Option<u64> {
+        let delivery = self.deliveries.get_mut(key)?;
         delivery.standing = Standing::Current;
-        let (client, topic_key) = (delivery.client, delivery.topic);
-        if let Some(of_client) = clients.get_mut(client) {
-            of_client.behind_count -= 1;
-        }
+        let (client, topic_key, alias) = (delivery.client, delivery.topic, delivery.alias);
         let topic = &mut self.topics[topic_key];
+        let life = topic.life;
         self.deliveries.push_back(&mut topic.current, key, Of::Line);
         self.backlog.bytes -= topic.one_less_behind();
-        let life = topic.life;
         if self.backlog.bytes == 0 {
             self.backlog.ages.clear();
         }
-        if life == Life::Over {
-            self.drop_delivery(clients, key);
-            self.tidy_topic(topic_key);
-        } else if let Some(of_client) = clients.get_mut(client) {
+        if let Some(of_client) = clients.get_mut(client) {
+            of_client.behind_count -= 1;
             self.deliveries
-                .unlink(&mut of_client.deliveries, key, Of::Own);
-            self.deliveries
-                .push_back(&mut of_client.deliveries, key, Of::Own);
+                .move_to_back(&mut of_client.deliveries, key, Of::Own);
         }
-        life
+        match life {
+            Life::Going => None,
+            Life::Over => {
+                let known = alias_of(&self.topics[topic_key]).filter(|_| alias == Alias::Announced);
+                self.drop_delivery(clients, key);
+                self.tidy_topic(topic_key);
+                known
+            }
+        }
     }
 
     /// Every delivery that was up to date is behind now.
@@ -556,7 +556,11 @@ impl Hub {
         effects: &mut Effects<Mail>,
     ) {
         let topic = &mut self.topics[key];
-        while let Some(delivery_key) = self.deliveries.pop_front(&mut topic.current, Of::Line) {
+        // All of the list goes, so nobody is taken out of it: each one's links are those of its
+        // client's list from here on.
+        let mut next = std::mem::take(&mut topic.current).first();
+        while let Some(delivery_key) = next {
+            next = self.deliveries.next(delivery_key, Of::Line);
             let Some(delivery) = self.deliveries.get_mut(delivery_key) else {
                 continue;
             };
