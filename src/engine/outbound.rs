@@ -226,6 +226,19 @@ impl Outbound {
         true
     }
 
+    /// The bytes to write next, if they are in one place: a turn's replies, or what it has gathered.
+    #[must_use]
+    pub fn in_one_place(&self) -> Option<&[u8]> {
+        match (self.replies.bytes, self.parts.is_empty()) {
+            (0, true) => Some(&self.gathered[self.tail_start..]),
+            (bytes, true) if self.tail_bytes() == 0 => match &self.replies.place {
+                Place::Held { buffer, sent } => Some(&buffer[*sent..*sent + bytes]),
+                Place::Nowhere | Place::Input => None,
+            },
+            (_, true | false) => None,
+        }
+    }
+
     /// The bytes to write next, as parts of one gathered write.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut gathered = &self.gathered[self.gathered_start..];
@@ -382,6 +395,9 @@ mod tests {
         let count = outbound.slices(&mut slices);
         for slice in &slices[..count] {
             copy.extend_from_slice(slice);
+        }
+        if let Some(bytes) = outbound.in_one_place() {
+            assert_eq!(bytes, copy);
         }
         copy
     }

@@ -45,23 +45,17 @@ impl Transport {
 
     pub(super) fn write(&mut self, output: &Outbound) -> WriteResult {
         let Self::Plain(stream) = self;
+        if let Some(bytes) = output.in_one_place() {
+            return written(bytes.len(), || send(&*stream, bytes, SendFlags::NOSIGNAL));
+        }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let count = output.slices(&mut slices);
         let slices = &slices[..count];
-        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        loop {
-            let result = match slices {
-                [only] => send(&*stream, only, SendFlags::NOSIGNAL),
-                several => writev(&*stream, several),
-            };
-            match result {
-                Ok(bytes) if bytes == offered => return WriteResult::All(bytes),
-                Ok(bytes) => return WriteResult::Part(bytes),
-                Err(Errno::AGAIN) => return WriteResult::WouldBlock,
-                Err(Errno::INTR) => {}
-                Err(_) => return WriteResult::Broken,
-            }
-        }
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        written(offered, || match slices {
+            [only] => send(&*stream, only, SendFlags::NOSIGNAL),
+            several => writev(&*stream, several),
+        })
     }
 
     /// Tells the peer that no more will come. If the connection is gone, the next read says so.
@@ -75,6 +69,20 @@ impl Transport {
         if how == CloseHow::Reset {
             // Lingering for no time resets the connection and frees what the kernel holds.
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+/// What became of so many bytes, which `write` offers to the system until a signal does not
+/// interrupt it.
+fn written(offered: usize, mut write: impl FnMut() -> Result<usize, Errno>) -> WriteResult {
+    loop {
+        match write() {
+            Ok(bytes) if bytes == offered => return WriteResult::All(bytes),
+            Ok(bytes) => return WriteResult::Part(bytes),
+            Err(Errno::AGAIN) => return WriteResult::WouldBlock,
+            Err(Errno::INTR) => {}
+            Err(_) => return WriteResult::Broken,
         }
     }
 }
