@@ -136,7 +136,7 @@ pub struct Shard<H: Handler, F> {
     pub(super) wheel: Wheel,
     /// When the handler's alarm is to ring.
     alarm: Option<Tick>,
-    ready: VecDeque<u32>,
+    pub(super) ready: VecDeque<u32>,
     round: Round,
     /// How many of the ready list have their turn before the next wait.
     turns_left: usize,
@@ -567,11 +567,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     // ── Helpers of the turn ──
 
     pub(super) fn enqueue(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(id)
-            && conn.queue == Queue::Out
-        {
-            conn.queue = Queue::In;
-            self.ready.push_back(id.slot);
+        if let Some(conn) = self.conns.get_mut(id) {
+            queue_up(&mut self.ready, id, conn);
         }
     }
 
@@ -603,13 +600,13 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 Effect::Ready(id) => {
                     if let Some(conn) = self.conns.get_mut(id) {
                         conn.wish = Wish::Fill;
-                        self.enqueue(id);
+                        queue_up(&mut self.ready, id, conn);
                     }
                 }
                 Effect::Release(id) => {
                     if let Some(conn) = self.conns.get_mut(id) {
                         conn.hold = Hold::Free;
-                        self.enqueue(id);
+                        queue_up(&mut self.ready, id, conn);
                     }
                 }
                 Effect::Close(id, code, reason) => self.close(id, code, &reason),
@@ -680,6 +677,14 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         self.commons
             .call(|commons| handler.begin(&mut commons.effects));
         self.apply_effects();
+    }
+}
+
+/// Puts a connection into the ready list, unless it stands there.
+pub(super) fn queue_up<S>(ready: &mut VecDeque<u32>, id: ConnId, conn: &mut Conn<S>) {
+    if conn.queue == Queue::Out {
+        conn.queue = Queue::In;
+        ready.push_back(id.slot);
     }
 }
 

@@ -21,7 +21,7 @@ use super::open::{OpenConn, Received};
 use super::options::Options;
 use super::outbound::Outbound;
 use super::service::{End, Fill, Handler};
-use super::shard::{Next, ReadInto, ReadResult, Shard, Step, WriteResult};
+use super::shard::{Next, ReadInto, ReadResult, Shard, Step, WriteResult, queue_up};
 
 /// The connection whose turn it is.
 #[derive(Debug)]
@@ -548,7 +548,9 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let fills =
             wish == Wish::Fill && open.websocket.is_open() && open.out.queued_bytes() <= low_bytes;
         let filled = fills.then(|| open.fill());
-        open.late_pong();
+        if open.websocket.has_late_pong() {
+            open.late_pong();
+        }
         if filled == Some(Fill::Done)
             && let Some(turn) = &self.turn
             && let Some(conn) = self.conns.get_mut(turn.id)
@@ -616,18 +618,17 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
     /// Keeps what was not written, queues the connection again if it has more to do, and arms its
     /// timer.
     fn park(&mut self, id: ConnId, mut out: Box<Outbound>) {
-        let Some(conn) = self.conns.get_mut(id) else {
-            return;
-        };
-        if out.is_empty() {
+        let rest = if out.is_empty() {
             self.recycle(out);
+            None
         } else {
             out.shrink();
-            conn.outbound = Some(out);
-        }
+            Some(out)
+        };
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
+        conn.outbound = rest;
         let options = &self.commons.options;
         let again = (conn.takes_input(options) && conn.has_input()) || wants_fill(conn);
         if conn.pauses(options) {
@@ -639,7 +640,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             self.wheel.arm(id.slot, at);
         }
         if again {
-            self.enqueue(id);
+            queue_up(&mut self.ready, id, conn);
         }
     }
 
