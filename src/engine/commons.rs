@@ -96,8 +96,7 @@ impl<M> Commons<M> {
 
     /// Whether the connection has done enough for one turn, whose output this is.
     pub(super) fn turn_is_over(&self, out: &Outbound) -> bool {
-        self.work > self.options.turn_work
-            || out.queued_bytes() > self.options.outbound.high_bytes
+        self.work > self.options.turn_work || out.queued_bytes() > self.options.outbound.high_bytes
     }
 
     /// Runs the handler's code.

@@ -23,7 +23,7 @@ enum All {
     /// None, or some.
     Few(Vec<Subscription>),
     /// So many that moving them would cost more than looking for one.
-    Many(Box<BTreeMap<u64, Subscribed>>),
+    Many(BTreeMap<u64, Subscribed>),
 }
 
 /// Subscriptions that are moved rather than looked for.
@@ -109,7 +109,7 @@ impl Subscriptions {
             All::Few(few) => {
                 few.push(subscription);
                 let all = few.drain(..).map(|known| (known.s, known.to));
-                self.all = All::Many(Box::new(all.collect()));
+                self.all = All::Many(all.collect());
             }
             All::Many(many) => {
                 many.insert(subscription.s, subscription.to);

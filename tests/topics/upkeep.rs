@@ -197,8 +197,6 @@ fn a_message_that_could_not_be_sent_on_is_refused() {
 fn a_message_in_the_other_dialect_is_the_end() {
     let server = one_core();
     let mut client = NativeClient::connect(server.address(), Dialect::Json);
-    client
-        .peer()
-        .send(corewire_testkit::frames::binary(b"\x07\x02\x01\x00"));
+    client.peer().send(frames::binary(b"\x07\x02\x01\x00"));
     assert_eq!(client.expect_push("closing")["code"], 4003);
 }

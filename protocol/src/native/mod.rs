@@ -40,9 +40,7 @@ pub use command::{
     Level, Policy, PolicyMode, Pong, Publish, Request, Subscribe, Target, Unsubscribe,
 };
 pub use data::{Data, JSON_LEVELS_MAX};
-pub use dialect::{
-    Dialect, Extent, Malformed, Requests, RequestsPlace, ServerWord, ServerWords,
-};
+pub use dialect::{Dialect, Extent, Malformed, Requests, RequestsPlace, ServerWord, ServerWords};
 pub use history::{
     Complete, Direction, History, HistoryFrom, Page, PatternPlace, Place, SEEN_MAX, Seen, Start,
 };

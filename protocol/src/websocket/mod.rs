@@ -344,9 +344,10 @@ impl WebSocket {
     /// Fails the connection over what was received. Returns the rule as the peer was told it.
     fn refuse(&mut self, error: Error, env: &mut Env<'_>, out: &mut Vec<u8>) -> Error {
         let is_for_now = self.message_bytes_max(env.limits) < env.limits.message_bytes;
-        let error = match error {
-            Error::MessageTooLarge if is_for_now => Error::MessageTooLargeForNow,
-            error => error,
+        let error = if is_for_now && error == Error::MessageTooLarge {
+            Error::MessageTooLargeForNow
+        } else {
+            error
         };
         self.fail(error, env, out);
         error

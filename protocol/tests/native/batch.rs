@@ -110,7 +110,7 @@ fn reading_goes_on_where_it_was_left() {
         .collect();
     let mut records = Vec::new();
     for id in [Some(1), None, Some(3)] {
-        let command = Command::Pong(Pong { t: 9 });
+        let command = Command::Pong(Pong { t: Some(9) });
         Dialect::Binary.write_request(&Request { id, command }, &mut records);
     }
     for end in 0..=records.len() {
