@@ -118,7 +118,7 @@ autobahn: release autobahn-client
 	autobahn/run table docs/autobahn.md
 
 # corewire beside its rivals, one core against one core; writes benches/record and
-# docs/benchmarks.md. 25 minutes with UWS_DIR=…, the folder of uWebSockets. ROWS='echo-64 lone',
+# docs/benchmarks.md. Half an hour with UWS_DIR=…, the folder of uWebSockets. ROWS='echo-64 lone',
 # SERVERS='corewire uws', ROUNDS=3 and SECONDS=1 select less, which is shown and not recorded; ADD=1
 # puts rows that were measured as long into the newest record.
 rivals: ROWS = *
