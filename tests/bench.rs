@@ -258,6 +258,7 @@ fn what_cannot_be_measured_ends_with_1_and_the_reason() {
 #[test]
 fn wrong_arguments_end_with_2_and_the_remedy() {
     let url = "ws://127.0.0.1:9/";
+    let most = usize::MAX.to_string();
     for (arguments, named) in [
         (&["echo"][..], "<URL>"),
         (&["echo", "http://127.0.0.1:9/"], "ws://HOST:PORT/PATH"),
@@ -275,6 +276,9 @@ fn wrong_arguments_end_with_2_and_the_remedy() {
         (&["fanout", url, "--warmup", "1e18"], "--warmup"),
         (&["echo", url, "--rate", "-5"], "--rate"),
         (&["echo", url, "--threads", "0"], "--threads"),
+        (&["echo", url, "--depth", &most], "--depth"),
+        (&["echo", url, "--connections", &most], "ulimit"),
+        (&["connect", url, "--at-once", &most], "ulimit"),
         (
             &["echo", url, "--connections", "1", "--threads", "2"],
             "--connections",

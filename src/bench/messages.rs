@@ -100,7 +100,9 @@ impl Messages {
             Deflate::Off | Deflate::NoTakeover => 0,
             Deflate::Takeover => count,
         };
-        let bytes = size.saturating_add(32).saturating_mul(lead + count + depth);
+        let bytes = size
+            .saturating_add(32)
+            .saturating_mul(depth.saturating_add(lead + count));
         if deflate != Deflate::Off && size == 0 {
             return Err(Error::Settings(
                 "there is nothing to compress in messages of 0 bytes: use a larger --size"

@@ -304,7 +304,7 @@ pub(super) const fn at(number: usize) -> impl FnOnce(Fault) -> Error {
 /// Makes room for `count` connections under the hard limit of descriptors.
 pub(super) fn raise_descriptor_limit(count: usize) -> Result<(), Error> {
     server::raise_descriptor_limit();
-    let needed = (count + DESCRIPTORS_EXTRA) as u64;
+    let needed = count.saturating_add(DESCRIPTORS_EXTRA) as u64;
     let limit = match getrlimit(Resource::Nofile).current {
         Some(limit) if limit < needed => limit,
         Some(_) | None => return Ok(()),
