@@ -6,10 +6,11 @@ use hdrhistogram::Histogram;
 
 use super::clock::nanoseconds;
 use super::error::Error;
-use super::workers::Window;
+use super::workers::{TIME_MAX, Window};
 
-/// Latencies are recorded up to this, with three digits.
-const LATENCY_MAX: Duration = Duration::from_secs(60);
+/// Latencies are recorded up to this, with three digits: what is due in the longest run and comes
+/// before the generator has given it up took less.
+const LATENCY_MAX: Duration = TIME_MAX.saturating_mul(2);
 /// The measured time is cut into at most so many parts for the throughput over time,
 const PARTS_MAX: u64 = 200;
 /// none of them shorter than this.
@@ -133,6 +134,15 @@ mod tests {
         assert_eq!(figures.latency().len(), 6);
         let total: f64 = figures.over_time().map(|(_, rate)| rate * 0.02).sum();
         assert!((total - 4.0).abs() < 1e-6, "{total}");
+    }
+
+    #[test]
+    fn what_took_longer_than_a_minute_is_not_cut_to_one() {
+        let until = nanoseconds(TIME_MAX);
+        let mut figures = Figures::new(Window { until, ..WINDOW }).unwrap();
+        let hours = nanoseconds(Duration::from_secs(5 * 3600));
+        figures.took(WINDOW.from, WINDOW.from + hours, 1);
+        assert!(figures.latency().max() >= hours);
     }
 
     #[test]

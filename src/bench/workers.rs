@@ -25,7 +25,7 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 /// More threads than this are a mistake.
 const THREADS_MAX: usize = 64;
 /// The longest measured time, and the longest warm-up.
-const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(super) const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a run takes.
 #[derive(Debug, Clone, Copy)]
