@@ -139,6 +139,18 @@ fn every_measurement_has_a_report_for_people_and_one_for_machines() {
     assert!(picture.contains("handshakes/s"), "{picture}");
 }
 
+/// It has two on most systems, and the server listens on one of them.
+#[test]
+fn of_the_addresses_of_localhost_the_servers_is_found() {
+    let server = Serve::new(BINARY).cores(1).start();
+    let url = format!("ws://localhost:{}/echo", server.address().port());
+    let short = ["--connections", "2", "--seconds", "0.1", "--warmup", "0"];
+    let report = json(&corewire(
+        &[&["bench", "echo", &url, "--json"], &short[..]].concat(),
+    ));
+    assert!(report["messages"].as_u64() > Some(0), "{report}");
+}
+
 #[test]
 fn memory_per_connection_is_the_slope_between_two_readings() {
     let server = Serve::new(BINARY).cores(1).start();
@@ -262,6 +274,7 @@ fn wrong_arguments_end_with_2_and_the_remedy() {
     for (arguments, named) in [
         (&["echo"][..], "<URL>"),
         (&["echo", "http://127.0.0.1:9/"], "ws://HOST:PORT/PATH"),
+        (&["echo", "wss://127.0.0.1:9/"], "TLS"),
         (&["echo", url, "--rate", "0"], "--rate"),
         (&["echo", url, "--rate", "1", "--depth", "2"], "--depth"),
         (&["echo", url, "--seconds", "0"], "--seconds"),

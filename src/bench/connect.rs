@@ -86,6 +86,7 @@ pub struct Report {
 /// Whatever makes the figures worthless; the server's faults among them.
 pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Report, Error> {
     check(target, options)?;
+    let target = &target.reached();
     swarm::raise_descriptor_limit(options.at_once)?;
     let asked = Asked {
         offer: Offer::Nothing,

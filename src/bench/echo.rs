@@ -118,6 +118,7 @@ pub struct Report {
 /// Whatever makes the figures worthless; the server's faults among them.
 pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Report, Error> {
     check(target, options)?;
+    let target = &target.reached();
     swarm::raise_descriptor_limit(options.connections)?;
     let depth = match options.pace {
         Pace::Depth(depth) => depth,

@@ -94,6 +94,7 @@ pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Repor
             "idle connections need a ws:// URL".to_owned(),
         ));
     }
+    let target = &target.reached();
     let clock = Clock::start();
     let asked = Asked {
         offer: if options.deflate {

@@ -1,8 +1,12 @@
 //! What is measured: a URL, resolved once.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
+use std::time::Duration;
+
+/// How long each of several addresses has to take a connection.
+const REACH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How the server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub struct Target {
     host: String,
     path: String,
     address: SocketAddr,
+    /// The other addresses that the host has.
+    others: Vec<SocketAddr>,
 }
 
 impl Target {
@@ -35,6 +41,19 @@ impl Target {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same at the first of the host's addresses where somebody listens; as it is if nobody
+    /// does. `localhost` is `::1` and 127.0.0.1, and most servers listen on one of them.
+    pub(super) fn reached(&self) -> Self {
+        let mut reached = self.clone();
+        let others = std::mem::take(&mut reached.others);
+        if !others.is_empty() {
+            let mut all = std::iter::once(self.address).chain(others);
+            let listens = |address: &SocketAddr| TcpStream::connect_timeout(address, REACH_TIMEOUT);
+            reached.address = all.find(|one| listens(one).is_ok()).unwrap_or(self.address);
+        }
+        reached
     }
 
     /// Host and port, as the URL has them.
@@ -61,6 +80,8 @@ impl fmt::Display for Target {
 pub enum TargetError {
     /// Neither `ws://` nor `tcp://`.
     Scheme,
+    /// `wss://`.
+    Tls,
     /// No host.
     Host,
     /// The host has no address, or the port is not a number.
@@ -71,6 +92,9 @@ impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scheme => f.write_str("write ws://HOST:PORT/PATH (or tcp://HOST:PORT)"),
+            Self::Tls => f.write_str(
+                "TLS is not offered: write ws://HOST:PORT/PATH, with the port behind the proxy",
+            ),
             Self::Host => f.write_str("the URL has no host: write ws://HOST:PORT/PATH"),
             Self::Address(reason) => write!(f, "no address to connect to: {reason}"),
         }
@@ -86,6 +110,7 @@ impl FromStr for Target {
         let (scheme, rest) = match url.split_once("://") {
             Some(("ws", rest)) => (Scheme::WebSocket, rest),
             Some(("tcp", rest)) => (Scheme::Tcp, rest),
+            Some(("wss", _)) => return Err(TargetError::Tls),
             Some(_) | None => return Err(TargetError::Scheme),
         };
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -105,8 +130,8 @@ impl FromStr for Target {
             (false, Scheme::WebSocket) => format!("{host}:80").to_socket_addrs(),
             (false, Scheme::Tcp) => return Err(TargetError::Address("no port".to_owned())),
         };
+        let mut resolved = resolved.map_err(|error| TargetError::Address(error.to_string()))?;
         let address = resolved
-            .map_err(|error| TargetError::Address(error.to_string()))?
             .next()
             .ok_or_else(|| TargetError::Address(format!("{host} resolves to nothing")))?;
         Ok(Self {
@@ -115,12 +140,17 @@ impl FromStr for Target {
             host: host.to_owned(),
             path,
             address,
+            others: resolved.filter(|other| *other != address).collect(),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use socket2::{Domain, Socket, Type};
+
     use super::*;
 
     #[test]
@@ -140,10 +170,39 @@ mod tests {
     }
 
     #[test]
+    fn of_several_addresses_the_one_that_listens_counts() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listening = socket.local_addr().unwrap();
+        // Held without listening, so that nobody else listens there.
+        let held = [(); 2].map(|()| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let any = SocketAddr::from(([127, 0, 0, 1], 0));
+            socket.bind(&any.into()).unwrap();
+            socket
+        });
+        let address = |socket: &Socket| socket.local_addr().unwrap().as_socket().unwrap();
+        let [dead, dead_too] = held.each_ref().map(address);
+        let reached = |address, others: &[SocketAddr]| {
+            let target: Target = "ws://127.0.0.1:1/".parse().unwrap();
+            let others = others.to_vec();
+            let target = Target {
+                address,
+                others,
+                ..target
+            };
+            target.reached().address()
+        };
+        assert_eq!(reached(dead, &[dead_too, listening]), listening);
+        assert_eq!(reached(listening, &[dead]), listening);
+        assert_eq!(reached(dead, &[dead_too]), dead);
+        assert_eq!(reached(dead, &[]), dead);
+    }
+
+    #[test]
     fn what_cannot_be_measured_is_refused() {
         let refused = |url: &str| url.parse::<Target>().unwrap_err();
         assert_eq!(refused("127.0.0.1:9001"), TargetError::Scheme);
-        assert_eq!(refused("wss://127.0.0.1"), TargetError::Scheme);
+        assert_eq!(refused("wss://127.0.0.1"), TargetError::Tls);
         assert_eq!(refused("ws:///echo"), TargetError::Host);
         assert!(matches!(
             refused("ws://127.0.0.1:x"),

@@ -161,6 +161,7 @@ pub struct Report {
 /// come are none: they are counted.
 pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Report, Error> {
     check(target, options)?;
+    let target = &target.reached();
     swarm::raise_descriptor_limit(options.subscribers + options.publishers)?;
     let protocol = &options.protocol;
     let asked = Asked {
