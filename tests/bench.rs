@@ -152,6 +152,20 @@ fn of_the_addresses_of_localhost_the_servers_is_found() {
 }
 
 #[test]
+fn a_run_without_a_result_leaves_pictures_as_they_are() {
+    let (_held, dead) = dead();
+    let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-result.svg");
+    let url = at(dead);
+    let arguments = ["bench", "echo", &url, "--plot", picture.to_str().unwrap()];
+    let _ = fs::remove_file(&picture);
+    assert_eq!(corewire(&arguments).status.code(), Some(1));
+    assert!(!picture.exists());
+    fs::write(&picture, "an older one").unwrap();
+    assert_eq!(corewire(&arguments).status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&picture).unwrap(), "an older one");
+}
+
+#[test]
 fn memory_per_connection_is_the_slope_between_two_readings() {
     let server = Serve::new(BINARY).cores(1).start();
     let (url, pid) = (url(&server), server.pid().to_string());

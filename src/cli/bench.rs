@@ -1,7 +1,7 @@
 //! `corewire bench`: the load generator's arguments and output.
 
 use std::fmt::Display;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -278,20 +278,23 @@ pub(super) fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), Failu
         Measurement::Echo(echo) => {
             let plot = echo.course.plot("messages")?;
             let report = echo::run(&echo.url, &echo.options(), watch)?;
+            let written = write(&report, echo.course.json, out);
             plot.draw(&report.url, &report.figures)?;
-            write(&report, echo.course.json, out)
+            written
         }
         Measurement::Fanout(fanout) => {
             let plot = fanout.course.plot("deliveries")?;
             let report = fanout::run(&fanout.url, &fanout.options(), watch)?;
+            let written = write(&report, fanout.course.json, out);
             plot.draw(&report.url, &report.figures)?;
-            write(&report, fanout.course.json, out)
+            written
         }
         Measurement::Connect(connect) => {
             let plot = connect.course.plot("handshakes")?;
             let report = connect::run(&connect.url, &connect.options(), watch)?;
+            let written = write(&report, connect.course.json, out);
             plot.draw(&report.url, &report.figures)?;
-            write(&report, connect.course.json, out)
+            written
         }
         Measurement::Idle(idle) => {
             let report = idle::run(&idle.url, &idle.options(), watch)?;
@@ -309,40 +312,40 @@ impl From<crate::bench::Error> for Failure {
 
 /// Where the figures are drawn, if anywhere.
 struct Plot<'a> {
-    /// Opened before the measurement, so that a path that cannot be written wastes nobody's time. A
-    /// picture that is there already stays until there is a new one.
-    file: Option<(&'a Path, File)>,
+    path: Option<&'a Path>,
     /// What is counted.
     what: &'static str,
 }
 
 impl Course {
     fn plot(&self, what: &'static str) -> Result<Plot<'_>, Failure> {
-        let file = match &self.plot {
-            Some(path) => {
-                let open = File::options()
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(path);
-                let file = open.map_err(|error| Failure::plot(path, &error))?;
-                Some((path.as_path(), file))
-            }
-            None => None,
-        };
-        Ok(Plot { file, what })
+        let path = self.plot.as_deref();
+        if let Some(path) = path {
+            try_to_write(path).map_err(|error| Failure::plot(path, &error))?;
+        }
+        Ok(Plot { path, what })
+    }
+}
+
+/// Fails before the measurement where a file cannot be written after it, and leaves everything as it
+/// is: a picture that is there stays until there is a new one.
+fn try_to_write(path: &Path) -> io::Result<()> {
+    match File::options().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            File::create_new(path)?;
+            fs::remove_file(path)
+        }
+        opened => opened.map(drop),
     }
 }
 
 impl Plot<'_> {
     fn draw(self, title: &str, figures: &Figures) -> Result<(), Failure> {
-        let Some((path, mut file)) = self.file else {
+        let Some(path) = self.path else {
             return Ok(());
         };
         let picture = plot::svg(title, self.what, figures)?;
-        file.set_len(0)
-            .and_then(|()| file.write_all(picture.as_bytes()))
-            .map_err(|error| Failure::plot(path, &error))
+        fs::write(path, picture).map_err(|error| Failure::plot(path, &error))
     }
 }
 
