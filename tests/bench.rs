@@ -166,6 +166,28 @@ fn a_run_without_a_result_leaves_pictures_as_they_are() {
 }
 
 #[test]
+fn without_a_pid_the_rest_of_the_machine_is_told() {
+    let server = Serve::new(BINARY).cores(1).start();
+    let url = url(&server);
+    let arguments = [
+        "bench",
+        "echo",
+        &url,
+        "--connections",
+        "4",
+        "--seconds",
+        "0.5",
+    ];
+    let report = json(&corewire(&[&arguments[..], &["--json"]].concat()));
+    assert!(report["cpu"]["server"].is_null(), "{report}");
+    assert!(report["cpu"]["foreign_share"].is_null(), "{report}");
+    // The server is in it.
+    assert!(report["cpu"]["rest_share"].as_f64() > Some(0.0), "{report}");
+    let table = String::from_utf8(corewire(&arguments).stdout).unwrap();
+    assert!(table.contains("--server-pid tells"), "{table}");
+}
+
+#[test]
 fn memory_per_connection_is_the_slope_between_two_readings() {
     let server = Serve::new(BINARY).cores(1).start();
     let (url, pid) = (url(&server), server.pid().to_string());
@@ -408,7 +430,8 @@ fn the_documented_commands_are_sound() {
             count += 1;
         }
     }
-    assert!(count >= 6, "{count} commands");
+    let written = text.matches("\ncorewire bench ").count();
+    assert!(count > 0 && count == written, "{count} of {written} commands");
 }
 
 fn url(server: &Process) -> String {

@@ -47,6 +47,8 @@ pub(super) struct Used {
     pub(super) server_busiest_ns: Option<u64>,
     /// By everybody else, as a share of all processors.
     pub(super) foreign_share: Option<f64>,
+    /// By the server and everybody else, likewise.
+    pub(super) rest_share: f64,
 }
 
 impl Sample {
@@ -63,21 +65,22 @@ impl Sample {
     /// What was used from `self` to `later`.
     pub(super) fn until(&self, later: &Self) -> Used {
         let elapsed_ns = later.at - self.at;
-        let own_ns = spent(&self.own, &later.own).sum();
+        let own_ns: u64 = spent(&self.own, &later.own).sum();
         let server = self.server.as_ref().zip(later.server.as_ref());
-        let server_ns = server.map(|(before, after)| spent(before, after).sum());
-        let foreign_share = server_ns.map(|server_ns: u64| {
-            let busy = later.machine.busy_ns.saturating_sub(self.machine.busy_ns);
-            let foreign = busy.saturating_sub(own_ns + server_ns);
-            foreign as f64 / (elapsed_ns * later.machine.processors).max(1) as f64
-        });
+        let server_ns = server.map(|(before, after)| spent(before, after).sum::<u64>());
+        let busy_ns = later.machine.busy_ns.saturating_sub(self.machine.busy_ns);
+        let share_without = |known_ns: u64| {
+            let rest_ns = busy_ns.saturating_sub(known_ns);
+            rest_ns as f64 / (elapsed_ns * later.machine.processors).max(1) as f64
+        };
         Used {
             elapsed_ns,
             own_ns,
             own_busiest_ns: spent(&self.own, &later.own).max().unwrap_or(0),
             server_ns,
             server_busiest_ns: server.and_then(|(before, after)| spent(before, after).max()),
-            foreign_share,
+            foreign_share: server_ns.map(|server_ns| share_without(own_ns + server_ns)),
+            rest_share: share_without(own_ns),
         }
     }
 }
@@ -183,5 +186,7 @@ mod tests {
         // Others may run here, too, but not for two seconds.
         assert!(used.own_ns > 1_000_000, "{used:?}");
         assert!(used.server_busiest_ns.unwrap() <= used.server_ns.unwrap());
+        // Here the server is the generator: it is taken off twice.
+        assert!(used.foreign_share.unwrap() <= used.rest_share);
     }
 }

@@ -8,10 +8,10 @@
 //!
 //! [`echo`], [`fanout`], [`connect`] and [`idle`] are the measurements. [`workers`] are their
 //! threads, each with a [`swarm`] of connections, begun by an [`opening`] each, whose [`frames`] it
-//! reads. An echo's [`connection`] sends [`messages`] and checks [`replies`]; a fan-out has
-//! its parts in a folder. [`template`]s are what servers of other protocols are sent. [`pace`] is the schedule of an open loop, [`figures`] what is
-//! counted. [`cpu`] and [`memory`] read the other side's cost from `/proc`, so they work for a
-//! server on this machine only.
+//! reads. An echo's [`connection`] sends [`messages`] and checks [`replies`]; a fan-out has its parts
+//! in a folder. [`template`]s are what servers of other protocols are sent. [`pace`] is the schedule
+//! of an open loop, [`figures`] what is counted. [`cpu`] and [`memory`] read the other side's cost
+//! from `/proc`, so they work for a server on this machine only.
 #![expect(
     clippy::disallowed_methods,
     reason = "a load generator measures real time; it shares no code with what it measures"

@@ -62,6 +62,8 @@ pub struct Load {
     pub generator: Cpu,
     /// Everybody else's, as a share of all processors of this machine, if the server's is known.
     pub foreign_share: Option<f64>,
+    /// The server's and everybody else's together, likewise.
+    pub rest_share: f64,
 }
 
 impl Load {
@@ -81,6 +83,7 @@ impl Load {
                 .map(|(ns, busiest_ns)| cpu(ns, busiest_ns)),
             generator: cpu(used.own_ns, used.own_busiest_ns),
             foreign_share: used.foreign_share,
+            rest_share: used.rest_share,
         }
     }
 
@@ -191,11 +194,15 @@ pub(super) fn load(f: &mut fmt::Formatter<'_>, load: &Load, unit: &str) -> fmt::
         line(f, "server CPU", &cpu(server))?;
     }
     line(f, "generator CPU", &cpu(&load.generator))?;
-    if let Some(foreign) = load.foreign_share {
-        let share = format!("{:>10.1} % of this machine", foreign * 100.0);
-        line(f, "others' CPU", &share)?;
-    }
-    Ok(())
+    let (share, whose) = match load.foreign_share {
+        Some(foreign) => (foreign, ""),
+        None => (
+            load.rest_share,
+            ", a server on it included: --server-pid tells it from others",
+        ),
+    };
+    let others = format!("{:>10.1} % of this machine{whose}", share * 100.0);
+    line(f, "others' CPU", &others)
 }
 
 /// The warnings at the end.
@@ -232,6 +239,7 @@ mod tests {
                     server_ns: Some(server_ns),
                     server_busiest_ns: Some(server_ns),
                     foreign_share: Some(foreign_share),
+                    rest_share: foreign_share,
                 },
                 1e9,
             )
