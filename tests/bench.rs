@@ -431,7 +431,10 @@ fn the_documented_commands_are_sound() {
         }
     }
     let written = text.matches("\ncorewire bench ").count();
-    assert!(count > 0 && count == written, "{count} of {written} commands");
+    assert!(
+        count > 0 && count == written,
+        "{count} of {written} commands"
+    );
 }
 
 fn url(server: &Process) -> String {
