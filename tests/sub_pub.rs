@@ -339,6 +339,37 @@ fn what_cannot_be_is_said_with_a_remedy() {
 }
 
 #[test]
+fn what_the_server_refuses_is_said_in_its_words() {
+    let server = Serve::new(BINARY).cores(1).start();
+    let url = url(&server);
+    let echo = url.replace("/ws", "/echo");
+    for (arguments, words) in [
+        (
+            ["sub", "a", "--url", &url, "--user", "ann"],
+            "--anonymous-names",
+        ),
+        (
+            ["sub", "a", "--url", &url, "--token", "x"],
+            "--token-key-file",
+        ),
+        (
+            ["pub", "a", "b", "--url", &url, "--token=x"],
+            "--token-key-file",
+        ),
+        (
+            ["sub", "a", "b", "--url", &echo, "--raw"],
+            "corewire listens at /ws",
+        ),
+    ] {
+        let output = corewire(&arguments).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("Is there a server"), "{stderr}");
+    }
+}
+
+#[test]
 fn the_url_and_the_name_come_from_where_they_are_given() {
     let server = Serve::new(BINARY)
         .cores(1)

@@ -107,15 +107,14 @@ impl Pub {
             (None, false) => Some(read_bytes(self.read_whole()?)),
         };
         let connected = connect.wait(Duration::from_secs(self.wait)).await;
-        let client = connected.map_err(|error| {
-            if let ConnectError::Url(error) = error {
-                return Failure::Input(error.to_string());
-            }
-            Failure::Client(format!(
+        let client = connected.map_err(|error| match error {
+            ConnectError::Url(error) => Failure::Input(error.to_string()),
+            ConnectError::Stopped(stop) => Failure::Client(format!("{url}: {stop}")),
+            error @ (ConnectError::TimedOut(_) | _) => Failure::Client(format!(
                 "{error}\nIs there a server at {url}? Start one with `corewire serve`, or name \
-                 another with --url or {}.",
+                     another with --url or {}.",
                 link::URL_VARIABLE
-            ))
+            )),
         })?;
         let published = tokio::select! {
             published = async {

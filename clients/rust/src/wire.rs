@@ -279,10 +279,7 @@ fn shake(
     match handshake.finish(&response) {
         Ok(established) => {
             let dialect = established.subprotocol.and_then(Dialect::from_subprotocol);
-            let dialect = dialect.ok_or_else(|| {
-                broken("it opened a WebSocket that does not speak corewire's protocol".to_owned())
-            })?;
-            Ok((dialect, established.deflate))
+            Ok((dialect.ok_or(Loss::Foreign)?, established.deflate))
         }
         Err(ResponseError::Status(status)) => Err(Loss::Http {
             status,

@@ -298,6 +298,7 @@ impl Machine {
                 // A server that was there before is behind something that is not well.
                 !temporary && self.ready_at_ms.is_none()
             }
+            Loss::Foreign => self.ready_at_ms.is_none(),
             Loss::Closed { .. } => comeback == Comeback::Never,
             Loss::Unreachable(_)
             | Loss::Broken(_)
@@ -313,6 +314,7 @@ impl Machine {
         let retry_ms = match &loss {
             Loss::Http { retry_ms, .. } => *retry_ms,
             Loss::Unreachable(_)
+            | Loss::Foreign
             | Loss::Broken(_)
             | Loss::Closed { .. }
             | Loss::Cut(_)
@@ -371,6 +373,13 @@ impl Machine {
     }
 
     fn token_refused(&mut self, loss: Loss, now_ms: u64) {
+        if matches!(
+            self.options.identity,
+            Identity::Anonymous | Identity::Name(_)
+        ) {
+            // There was none.
+            return self.stop(Stop::Refused(loss));
+        }
         let untried = matches!(
             self.token,
             Token::Held {

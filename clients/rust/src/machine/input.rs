@@ -504,8 +504,10 @@ fn position_text(pos: &str) -> Result<&str, Loss> {
 
 fn note_closing(link: &mut Link, closing: &Closing<'_>) {
     link.hints.code = Some(closing.code);
-    link.hints.reason = Some((&*closing.reason).into());
-    link.hints.retry_ms = closing.retry_ms;
+    // What was refused before says more.
+    let reason = || (&*closing.reason).into();
+    link.hints.reason.get_or_insert_with(reason);
+    link.hints.retry_ms = closing.retry_ms.or(link.hints.retry_ms);
     link.hints.spread_ms = closing.spread_ms;
     link.hints.url = closing.url.as_ref().map(|url| Arc::from(&**url));
     // It is not asked any more.

@@ -18,6 +18,8 @@ pub enum Loss {
         /// The server asks to wait as long (`Retry-After`).
         retry_ms: Option<u64>,
     },
+    /// The server opened a WebSocket for another protocol.
+    Foreign,
     /// The server broke the protocol.
     Broken(Arc<str>),
     /// The server closed the connection.
@@ -56,6 +58,9 @@ impl fmt::Display for Loss {
                 f,
                 "the server answered with HTTP status {status} instead of opening a WebSocket"
             ),
+            Self::Foreign => {
+                f.write_str("the server opened a WebSocket that does not speak corewire's protocol")
+            }
             Self::Broken(rule) => write!(f, "the server broke the protocol: {rule}"),
             Self::Closed { code, reason } => {
                 f.write_str("the server closed the connection")?;
@@ -100,14 +105,18 @@ impl fmt::Display for Stop {
             ),
             Self::Refused(loss) => {
                 write!(f, "{loss}; ")?;
-                f.write_str(if let Loss::Http { status, .. } = loss {
-                    match status {
-                        401 | 403 => "check the token and the origins that the server allows",
-                        _ => "check the path of the URL: corewire listens at /ws",
-                    }
-                } else {
-                    "connecting again would end the same way"
-                })
+                f.write_str(
+                    if let Loss::Http {
+                        status: 401 | 403, ..
+                    } = loss
+                    {
+                        "check the token and the origins that the server allows"
+                    } else if matches!(loss, Loss::Http { .. } | Loss::Foreign) {
+                        "check the path of the URL: corewire listens at /ws"
+                    } else {
+                        "connecting again would end the same way"
+                    },
+                )
             }
         }
     }

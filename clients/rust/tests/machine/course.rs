@@ -282,7 +282,12 @@ fn tokens_are_renewed_in_time_and_after_they_have_expired() {
 
 #[test]
 fn a_token_that_is_refused_at_once_stops_the_client() {
-    for identity in [Identity::Token("bad".into()), Identity::Renewable] {
+    for identity in [
+        Identity::Token("bad".into()),
+        Identity::Renewable,
+        Identity::Name("ann".into()),
+    ] {
+        let is_name = matches!(identity, Identity::Name(_));
         let mut world = world(identity);
         world.machine.token(Ok("bad"), world.now_ms);
         world.act();
@@ -292,6 +297,8 @@ fn a_token_that_is_refused_at_once_stops_the_client() {
             retry_ms: None,
         });
         let link = world.connect();
+        // Which says less than the refusal before it.
+        world.push(link, &Push::Closing(native_closing(Some(4001), 0, 0)));
         world.close(link, 4001);
         world.flow();
         let Status::Stopped(stop) = world.machine.status() else {
@@ -301,6 +308,7 @@ fn a_token_that_is_refused_at_once_stops_the_client() {
             stop.to_string().contains("signed with another key"),
             "{stop}"
         );
+        assert_eq!(matches!(stop, Stop::BadToken(_)), !is_name, "{stop:?}");
     }
 }
 
