@@ -585,7 +585,8 @@ mod tests {
         });
         let error = measure(&target, &options).unwrap_err();
         assert!(
-            matches!(error, Error::Lost { sent, received } if sent == received + 4),
+            // On a busy machine some connections do not come so far in this time.
+            matches!(error, Error::Lost { sent, received } if (1..=4).contains(&(sent - received))),
             "{error}"
         );
     }
