@@ -35,8 +35,9 @@ lint:
 doc:
 	cargo doc --no-deps --document-private-items --workspace --locked
 
+# Cargo would look for the job server of `make -j2`, which is not handed to it.
 unit:
-	cargo test --workspace --locked
+	env -u MAKEFLAGS cargo test --workspace --locked
 
 unit-build:
 	cargo test --workspace --locked --no-run
