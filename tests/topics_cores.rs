@@ -224,8 +224,8 @@ fn a_publication_costs_the_same_among_many_topics() {
             cores.hears(reader, &json(r#"{"id":2,"sub":{"s":1,"topic":">"}}"#));
         }
         cores.run();
-        // Allocations and writes: neither may grow with what there is.
-        let mut costs: Vec<(u64, usize)> = Vec::new();
+        // Allocations, their bytes, and writes: none may grow with what there is.
+        let mut costs: Vec<(u64, u64, usize)> = Vec::new();
         for first in (0..topics).step_by(AT_ONCE) {
             let publish = |n| format!(r#"{{"id":{},"pub":{{"topic":"t.{n}","data":1}}}}"#, n + 1);
             let message = json(&list((first..first + AT_ONCE).map(publish)));
@@ -235,15 +235,14 @@ fn a_publication_costs_the_same_among_many_topics() {
             let placed: usize = writes.iter().map(|write| write.times("\"pubbed\"")).sum();
             let told: usize = writes.iter().map(|write| write.times("\"msg\"")).sum();
             assert_eq!((placed, told), (AT_ONCE, if reader { AT_ONCE } else { 0 }));
-            costs.push((allocated.count_total, writes.len()));
+            costs.push((allocated.count_total, allocated.bytes_total, writes.len()));
         }
         // From when the reader knows as many topics as it may.
         let first = costs[if reader { 12 } else { 2 }];
         let last = costs[costs.len() - 1];
-        assert!(
-            last.0 < first.0 + first.0 / 10,
-            "{reader}: {first:?}, {last:?}"
-        );
-        assert!(last.1 <= first.1 + 1, "{reader}: {first:?}, {last:?}");
+        let shown = format!("with a reader: {reader}; {first:?}, {last:?}");
+        assert!(last.0 < first.0 + first.0 / 10, "{shown}");
+        assert!(last.1 < first.1 + first.1 / 10, "{shown}");
+        assert!(last.2 <= first.2 + 1, "{shown}");
     }
 }
