@@ -5,15 +5,16 @@ export RUSTDOCFLAGS = -Dwarnings
 # What CI runs is the same each time. `cargo test` alone tries other cases in each run.
 export PROPTEST_RNG_SEED = 1
 export UWS_DIR
+# It would look for the job server of `make -j2`, which is not handed to it.
+CARGO = env -u MAKEFLAGS cargo
 
 .PHONY: test ahead tools fmt lint doc unit unit-build loom interop release autobahn-client autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
         bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate latency demo demo-check typescript browser cuts
 
 # The tests wait for their clocks and peers much of the time: what later steps need is compiled then.
 test: tools fmt lint doc unit-build
-	@$(MAKE) --no-print-directory -j2 unit ahead
-	@$(MAKE) --no-print-directory loom benchmarks planted-apply typescript demo-check fuzz-replay fuzz-ci \
-		interop browser icount autobahn-ci
+	@$(MAKE) --no-print-directory -j2 unit ahead loom fuzz-replay demo-check benchmarks planted-apply
+	@$(MAKE) --no-print-directory typescript fuzz-ci interop browser icount autobahn-ci
 	@echo "make test: all steps passed"
 
 ahead:
@@ -35,9 +36,8 @@ lint:
 doc:
 	cargo doc --no-deps --document-private-items --workspace --locked
 
-# Cargo would look for the job server of `make -j2`, which is not handed to it.
 unit:
-	env -u MAKEFLAGS cargo test --workspace --locked
+	$(CARGO) test --workspace --locked
 
 unit-build:
 	cargo test --workspace --locked --no-run
@@ -45,8 +45,8 @@ unit-build:
 # The wake-up between cores in every order of its steps with up to five interruptions; seconds.
 loom:
 	cargo fmt --manifest-path tests/loom/Cargo.toml --check
-	cargo clippy --manifest-path tests/loom/Cargo.toml --target-dir target/loom --all-targets --locked -- -D warnings
-	cargo test --manifest-path tests/loom/Cargo.toml --target-dir target/loom --locked
+	$(CARGO) clippy --manifest-path tests/loom/Cargo.toml --target-dir target/loom --all-targets --locked -- -D warnings
+	$(CARGO) test --manifest-path tests/loom/Cargo.toml --target-dir target/loom --locked
 
 # Every test under AddressSanitizer, and a server that echoes under valgrind: what is unsafe in the
 # crates below. ThreadSanitizer needs a nightly compiler with the source of std.
@@ -187,5 +187,5 @@ fuzz-ci:
 # The committed corpus through every target, without a fuzzer. CI runs it.
 fuzz-replay:
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --locked -- -D warnings
-	cargo test --manifest-path fuzz/Cargo.toml --locked
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --all-targets --locked -- -D warnings
+	$(CARGO) test --manifest-path fuzz/Cargo.toml --locked
