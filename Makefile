@@ -6,7 +6,7 @@ export RUSTDOCFLAGS = -Dwarnings
 export PROPTEST_RNG_SEED = 1
 export UWS_DIR
 # It would look for the job server of `make -j2`, which is not handed to it.
-CARGO = env -u MAKEFLAGS cargo
+CARGO = env -u MAKEFLAGS -u MFLAGS cargo
 
 .PHONY: test ahead tools fmt lint doc unit unit-build loom interop release autobahn-client autobahn-ci autobahn rivals benchmarks fuzz fuzz-ci fuzz-replay \
         bench-micro icount icount-build icount-baseline planted planted-apply soak sanitize simulate latency demo demo-check typescript browser cuts
