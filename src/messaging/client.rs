@@ -81,10 +81,13 @@ pub(super) struct Client {
     pub(super) behind_count: u32,
     /// Patterns of which it is still to be told what it has missed.
     pub(super) walks: u32,
-    /// What only a client with patterns has: what it was told of their positions, for one.
+    /// What it was told of the positions of its patterns.
     pub(super) told: Option<Box<positions::Told>>,
     /// Deliveries that only patterns ask for.
     pub(super) by_pattern: u32,
+    /// Those of them that a message has led to, at most: the others were listed for the client when it
+    /// came back, as fast as it takes them.
+    pub(super) by_message: u32,
     /// What is being said to it; most of the time nothing is.
     pub(super) talk: Option<Box<Talk>>,
     /// What it is as somebody who publishes, once it has.
@@ -209,6 +212,7 @@ impl Client {
             walks: 0,
             told: None,
             by_pattern: 0,
+            by_message: 0,
             talk: None,
             publisher: None,
             credit: None,
@@ -229,9 +233,7 @@ impl Client {
     /// A delivery has gone that only patterns ask for, or something else asks for it now.
     pub(super) fn one_less_by_pattern(&mut self) {
         self.by_pattern -= 1;
-        if let Some(told) = &mut self.told {
-            told.by_message = told.by_message.saturating_sub(1);
-        }
+        self.by_message = self.by_message.saturating_sub(1);
     }
 
     /// Keeps no memory for talk when there is none.

@@ -391,9 +391,8 @@ impl Hub {
                 }
                 if let Some(of_client) = clients.get_mut(client) {
                     of_client.by_pattern += 1;
-                    let told = of_client.told.get_or_insert_default();
-                    told.by_message += 1;
-                    if told.by_message as usize > BURDEN * self.pattern_topics_max {
+                    of_client.by_message += 1;
+                    if of_client.by_message as usize > BURDEN * self.pattern_topics_max {
                         overburdened.push(client);
                     }
                 }

@@ -28,9 +28,6 @@ pub(super) struct Told {
     moved: u64,
     /// The first subscription that is still to be told of that.
     next: Option<u64>,
-    /// Deliveries that only patterns ask for, and that a message has led to, at most: the others were
-    /// listed for the client when it came back, as fast as it takes them.
-    pub(super) by_message: u32,
 }
 
 impl Told {
@@ -99,7 +96,6 @@ pub(super) fn tell(
         at: Some(now),
         moved,
         next,
-        ..**told
     };
     Ok(())
 }
