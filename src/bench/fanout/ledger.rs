@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::board::Board;
 use super::marker::Marker;
+use super::order::Order;
 use super::peer::{Readiness, Seat};
 use super::scan::{Found, Rest};
 use super::sequence::Arrival;
@@ -155,9 +156,9 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// Which topic publication `number` of a publisher goes to: each of them in turn.
+    /// Which topic publication `number` of a publisher goes to.
     fn topic(&self, publisher: usize, number: u32) -> usize {
-        (publisher + usize::try_from(number).unwrap_or(0)) % self.subscribers.len()
+        Order::new(publisher, self.subscribers.len()).topic(number)
     }
 
     /// Enters the next publication of `publisher`, due at `due_ns`: its marker and its topic.

@@ -11,6 +11,7 @@ mod board;
 mod course;
 mod ledger;
 mod marker;
+mod order;
 mod peer;
 mod scan;
 mod sequence;
@@ -51,7 +52,7 @@ const PLACES_MAX: usize = 1 << 20;
 pub struct Options {
     /// Connections that subscribe, to one topic each.
     pub subscribers: usize,
-    /// Connections that publish, to all topics in turn.
+    /// Connections that publish, to all topics in turn, each in an order of its own.
     pub publishers: usize,
     /// Topics.
     pub topics: usize,

@@ -1,0 +1,102 @@
+//! The order in which a publisher goes through the topics, again and again.
+//!
+//! Each publisher has one of its own. Were it the same for all, publishers that a server once reads
+//! together would go on together, from topic to topic: it then has several publications for each
+//! subscriber at a time, and saves system calls by them, or by chance it never has. A run would
+//! measure which of the two it met.
+
+/// A permutation of the topics, which takes no memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    topics: u32,
+    /// One bit for each that the number of a topic may have.
+    mask: u32,
+    /// What makes it another permutation than the next.
+    keys: [u32; 2],
+}
+
+impl Order {
+    /// That of `publisher`, through topics 0 to `topics` − 1.
+    pub(super) fn new(publisher: usize, topics: usize) -> Self {
+        let topics = u32::try_from(topics).unwrap_or(u32::MAX).max(1);
+        let key = (publisher as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self {
+            topics,
+            mask: u32::MAX
+                .checked_shr((topics - 1).leading_zeros())
+                .unwrap_or(0),
+            keys: [(key >> 32) as u32 | 1, (key >> 7) as u32],
+        }
+    }
+
+    /// Which topic publication `number` goes to: of each `topics` in a row, one goes to each.
+    pub(super) fn topic(&self, number: u32) -> usize {
+        let mut topic = number % self.topics;
+        loop {
+            // Once for nearly all: fewer than half of the numbers under the mask are no topic.
+            topic = self.mix(topic);
+            if topic < self.topics {
+                return topic as usize;
+            }
+        }
+    }
+
+    /// One number under the mask for another: products with odd factors, sums and shifts to the right can
+    /// all be undone.
+    const fn mix(&self, number: u32) -> u32 {
+        let half = self.mask.count_ones().div_ceil(2);
+        let mut mixed = number;
+        let mut round = 0;
+        while round < 3 {
+            mixed = mixed.wrapping_mul(self.keys[0]).wrapping_add(self.keys[1]) & self.mask;
+            mixed ^= mixed >> half;
+            round += 1;
+        }
+        mixed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_topic_has_its_turn_in_every_round() {
+        for topics in [1, 2, 3, 7, 200, 256, 257, 10_000] {
+            for publisher in 0..5 {
+                let order = Order::new(publisher, topics);
+                for round in 0..2 {
+                    let numbers = round * topics as u32..(round + 1) * topics as u32;
+                    let mut seen: Vec<_> = numbers.map(|number| order.topic(number)).collect();
+                    seen.sort_unstable();
+                    assert!(seen.into_iter().eq(0..topics), "{topics}, {publisher}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn publishers_meet_by_chance_only() {
+        const TOPICS: usize = 200;
+        const AT_ONCE: usize = 50;
+        let window = |publisher, from: usize| {
+            let order = Order::new(publisher, TOPICS);
+            let mut topics = [false; TOPICS];
+            (from..from + AT_ONCE).for_each(|number| topics[order.topic(number as u32)] = true);
+            topics
+        };
+        // A quarter of the topics each, so a quarter of these in common: 12.5, and in one order 50.
+        for (one, other) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
+            let first = window(one, 0);
+            for from in 0..TOPICS {
+                let second = window(other, from);
+                let common = (0..TOPICS).filter(|&topic| first[topic] && second[topic]);
+                let common = common.count();
+                assert!(
+                    (3..=24).contains(&common),
+                    "{one}, {other}, {from}: {common}"
+                );
+            }
+        }
+    }
+}
