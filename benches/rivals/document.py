@@ -1,6 +1,7 @@
 """docs/benchmarks.md: what is between its markers, and the plots beside it, from a record."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import plots
@@ -51,7 +52,7 @@ def expected(definitions: Definitions) -> dict[Path, str]:
     results = [(row, runs) for row in definitions.rows if (runs := records.read(folder, row))]
     blocks = {
         "machine": machine(folder, described),
-        "servers": servers(definitions, described),
+        "servers": servers(definitions, results),
         "overview": overview(results),
         "losses": losses(results),
         "rows": "\n".join(section(row, runs, described) for row, runs in results),
@@ -69,12 +70,12 @@ def expected(definitions: Definitions) -> dict[Path, str]:
 
 def machine(folder: Path, described: dict) -> str:
     of, run, tools = described["machine"], described["run"], described["tools"]
+    rows = grouped((how, row) for row, how in described["measured"].items())
     return "".join(
         f"- {line}\n"
         for line in (
-            f"Record: [`{folder.relative_to(ROOT)}`](../{folder.relative_to(ROOT)}), every run a "
-            f"line; taken by `{run['command']}` in {run['minutes']:g} minutes.",
-            *(f"Measured later: {added}." for added in run.get("added", ())),
+            f"Record: [`{folder.relative_to(ROOT)}`](../{folder.relative_to(ROOT)}), every run a line.",
+            *(f"Taken by {how}: {', '.join(names)}." for how, names in rows.items()),
             f"Machine: {of['cpus']} CPUs, {of['cpu']}, {of['memory_gib']} GiB; {of['system']}, Linux "
             f"{of['kernel']}, {of['congestion_control']}.",
             f"Rounds: {run['rounds']} of {run['seconds']:g} s after {run['warmup']:g} s of warm-up.",
@@ -83,15 +84,30 @@ def machine(folder: Path, described: dict) -> str:
     )
 
 
-def servers(definitions: Definitions, described: dict) -> str:
-    versions = described["versions"]
-    cells = [["server", "version", "what"]]
+def servers(definitions: Definitions, results: list[tuple[Row, list[Run]]]) -> str:
+    lines = [["server", "version", "what"], ["---"] * 3]
     for server in definitions.servers:
-        if server.name in versions:
-            cells.append([server.name, versions[server.name], server.what])
-    head, *body = cells
-    lines = [head, ["---"] * 3, *body]
+        versions = grouped(
+            (run.version, row.name) for row, runs in results for run in runs if run.server == server.name
+        )
+        if versions:
+            lines.append([server.name, told(versions), server.what])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def told(versions: dict[str, list[str]]) -> str:
+    """Which version was in which rows; of a single one that goes without saying."""
+    if len(versions) == 1:
+        return next(iter(versions))
+    return "; ".join(f"{one} in {', '.join(rows)}" for one, rows in versions.items())
+
+
+def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """What goes with each of the first ones, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for first, second in pairs:
+        found.setdefault(first, {})[second] = None
+    return {first: list(seconds) for first, seconds in found.items()}
 
 
 def overview(results: list[tuple[Row, list[Run]]]) -> str:

@@ -15,7 +15,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from definitions import ROOT, Row, Server, version
+from definitions import ROOT, Row, Server
 
 RECORDS = ROOT / "benches/record"
 MACHINE = "machine.toml"
@@ -73,31 +73,29 @@ def run(line: dict[str, str]) -> Run:
 
 
 def describe(folder: Path, servers: list[Server], run: dict, commands: dict[str, str]) -> None:
-    """Writes machine.toml: on what, of what and how the figures were taken."""
+    """Writes machine.toml: on what and how the figures were taken. Of what, each of their lines says."""
+    lengths = {name: run[name] for name in ("rounds", "seconds", "warmup")}
     tables = {
-        "run": run,
+        "run": lengths,
         "machine": machine(),
         "tools": tools(servers),
-        "versions": {server.name: version(server) for server in servers},
+        "measured": dict.fromkeys(commands, measured(run)),
         "commands": commands,
     }
     store(folder, tables)
 
 
 def add(folder: Path, servers: list[Server], run: dict, commands: dict[str, str]) -> None:
-    """Says in machine.toml which rows were measured later, with what; the rest stays."""
+    """Says in machine.toml by what some of the rows were measured anew; the rest stays."""
     tables = described(folder)
-    rows = ", ".join(commands)
-    added = f"{rows} on {run['date']} by `{run['command']}` in {run['minutes']:g} minutes"
-    tables["run"]["added"] = [*tables["run"].get("added", ()), added]
     tables["tools"] |= tools(servers)
-    for server in servers:
-        now = version(server)
-        before = tables["versions"].setdefault(server.name, now)
-        if now not in before:
-            tables["versions"][server.name] = f"{before}; {now} in {rows}"
+    tables["measured"] |= dict.fromkeys(commands, measured(run))
     tables["commands"] |= commands
     store(folder, tables)
+
+
+def measured(run: dict) -> str:
+    return f"`{run['command']}` on {run['date']}, {run['minutes']:g} minutes"
 
 
 def store(folder: Path, tables: dict) -> None:

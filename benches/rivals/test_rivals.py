@@ -229,16 +229,32 @@ class Recording(unittest.TestCase):
         self.assertTrue(recorded(every=False, add=True))
         self.assertFalse(recorded(every=False, add=True, servers=["a"]))
 
-    def test_what_is_added_to_a_record_is_told(self):
-        run = {"date": "2026-01-01", "command": "make rivals", "minutes": 2}
-        with tempfile.TemporaryDirectory() as folder:
-            folder = Path(folder)
-            records.store(folder, {"run": run, "tools": {}, "versions": {}, "commands": {}})
-            records.add(folder, [], run, {"echo": "bench echo"})
-            told = records.described(folder)
-        self.assertEqual(told["run"]["added"], ["echo on 2026-01-01 by `make rivals` in 2 minutes"])
-        self.assertEqual(told["commands"], {"echo": "bench echo"})
+    def test_what_is_measured_anew_is_told(self):
+        run = {"rounds": 9, "seconds": 1.5, "warmup": 0.3, "date": "2026-01-01", "minutes": 2}
+        first, second = run | {"command": "make rivals"}, run | {"command": "make rivals ADD=1"}
+        with tempfile.TemporaryDirectory() as place:
+            records.describe(Path(place), [], first, {"echo": "bench echo", "idle": "bench idle"})
+            records.add(Path(place), [], second, {"echo": "bench echo --size 1"})
+            told = records.described(Path(place))
+        self.assertEqual(told["commands"], {"echo": "bench echo --size 1", "idle": "bench idle"})
+        self.assertEqual(
+            document.machine(definitions.ROOT / "record", told).splitlines()[1:3],
+            [
+                "- Taken by `make rivals ADD=1` on 2026-01-01, 2 minutes: echo.",
+                "- Taken by `make rivals` on 2026-01-01, 2 minutes: idle.",
+            ],
+        )
 
+    def test_a_server_has_the_versions_of_its_runs(self):
+        def version(rows):
+            results = [
+                (replace(ROW, name=name), [records.Run(DEFINITIONS.servers[0].name, of, 1, {}) for of in versions])
+                for name, versions in rows.items()
+            ]
+            return document.servers(DEFINITIONS, results).splitlines()[2].split(" | ")[1]
+
+        self.assertEqual(version({"echo": ["1", "1"], "idle": ["1"]}), "1")
+        self.assertEqual(version({"echo": ["1"], "idle": ["2"], "lone": ["1"]}), "1 in echo, lone; 2 in idle")
 
     def test_a_record_is_replaced_whole_or_row_by_row(self):
         for whole, left in ((True, {"echo.csv": "new"}), (False, {"echo.csv": "new", "idle.csv": "old"})):
