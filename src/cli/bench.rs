@@ -152,7 +152,7 @@ struct Fanout {
     /// Connections that subscribe, each to one topic.
     #[arg(long, default_value_t = 100)]
     subscribers: usize,
-    /// Connections that publish, each to all topics in turn.
+    /// Connections that publish, each to all topics in turn, in an order of its own.
     #[arg(long, default_value_t = 1)]
     publishers: usize,
     /// Topics: `bench`, or several named `bench-0` and so on.

@@ -85,8 +85,8 @@ pub(super) struct Client {
     pub(super) told: Option<Box<positions::Told>>,
     /// Deliveries that only patterns ask for.
     pub(super) by_pattern: u32,
-    /// Those of them that a message has led to, at most: the others were listed for the client when it
-    /// came back, as fast as it takes them.
+    /// How many of them a message has led to, or fewer: the others were listed for the client when it came
+    /// back, as fast as it takes them, and each that goes is taken off here.
     pub(super) by_message: u32,
     /// What is being said to it; most of the time nothing is.
     pub(super) talk: Option<Box<Talk>>,

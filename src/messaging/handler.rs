@@ -647,7 +647,8 @@ impl Handler for MessagingHandler {
         if let Some(bye) = talk.and_then(|talk| talk.bye.take()) {
             self.counters().over_pattern_topics.add(1);
             self.bye(*key, bye, context);
-            // What it has said and is not done is as what it says from now on.
+            // A message whose turn was over is not gone on with: what comes behind our Close frame is not
+            // done, and it stands there.
             return Fill::Done;
         }
         self.go_on(*key, context);

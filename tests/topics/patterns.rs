@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use corewire::messaging::Options;
+use corewire::messaging::{Identity, Options};
 use corewire::protocol::native::Dialect;
 use corewire_testkit::NativeClient;
+use corewire_testkit::served::options;
 use serde_json::{Value, json};
 
-use crate::{cores, unlimited};
+use crate::{cores, serve, unlimited};
 
 /// What a client knows of a pattern: its position, and of each topic the epoch and the offset.
 #[derive(Debug, Default)]
@@ -453,4 +454,39 @@ fn a_pattern_of_which_too_many_topics_wait_ends_its_connection() {
         .collect();
     heard.sort_unstable();
     assert_eq!(heard, (1..=TOPICS).collect::<Vec<u64>>());
+}
+
+/// What such a client has said, and what had to wait for another turn, is not done.
+#[test]
+fn what_a_client_has_said_is_not_done_after_its_end() {
+    /// Commands that are done in a turn, each as much work as a frame.
+    const IN_A_TURN: usize = 64;
+    let mut options = options();
+    options.engine.turn_work = IN_A_TURN * 256;
+    let bounds = Options {
+        pattern_topics_max: 3,
+        ..unlimited()
+    };
+    let server = serve(bounds, Identity::Anonymous, options);
+    let mut observer = NativeClient::connect(server.address(), Dialect::Json);
+    observer.ask(r#"{"sub":{"s":1,"topic":"late"}}"#);
+    let mut stopped = NativeClient::connect(server.address(), Dialect::Json);
+    stopped.ask(r#"{"sub":{"s":1,"topic":"a.>","credit":0}}"#);
+    // The first turn is the message's own; those after it can be such a client's last.
+    let early = std::iter::repeat_n(
+        r#"{"pub":{"topic":"early","data":0}}"#.to_owned(),
+        IN_A_TURN,
+    );
+    let ends = (1..=7).map(|n| format!(r#"{{"pub":{{"topic":"a.t{n}","data":{n}}}}}"#));
+    let late = (1..900).map(|n| format!(r#"{{"pub":{{"topic":"late","data":{n}}}}}"#));
+    let words: Vec<_> = early.chain(ends).chain(late).collect();
+    stopped.say(&format!("[{}]", words.join(",")));
+    assert_eq!(stopped.expect_push("closing")["code"], 4102);
+    assert_eq!(stopped.expect()["close"], 4102);
+    let mut publisher = NativeClient::connect(server.address(), Dialect::Json);
+    publisher.ask(r#"{"pub":{"topic":"late","data":"afterwards"}}"#);
+    let heard = std::iter::repeat_with(|| observer.expect_push("msg")["data"].clone());
+    let done = heard.take_while(|data| data != "afterwards").count();
+    // The rest of the turn that it ended in.
+    assert!((1..IN_A_TURN).contains(&done), "{done}");
 }

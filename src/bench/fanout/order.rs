@@ -32,8 +32,9 @@ impl Order {
     /// Which topic publication `number` goes to: of each `topics` in a row, one goes to each.
     pub(super) fn topic(&self, number: u32) -> usize {
         let mut topic = number % self.topics;
+        // More than half of the numbers under the mask are topics, so it is less than twice on average. It
+        // ends, because who mixes on and on comes back to where he began, which is a topic.
         loop {
-            // Once for nearly all: fewer than half of the numbers under the mask are no topic.
             topic = self.mix(topic);
             if topic < self.topics {
                 return topic as usize;
@@ -41,23 +42,22 @@ impl Order {
         }
     }
 
-    /// One number under the mask for another: products with odd factors, sums and shifts to the right can
-    /// all be undone.
-    const fn mix(&self, number: u32) -> u32 {
+    /// One number under the mask for another, and for no two the same: products with odd factors, sums, and
+    /// the exclusive or with one's own upper half can all be undone. The latter because products and sums
+    /// carry upwards only.
+    fn mix(&self, number: u32) -> u32 {
         let half = self.mask.count_ones().div_ceil(2);
-        let mut mixed = number;
-        let mut round = 0;
-        while round < 3 {
-            mixed = mixed.wrapping_mul(self.keys[0]).wrapping_add(self.keys[1]) & self.mask;
-            mixed ^= mixed >> half;
-            round += 1;
-        }
-        mixed
+        (0..3).fold(number, |mixed, _| {
+            let spread = mixed.wrapping_mul(self.keys[0]).wrapping_add(self.keys[1]) & self.mask;
+            spread ^ spread >> half
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -72,6 +72,17 @@ mod tests {
                     assert!(seen.into_iter().eq(0..topics), "{topics}, {publisher}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn each_publisher_has_an_order_of_its_own() {
+        for topics in [10, 200, 257, 10_000] {
+            let orders: HashSet<Vec<usize>> = (0..16)
+                .map(|publisher| Order::new(publisher, topics))
+                .map(|order| (0..10).map(|number| order.topic(number)).collect())
+                .collect();
+            assert_eq!(orders.len(), 16, "{topics}");
         }
     }
 
