@@ -287,7 +287,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
             .insert(Conn::new(Http::new(peer, deadline, admission), now));
         self.wheel.arm(id.slot, deadline);
         self.enqueue(id);
-        // Most clients speak at once: the first read is in this round.
+        // Most clients speak at once: this round has one turn more, which is its own unless mail or a
+        // deadline has put others before it.
         self.turns_left += 1;
         Some(id)
     }

@@ -51,6 +51,7 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
+        // A stall counts from the first byte that waits.
         if conn.outbound.is_none() {
             conn.waits_since = self.commons.now.tick;
         }
@@ -208,7 +209,8 @@ impl<H: Handler, F: FnMut() -> H> Shard<H, F> {
                 turn.out.advance(bytes, &mut self.commons.scratch.pool);
                 conn.waits_since = self.commons.now.tick;
                 if !turn.out.is_empty() {
-                    // There are more parts than fit into one write.
+                    // There are more parts than fit into one write. The phase is the one behind that write:
+                    // back to it.
                     turn.phase = match turn.phase {
                         Phase::Due | Phase::Drain | Phase::Read => Phase::Drain,
                         Phase::Fill | Phase::Flush | Phase::Settle => Phase::Flush,

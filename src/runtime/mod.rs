@@ -15,4 +15,4 @@ pub(crate) use clock::Clock;
 pub(crate) use control::Control;
 pub use listener::BindError;
 pub(crate) use listener::{Listener, bind_group};
-pub(crate) use reactor::{Reactor, ReactorOptions, new_poll};
+pub(crate) use reactor::{LISTENERS_MAX, Reactor, ReactorOptions, new_poll};

@@ -24,7 +24,8 @@ const MAIL_PER_TURN: usize = 1024;
 const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners count down from here; those of connections are below.
 const FIRST_LISTENER: usize = usize::MAX - 1;
-const LISTENERS_MAX: usize = 1024;
+/// Listeners of a core: their tokens are those of a generation that no connection has.
+pub(crate) const LISTENERS_MAX: usize = 1024;
 /// Milliseconds that a handshake with a client may take that began before the server stopped.
 const HANDSHAKE_MS: u32 = 20;
 
@@ -204,7 +205,7 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
             return;
         }
         let conn = conn_id(self.core, token);
-        // A connection that is gone says so at the next write, if one waits.
+        // An error counts as room: the write that waits, if one does, finds out what is wrong.
         if event.is_writable() || event.is_write_closed() || event.is_error() {
             self.shard.writable(conn);
         }
@@ -340,6 +341,7 @@ impl<H: Handler, F: FnMut() -> H> Reactor<H, F> {
                     *wait_ms = Some(0);
                 } else {
                     *wait_ms = Some(wait_ms.map_or(HANDSHAKE_MS, |ms| ms.min(HANDSHAKE_MS)));
+                    // Asked once more, so that what is known of them is of this moment.
                     for index in 0..self.listeners.len() {
                         self.shard.acceptable(index);
                     }

@@ -26,7 +26,9 @@ use crate::engine::{Core, Service, Shard, Shared};
 use crate::ids::CoreId;
 use crate::mailbox::{Wake, mailboxes};
 use crate::metrics::Counters;
-use crate::runtime::{Clock, Control, Listener, Reactor, ReactorOptions, bind_group, new_poll};
+use crate::runtime::{
+    Clock, Control, LISTENERS_MAX, Listener, Reactor, ReactorOptions, bind_group, new_poll,
+};
 
 pub use crate::runtime::BindError;
 pub use descriptors::{connections_possible, raise_descriptor_limit};
@@ -84,6 +86,8 @@ pub enum ServerError {
     Bind(BindError),
     /// There is no address to listen on.
     NoAddress,
+    /// More addresses than 1,024.
+    Addresses(usize),
     /// More cores than [`CORES_MAX`], or none.
     Cores(usize),
     /// More event loops are to spin than there are processors for this process.
@@ -107,6 +111,10 @@ impl fmt::Display for ServerError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::NoAddress => f.write_str("no address to listen on: give at least one"),
+            Self::Addresses(addresses) => write!(
+                f,
+                "{addresses} addresses to listen on: a server has {LISTENERS_MAX} at most"
+            ),
             Self::Cores(cores) => {
                 write!(f, "{cores} cores: a server has from 1 to {CORES_MAX}")
             }
@@ -126,7 +134,7 @@ impl std::error::Error for ServerError {
         match self {
             Self::Bind(error) => Some(error),
             Self::System { source, .. } => Some(source),
-            Self::NoAddress | Self::Cores(_) | Self::Spin { .. } => None,
+            Self::NoAddress | Self::Addresses(_) | Self::Cores(_) | Self::Spin { .. } => None,
         }
     }
 }
@@ -185,6 +193,9 @@ impl<S: Service> Server<S> {
         }
         if options.listen.is_empty() {
             return Err(ServerError::NoAddress);
+        }
+        if options.listen.len() > LISTENERS_MAX {
+            return Err(ServerError::Addresses(options.listen.len()));
         }
         let mut listeners: Vec<Vec<Listener>> = (0..cores).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();

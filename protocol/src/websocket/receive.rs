@@ -42,6 +42,7 @@ impl WebSocket {
         match self.state {
             State::Open | State::Closing { .. } => {}
             State::Closed => {
+                // What follows a Close frame is thrown away (RFC 6455, 1.4).
                 *input = &mut [];
                 return Ok(None);
             }
@@ -143,6 +144,7 @@ impl WebSocket {
         if let Some(partial) = self.partial.as_deref_mut().filter(|p| !p.header.is_empty()) {
             let header = partial.header.complete(input, self.role, reserved)?;
             if header.is_some() && partial.message.is_none() {
+                // Nothing is kept between messages: an idle connection owns no memory.
                 self.partial = None;
             }
             return Ok(header);
@@ -170,6 +172,7 @@ impl WebSocket {
             .as_deref_mut()
             .and_then(|partial| partial.message.as_mut());
         match (header.opcode, message) {
+            // After our Close frame it belongs to a message that was thrown away with it.
             (OpCode::Continuation, None) if open => Err(Error::ContinuationUnexpected),
             (OpCode::Continuation, Some(message)) => message.admit(header, limits),
             (_, Some(_)) => Err(Error::ContinuationExpected),
