@@ -15,7 +15,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from definitions import ROOT, Row, Server
+from definitions import ROOT, NoResult, Row, Server
 
 RECORDS = ROOT / "benches/record"
 MACHINE = "machine.toml"
@@ -94,13 +94,23 @@ def add(folder: Path, servers: list[Server], run: dict, commands: dict[str, str]
     store(folder, tables)
 
 
+def fits(folder: Path, servers: list[Server]) -> None:
+    """Fails if what is measured now could not stand beside what the record has."""
+    before = described(folder)
+    here, theirs = machine() | tools(servers), before["machine"] | before["tools"]
+    other = [name for name, value in here.items() if theirs.get(name, value) != value]
+    if other:
+        words = ", ".join(f"{name} {theirs[name]!r} there, {here[name]!r} here" for name in other)
+        raise NoResult(f"--add: the record {folder.name} is of another machine: {words}; measure all rows")
+
+
 def measured(run: dict) -> str:
     return f"`{run['command']}` on {run['date']}, {run['minutes']:g} minutes"
 
 
 def store(folder: Path, tables: dict) -> None:
     with (folder / MACHINE).open("w") as file:
-        file.write("# On what, of what and how the figures beside this file were taken.\n")
+        file.write("# On what and how the figures beside this file were taken.\n")
         for name, table in tables.items():
             file.write(f"\n[{name}]\n")
             # A JSON string or number is one of TOML as well.

@@ -193,7 +193,7 @@ class Rounds(unittest.TestCase):
             runs, _ = command.measure_row(DEFINITIONS, DEFINITIONS.rows[0], SERVERS, options)
         return runs
 
-    def test_the_order_rotates_and_who_is_far_behind_sits_out_every_third(self):
+    def test_the_order_rotates_and_some_sit_out_every_third(self):
         runs = self.measured(4, lambda *_: {"server_ns": 1.0})
         orders = ["".join(one.server for one in runs if one.round == n) for n in (1, 2, 3, 4)]
         self.assertEqual(orders, ["abc", "bca", "ab", "abc"])
@@ -244,6 +244,17 @@ class Recording(unittest.TestCase):
                 "- Taken by `make rivals` on 2026-01-01, 2 minutes: idle.",
             ],
         )
+
+    def test_a_record_takes_no_rows_of_another_machine(self):
+        run = {"rounds": 9, "seconds": 1.5, "warmup": 0.3, "date": "2026-01-01", "minutes": 2, "command": ""}
+        with tempfile.TemporaryDirectory() as place:
+            records.describe(Path(place), [], run, {})
+            records.fits(Path(place), [])
+            tables = records.described(Path(place))
+            tables["machine"]["cpus"] += 1
+            records.store(Path(place), tables)
+            with self.assertRaisesRegex(NoResult, "cpus .* there, .* here; measure all rows"):
+                records.fits(Path(place), [])
 
     def test_a_server_has_the_versions_of_its_runs(self):
         def version(rows):
