@@ -157,7 +157,7 @@ icount-build:
 	cargo build --release --locked -p corewire-icount
 
 # Plants known bugs in a copy of the tree, one at a time, and expects that the check named for each
-# fails; six minutes. BUGS="second-host one-byte-over" chooses.
+# fails; 25 minutes. BUGS="second-host one-byte-over" chooses.
 planted:
 	tests/planted/run $(BUGS)
 
