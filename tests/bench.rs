@@ -225,6 +225,8 @@ fn memory_per_connection_is_the_slope_between_two_readings() {
         "{report}"
     );
     assert_eq!(report["rss_bytes_per_connection"], 0.0, "{report}");
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("it is not the server"), "{report}");
     small.kill().unwrap();
     small.wait().unwrap();
 }

@@ -5,12 +5,13 @@
     reason = "tests have clocks and threads, and a failed unwrap is a failed test"
 )]
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
+use corewire::Server;
 use corewire::protocol::frame::OpCode;
-use corewire::server::Site;
+use corewire::server::{Options, ServerError, Site};
 use corewire_testkit::frames::{self, Fin, frame};
 use corewire_testkit::peer::upgrade_request;
 use corewire_testkit::served::options;
@@ -19,6 +20,21 @@ use corewire_testkit::{Peer, Process, Serve, Served, eventually};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_corewire");
 const REQUEST: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[test]
+fn more_addresses_than_a_core_can_tell_apart_are_refused() {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let bound = |addresses| {
+        let options = Options {
+            listen: vec![any; addresses],
+            ..options()
+        };
+        Server::with_options(Site::default(), options).bind()
+    };
+    assert!(bound(1024).is_ok());
+    let error = bound(1025).err().unwrap();
+    assert!(matches!(error, ServerError::Addresses(1025)), "{error}");
+}
 
 #[test]
 fn echoes_still_arrive_after_a_half_close() {

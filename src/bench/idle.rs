@@ -30,6 +30,8 @@ const QUIET_TIMEOUT: Duration = Duration::from_secs(20);
 const TELL_EVERY: usize = 250;
 /// One connection in so many must answer a ping at the end. All are watched for their end.
 const PING_EVERY: usize = 16;
+/// No server knows of a connection in less.
+const LEAST_BYTES: f64 = 64.0;
 /// How long they have.
 const PONG_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -139,12 +141,19 @@ pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Repor
         let more = of(to.memory) as f64 - of(from.memory) as f64;
         more / (to.connections - from.connections) as f64
     };
+    let rss_bytes_per_connection = slope(|memory| memory.rss_bytes);
+    if rss_bytes_per_connection < LEAST_BYTES {
+        warnings.push(format!(
+            "process {} has hardly grown: it is not the server, or the server has had connections before              and memory left of them; measure one that has just been started",
+            options.server_pid
+        ));
+    }
     Ok(Report {
         url: target.to_string(),
         deflate: options.deflate,
         from,
         to,
-        rss_bytes_per_connection: slope(|memory| memory.rss_bytes),
+        rss_bytes_per_connection,
         private_bytes_per_connection: slope(|memory| memory.private_bytes),
         pinged,
         warnings,
