@@ -234,6 +234,33 @@ fn a_line_that_cannot_be_published_does_not_end_the_others() {
 }
 
 #[test]
+fn where_a_line_ends_it_all_what_was_published_is_printed() {
+    let server = Serve::new(BINARY)
+        .cores(1)
+        .arguments(&["--max-message-size", "64KiB"])
+        .start();
+    let url = url(&server);
+    let bad = "x".repeat(100_000);
+    let behind = (1..=2000).map(|number| number.to_string());
+    let lines: Vec<String> = ["before".to_owned(), bad]
+        .into_iter()
+        .chain(behind)
+        .collect();
+    let output = publish_somehow(&url, &["a", "--lines"], lines.join("\n").as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("a: line 2: 100000 bytes"), "{stderr}");
+    let printed = output.stdout.iter().filter(|byte| **byte == b'\n').count();
+    // Whatever was on its way, and no more: the next one has the next offset.
+    let next = publish(&url, &["a"], b"next").stdout;
+    let next: Value = serde_json::from_slice(&next).unwrap();
+    assert_eq!(next["offset"], json!(printed + 1), "{stderr}");
+    assert!((1..2000).contains(&printed), "{printed}");
+    let told = format!("{} of the lines behind it", printed - 1);
+    assert_eq!(stderr.contains(&told), printed > 1, "{stderr}");
+}
+
+#[test]
 fn a_reader_begins_in_the_past_where_it_is_told_to() {
     let server = Serve::new(BINARY).cores(CORES).start();
     let url = url(&server);
@@ -398,17 +425,23 @@ fn corewire(arguments: &[&str]) -> Command {
 }
 
 fn publish(url: &str, arguments: &[&str], input: &[u8]) -> Output {
+    let output = publish_somehow(url, arguments, input);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    output
+}
+
+/// The same, which may fail.
+fn publish_somehow(url: &str, arguments: &[&str], input: &[u8]) -> Output {
     let mut child = corewire(&["pub", "--url", url])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     // One that does not read it has closed it.
     let _ = child.stdin.take().unwrap().write_all(input);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-    output
+    child.wait_with_output().unwrap()
 }
 
 /// A subscriber that runs.

@@ -38,7 +38,7 @@ struct Pub {
     /// --file, it is read from stdin.
     #[arg(conflicts_with_all = ["file", "lines"])]
     data: Option<String>,
-    /// Publish a file.
+    /// Publish a file, as it is; of stdin the end of the last line is left out.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Publish each line for itself.
@@ -73,7 +73,7 @@ struct Pub {
 /// What to do when a line is not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnError {
-    /// End.
+    /// Send no more. What is on its way behind the line is published all the same, and printed.
     Stop,
     /// Print a line of JSON that says so, and go on with the next one.
     Continue,
@@ -120,8 +120,9 @@ impl Pub {
             published = async {
                 match whole {
                     Some(data) => {
-                        let receipt = self.send(&client, data).await?;
-                        self.report(receipt, out).await
+                        let position = async { self.send(&client, data).await?.await };
+                        let position = position.await.map_err(|error| self.failure(None, &error))?;
+                        self.line(&position, out).map_err(Failure::Output)
                     }
                     None => self.publish_lines(&client, out).await,
                 }
@@ -134,46 +135,69 @@ impl Pub {
         published
     }
 
-    /// Publishes line by line, many on their way at a time.
+    /// Publishes line by line, many on their way at a time. Of each one that is sent it is told what became
+    /// of it, also where one before it was not published.
     async fn publish_lines(&self, client: &Client, out: &mut dyn Write) -> Result<(), Failure> {
         let mut lines = self.read_lines()?;
         let (sender, mut receipts) = mpsc::channel(IN_FLIGHT_MAX);
         let send = async {
-            while let Some(line) = lines.recv().await {
-                let line = line.map_err(Failure::Input)?;
-                let receipt = self.send(client, read_bytes(line)).await?;
-                if sender.send(receipt).await.is_err() {
+            let mut number = 0;
+            loop {
+                let line = tokio::select! {
+                    line = lines.recv() => line,
+                    () = sender.closed() => None,
+                };
+                // Room for the receipt comes first: what is sent is reported.
+                let (Some(line), Ok(place)) = (line, sender.reserve().await) else {
                     break;
-                }
+                };
+                number += 1;
+                let line = line.map_err(Failure::Input)?;
+                let receipt = self.send(client, read_bytes(line)).await;
+                place.send(receipt.map_err(|error| self.failure(Some(number), &error))?);
             }
             drop(sender);
             Ok::<(), Failure>(())
         };
         let report = async {
-            let (mut lines, mut failures) = (0_u64, 0_u64);
+            let mut first = None;
+            let (mut number, mut published, mut failures) = (0_u64, 0_u64, 0_u64);
             while let Some(receipt) = receipts.recv().await {
-                lines += 1;
+                number += 1;
                 match receipt.await {
-                    Ok(position) => self.line(&position, out).map_err(Failure::Output)?,
+                    Ok(position) => {
+                        published += u64::from(first.is_some());
+                        self.line(&position, out).map_err(Failure::Output)?;
+                    }
                     Err(error) if self.on_error == OnError::Continue => {
                         failures += 1;
-                        self.error(lines, &error, out).map_err(Failure::Output)?;
+                        self.error(number, &error, out).map_err(Failure::Output)?;
                     }
-                    Err(error) => return Err(self.failure(&error)),
+                    Err(error) => {
+                        receipts.close();
+                        first.get_or_insert((number, error));
+                    }
                 }
             }
-            match failures {
-                0 => Ok(()),
-                failures => Err(Failure::Client(format!(
-                    "{}: {failures} of {lines} lines were not published, or perhaps not",
+            match first {
+                Some((line, error)) if published > 0 => Err(Failure::Client(format!(
+                    "{}: line {line}: {error}\n{published} of the lines behind it were on their way: they are \
+                     published, and printed above",
                     self.topic
                 ))),
+                Some((line, error)) => Err(self.failure(Some(line), &error)),
+                None if failures > 0 => Err(Failure::Client(format!(
+                    "{}: {failures} of {number} lines were not published, or perhaps not",
+                    self.topic
+                ))),
+                None => Ok(()),
             }
         };
-        tokio::try_join!(send, report).map(drop)
+        let (sent, reported) = tokio::join!(send, report);
+        sent.and(reported)
     }
 
-    async fn send(&self, client: &Client, data: Data) -> Result<Receipt, Failure> {
+    async fn send(&self, client: &Client, data: Data) -> Result<Receipt, PublishError> {
         let publishing = client.publish(&self.topic, data);
         let publishing = match &self.key {
             Some(key) => publishing.key(key),
@@ -196,15 +220,7 @@ impl Pub {
         } else {
             publishing
         };
-        publishing
-            .queued()
-            .await
-            .map_err(|error| self.failure(&error))
-    }
-
-    async fn report(&self, receipt: Receipt, out: &mut dyn Write) -> Result<(), Failure> {
-        let position = receipt.await.map_err(|error| self.failure(&error))?;
-        self.line(&position, out).map_err(Failure::Output)
+        publishing.queued().await
     }
 
     fn line(&self, position: &Position, out: &mut dyn Write) -> io::Result<()> {
@@ -240,13 +256,15 @@ impl Pub {
         write_line(&line, out)
     }
 
-    fn failure(&self, error: &PublishError) -> Failure {
+    /// Why `line` was not published, if it is one of several.
+    fn failure(&self, line: Option<u64>, error: &PublishError) -> Failure {
+        let at = line.map_or(String::new(), |line| format!("line {line}: "));
         if let PublishError::Topic(error) = error {
             Failure::Input(format!("{}: {error}", self.topic))
         } else if let PublishError::Beside(what) = error {
-            Failure::Input(what.to_string())
+            Failure::Input(format!("{at}{what}"))
         } else {
-            Failure::Client(format!("{}: {error}", self.topic))
+            Failure::Client(format!("{}: {at}{error}", self.topic))
         }
     }
 
