@@ -36,7 +36,7 @@ Examples:
       16 messages on their way on each connection
   corewire bench echo ws://127.0.0.1:9001/echo --rate 50000 --plot echo.svg
       what users find at 50,000 messages a second, stalls of the server included
-  corewire bench echo ws://127.0.0.1:9001/echo --size 1024 --deflate takeover
+  corewire bench echo ws://127.0.0.1:9001/echo --size 1024 --deflate
       JSON, compressed";
 
 const FANOUT_EXAMPLES: &str = "\
@@ -49,21 +49,23 @@ Templates:
 Examples:
   corewire bench fanout ws://127.0.0.1:8080/ --subscribers 1000 --rate 100
       a server that sends to all what one sends
-  corewire bench fanout ws://127.0.0.1:9001/ws --subprotocol corewire.v1.json \\
-      --on-subscribe '{\"id\":1,\"hello\":{\"v\":1,\"subs\":[{\"s\":1,\"topic\":\"{topic}\"}]}}' --ready welcome \\
-      --on-publisher '{\"id\":1,\"hello\":{\"v\":1}}' --publish '{\"pub\":{\"topic\":\"{topic}\",\"data\":\"{data}\"}}' \\
-      --subscribers 1000 --rate 100
+  corewire bench fanout ws://127.0.0.1:9001/ws --subscribers 1000 --rate 100 \\
+ --subprotocol corewire.v1.json --ready welcome \\
+ --on-subscribe '{\"id\":1,\"hello\":{\"v\":1,\"subs\":[{\"s\":1,\"topic\":\"{topic}\"}]}}' \\
+ --on-publisher '{\"id\":1,\"hello\":{\"v\":1}}' \\
+ --publish '{\"pub\":{\"topic\":\"{topic}\",\"data\":\"{data}\"}}'
       corewire
   corewire bench fanout ws://127.0.0.1:4223/ --topics 10 --in-flight 4 \\
-      --on-subscribe 'CONNECT {\"verbose\":false}\\r\\nSUB {topic} 1\\r\\nPING\\r\\n' --ready PONG \\
-      --on-publisher 'CONNECT {\"verbose\":false}\\r\\n' --answer 'PING\\r\\n=PONG\\r\\n' \\
-      --publish 'PUB {topic} {size}\\r\\n{data}\\r\\n'
+ --on-subscribe 'CONNECT {\"verbose\":false}\\r\\nSUB {topic} 1\\r\\nPING\\r\\n' \\
+ --ready PONG --answer 'PING\\r\\n=PONG\\r\\n' \\
+ --on-publisher 'CONNECT {\"verbose\":false}\\r\\n' \\
+ --publish 'PUB {topic} {size}\\r\\n{data}\\r\\n'
       NATS
   corewire bench fanout ws://127.0.0.1:9883/mqtt --subprotocol mqtt \\
-      --on-subscribe \"hex:10 varint(u16('MQTT') 04 02 0000 u16('sub{n}'))\" \\
-      --on-subscribe \"hex:82 varint(0001 u16('{topic}') 00)\" --ready 'hex:90 03' \\
-      --on-publisher \"hex:10 varint(u16('MQTT') 04 02 0000 u16('pub{n}'))\" \\
-      --publish \"hex:30 varint(u16('{topic}') {data})\"
+ --on-subscribe \"hex:10 varint(u16('MQTT') 04 02 0000 u16('sub{n}'))\" \\
+ --on-subscribe \"hex:82 varint(0001 u16('{topic}') 00)\" --ready 'hex:90 03' \\
+ --on-publisher \"hex:10 varint(u16('MQTT') 04 02 0000 u16('pub{n}'))\" \\
+ --publish \"hex:30 varint(u16('{topic}') {data})\"
       MQTT 3.1.1 with QoS 0";
 
 const CONNECT_EXAMPLES: &str = "\
