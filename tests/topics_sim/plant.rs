@@ -124,19 +124,11 @@ impl Tamper {
             Bug::Duplicate | Bug::Swap => {
                 matches!(word, ServerWord::Push(Push::Message(_)))
             }
-            // A `pos` for what a client does not want back of its own may cover what it does want,
-            // and nobody could tell.
-            Bug::Loss => {
-                let own = format!("{name}-");
-                matches!(&word, ServerWord::Push(Push::Message(message))
-                    if !identity(&message.data).starts_with(&own))
-            }
+            Bug::Loss => is_of_others(&word, name),
             Bug::HiddenGap => matches!(word, ServerWord::Push(Push::Gap(_))),
             Bug::HiddenConflation => matches!(word, ServerWord::Push(Push::Conflated(_))),
             Bug::SecondReply | Bug::NoReply => matches!(word, ServerWord::Reply(..)),
-            Bug::ReplayOffByOne | Bug::PageLost => {
-                self.is_back && matches!(word, ServerWord::Push(Push::Message(_)))
-            }
+            Bug::ReplayOffByOne | Bug::PageLost => self.is_back && is_of_others(&word, name),
             Bug::AttachRace | Bug::OverflowLost => {
                 matches!(&word, ServerWord::Push(Push::Message(message))
                 if self.gates.contains(&(message.t, message.offset - 1)))
@@ -192,6 +184,14 @@ impl Tamper {
             }
         }
     }
+}
+
+/// Whether this is a message, and not of the client's own. A `pos` for what a client does not want back
+/// of its own may cover what it does want, and nobody could tell.
+fn is_of_others(word: &ServerWord<'_>, name: &str) -> bool {
+    let own = format!("{name}-");
+    matches!(word, ServerWord::Push(Push::Message(message))
+        if !identity(&message.data).starts_with(&own))
 }
 
 /// What is wrong with the handler of a core.
