@@ -4,6 +4,11 @@
 //! connection is sent. So commands are work of the connection's turn, and where the turn is over the
 //! rest of the message waits: the connection is held, and goes on when it is filled, behind the
 //! others. At least one command is done in a turn.
+//!
+//! The rest of a message waits in the same way for other cores: everything that stands behind a `hello`
+//! until its `welcome` is said, and a `pub` until the `sub`s before it are answered, so that what a
+//! connection publishes reaches what it has subscribed to. Each of those answers has the connection
+//! filled, which goes on with the message.
 
 use corewire_protocol::native::RequestsPlace;
 
@@ -24,11 +29,12 @@ const COMMAND_WORK: usize = 256;
 /// are nowhere near each other.
 const STEP_WORK: usize = 64;
 
-/// A message whose turn is over before its end.
+/// A message that is not done to its end yet.
 #[derive(Debug)]
 pub(super) struct Batch {
     message: Box<[u8]>,
     done: Done,
+    until: Until,
 }
 
 /// How much of a message is done.
@@ -39,11 +45,27 @@ struct Done {
     place: Option<RequestsPlace>,
 }
 
+/// What the rest of a message waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// The connection's next turn.
+    Turn,
+    /// What other cores answer to commands before it.
+    Answers,
+}
+
 /// Whether a client is not read for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
     No,
     Yes,
+}
+
+impl Batch {
+    /// Whether it goes on in the connection's next turn, whatever happens meanwhile.
+    pub(super) const fn wants_turn(&self) -> bool {
+        matches!(self.until, Until::Turn)
+    }
 }
 
 impl MessagingHandler {
@@ -58,33 +80,44 @@ impl MessagingHandler {
         if kind.is_some_and(|kind| kind != message.kind()) {
             return self.bye(key, Bye::Unreadable, context);
         }
-        let Some(done) = self.commands(key, message, Done::default(), context) else {
+        let Some((done, until)) = self.commands(key, message, Done::default(), context) else {
             return;
         };
         if let Some(client) = self.clients.get_mut(key) {
             let message = message.to_vec().into_boxed_slice();
-            client.talk().batch = Some(Box::new(Batch { message, done }));
+            let batch = Batch {
+                message,
+                done,
+                until,
+            };
+            client.talk().batch = Some(Box::new(batch));
             context.ready();
         }
     }
 
-    /// Goes on with a message whose turn was over, if there is one.
+    /// Goes on with a message that is not done to its end, if there is one.
     pub(super) fn go_on(&mut self, key: ClientKey, context: &mut Context<'_, Mail>) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
+        let awaits = client.awaits_answers();
         let Some(talk) = &mut client.talk else {
             return;
         };
-        // The turn may be the one that it was put off in.
-        let Some(mut batch) = talk.batch.take_if(|_| !context.turn_is_over()) else {
+        let Some(mut batch) = talk.batch.take_if(|batch| {
+            if !awaits {
+                batch.until = Until::Turn;
+            }
+            // The turn may be the one that it was put off in.
+            batch.wants_turn() && !context.turn_is_over()
+        }) else {
             return;
         };
         let (words, unanswered) = (self.pen.words, self.requests.unanswered());
         let left = self.commands(key, &batch.message, batch.done, context);
         if let Some(client) = self.clients.get_mut(key) {
-            if let Some(done) = left {
-                batch.done = done;
+            if let Some((done, until)) = left {
+                (batch.done, batch.until) = (done, until);
                 client.talk().batch = Some(batch);
             }
             if self.pen.words != words {
@@ -122,15 +155,15 @@ impl MessagingHandler {
         Held::No
     }
 
-    /// Does the commands of a message that are not done. Returns how far it has come if its turn is
-    /// over before that.
+    /// Does the commands of a message that are not done. Returns how far it has come if that is not
+    /// its end, and what the rest waits for.
     fn commands(
         &mut self,
         key: ClientKey,
         message: &[u8],
         mut done: Done,
         context: &mut Context<'_, Mail>,
-    ) -> Option<Done> {
+    ) -> Option<(Done, Until)> {
         let dialect = self.clients.get(key)?.dialect;
         let mut requests = match done.place {
             None => dialect.requests(message),
@@ -142,7 +175,7 @@ impl MessagingHandler {
             let request = requests.next()?;
             if turn_is_over {
                 done.place = Some(place);
-                return Some(done);
+                return Some((done, Until::Turn));
             }
             if done.commands >= COMMANDS_MAX {
                 self.bye(key, Bye::TooManyCommands, context);
@@ -158,6 +191,11 @@ impl MessagingHandler {
             };
             match next {
                 Next::Command => {}
+                Next::Wait => {
+                    done.commands -= 1;
+                    done.place = Some(place);
+                    return Some((done, Until::Answers));
+                }
                 Next::Left => return None,
                 Next::Bye(bye) => {
                     self.bye(key, bye, context);

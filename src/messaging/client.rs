@@ -108,7 +108,7 @@ pub(super) struct Client {
 pub(super) enum Stage {
     /// Its `hello` is to come.
     Greeting,
-    /// Its `hello` asked for subscriptions that other cores have to grant.
+    /// Its `hello` asked for subscriptions that other cores have to grant. What it says behind it waits.
     Welcoming(Box<Welcoming>),
     /// It is one of us.
     Ready(Who),
@@ -228,6 +228,12 @@ impl Client {
     /// What is being said to it, for something more.
     pub(super) fn talk(&mut self) -> &mut Talk {
         self.talk.get_or_insert_default()
+    }
+
+    /// Whether home cores are to answer before it publishes: its `hello`, or a `sub`.
+    pub(super) fn awaits_answers(&self) -> bool {
+        matches!(self.stage, Stage::Welcoming(_))
+            || self.talk.as_ref().is_some_and(|talk| talk.subscribing > 0)
     }
 
     /// A delivery has gone that only patterns ask for, or something else asks for it now.

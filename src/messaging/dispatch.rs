@@ -21,7 +21,7 @@ use super::mail::{Letter, Mail, PublishRequest};
 use super::patterns::Asked;
 use super::place;
 use super::publication::{Draft, Rare};
-use super::refusal::{ended_before_it_began, gone, not_published, refused};
+use super::refusal::{gone, not_published, refused};
 use super::subscriptions::Subscribed;
 use super::topic::{Answer, Wanted};
 
@@ -36,6 +36,8 @@ const NOT_OF_A_PATTERN: &str = "sub.from: epoch and offset are the position of a
 /// Whether the client stays.
 pub(super) enum Next {
     Command,
+    /// It is not done yet: other cores are to answer first. See [`batch`](super::batch).
+    Wait,
     Bye(Bye),
     /// It has closed the connection.
     Left,
@@ -52,11 +54,12 @@ impl MessagingHandler {
         malformed: Malformed,
         context: &mut Context<'_, Mail>,
     ) -> Next {
+        let greeting = match self.clients.get(key).map(|client| &client.stage) {
+            Some(Stage::Welcoming(_)) => return Next::Wait,
+            Some(Stage::Greeting) => true,
+            Some(Stage::Ready(_)) | None => false,
+        };
         self.counters().commands_refused.add(1);
-        let greeting = self
-            .clients
-            .get(key)
-            .is_some_and(|client| matches!(client.stage, Stage::Greeting));
         let error = ErrorReply {
             code: malformed.code,
             text: malformed.text,
@@ -86,7 +89,8 @@ impl MessagingHandler {
                 return self.hello(key, id, &hello, context);
             }
             (Stage::Greeting, _) => return Next::Bye(Bye::NotHello),
-            (Stage::Welcoming(_) | Stage::Ready(_), command) => match command {
+            (Stage::Welcoming(_), _) => return Next::Wait,
+            (Stage::Ready(_), command) => match command {
                 Command::Hello(_) => {
                     let error = refused(ErrorCode::Already, "hello: it was said already");
                     self.answer(key, (id, "hello"), Err(error), context);
@@ -99,12 +103,16 @@ impl MessagingHandler {
                     let answer = Answer::Reply(id);
                     if let Some(result) = self.subscribe(key, &subscribe, answer) {
                         self.answer(key, (id, "sub"), result, context);
+                    } else if let Some(client) = self.clients.get_mut(key) {
+                        client.talk().subscribing += 1;
                     }
                 }
                 Command::Unsubscribe(unsubscribe) => {
                     let result = self.unsubscribe(key, unsubscribe.s, context.effects());
                     self.answer(key, (id, "unsub"), result, context);
                 }
+                // Home cores may have granted a pattern that is not in force here yet.
+                Command::Publish(_) if client.awaits_answers() => return Next::Wait,
                 Command::Publish(publish) => {
                     if let Some(result) = self.publish_command(key, id, publish, context) {
                         self.answer(key, (id, "pub"), result, context);
@@ -305,14 +313,6 @@ impl MessagingHandler {
             let text = format!("unsub.s: there is no subscription {s}");
             return Err(refused(ErrorCode::BadRequest, text));
         };
-        // The `welcome` that is still to come must not grant what has ended.
-        if let Stage::Welcoming(welcoming) = &mut client.stage {
-            for outcome in &mut welcoming.outcomes {
-                if matches!(outcome, Some(Ok(subbed)) if subbed.s == s) {
-                    *outcome = Some(Err(ended_before_it_began()));
-                }
-            }
-        }
         self.state_ends(key, s);
         let waited = self.hub.stop_waiting(key, subscription);
         self.tell_clients(waited.into_iter().collect(), effects);
@@ -329,7 +329,6 @@ impl MessagingHandler {
         if let Some(conn) = self.clients.get(key).and_then(|client| client.conn) {
             effects.ready(conn);
         }
-        self.welcome(key, effects);
         Ok(done())
     }
 

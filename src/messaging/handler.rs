@@ -333,6 +333,9 @@ impl MessagingHandler {
             let Some(client) = self.clients.get_mut(key) else {
                 continue;
             };
+            if let Answer::Reply(_) = answer {
+                client.talk().subscribing -= 1;
+            }
             match (answer, result) {
                 (Answer::Reply(Some(id)), Ok(subbed)) => {
                     client.talk().replies.push_back((id, Reply::Subbed(subbed)));
@@ -663,7 +666,7 @@ impl Handler for MessagingHandler {
         self.settle(context.effects());
         let client = self.clients.get(*key);
         match client.and_then(|client| client.talk.as_ref()) {
-            Some(talk) if talk.batch.is_some() => Fill::More,
+            Some(talk) if talk.batch.as_ref().is_some_and(|batch| batch.wants_turn()) => Fill::More,
             Some(_) | None => fill,
         }
     }

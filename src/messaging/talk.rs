@@ -24,6 +24,8 @@ pub(super) struct Talk {
     /// Replies that came from other cores.
     pub(super) replies: VecDeque<(u64, Reply<'static>)>,
     pub(super) unanswered: Unanswered,
+    /// `sub`s that home cores have not answered: what it publishes waits for them.
+    pub(super) subscribing: usize,
     /// What it has said and what is still to be done. It is not read meanwhile.
     pub(super) batch: Option<Box<Batch>>,
     /// What it has asked of history.
@@ -125,6 +127,7 @@ impl Talk {
     pub(super) fn is_over(&self) -> bool {
         self.replies.is_empty()
             && self.unanswered.is_over()
+            && self.subscribing == 0
             && self.batch.is_none()
             && self.pages.len() == 0
             && self.forgotten.is_empty()

@@ -252,3 +252,60 @@ fn every_command_has_one_reply_however_fast_the_next_one_comes() {
     replies.sort_unstable();
     assert_eq!(replies, (1..=id).collect::<Vec<_>>());
 }
+
+/// What stands behind a `hello`, and a `pub` behind a `sub`, waits for its answer: a client's own message
+/// comes to its own subscription wherever the topic is at home, said in several messages or in one.
+#[test]
+fn what_is_published_behind_a_subscription_comes_to_it() {
+    const TRIES: usize = 12;
+    let server = cores(4, unlimited());
+    let mut topics = 0;
+    for dialect in Dialect::ALL.into_iter().cycle().take(TRIES) {
+        for (to, from) in [">", "a"]
+            .into_iter()
+            .flat_map(|to| [(to, ""), (to, r#","from":{"last":9}"#)])
+        {
+            let mut greet = |commands: &dyn Fn(&str, &str) -> Vec<String>| {
+                topics += 1;
+                let sub = format!(r#"{{"s":1,"topic":"own{topics}.{to}"{from}}}"#);
+                let publish = format!(r#"{{"id":3,"pub":{{"topic":"own{topics}.a","data":1}}}}"#);
+                let commands = commands(&sub, &publish);
+                let mut client = NativeClient::open(server.address(), dialect);
+                client.say_all(&commands);
+                hears_itself(&mut client, &commands.join(" "));
+            };
+            greet(&|sub, publish| {
+                let hello = format!(r#"{{"id":1,"hello":{{"v":1,"subs":[{sub}]}}}}"#);
+                vec![hello, publish.to_owned()]
+            });
+            let hello = r#"{"id":1,"hello":{"v":1}}"#;
+            greet(&|sub, publish| {
+                let sub = format!(r#"{{"id":2,"sub":{sub}}}"#);
+                vec![hello.to_owned(), sub, publish.to_owned()]
+            });
+            greet(&|sub, publish| {
+                let hello = format!(r#"{{"id":1,"hello":{{"v":1,"subs":[{sub}]}}}}"#);
+                vec![format!("[{hello},{publish}]")]
+            });
+            greet(&|sub, publish| vec![format!(r#"[{hello},{{"id":2,"sub":{sub}}},{publish}]"#)]);
+        }
+    }
+    assert_eq!(server.count("panics"), 0);
+}
+
+/// The client is answered in the order of its commands, and hears what it has published.
+#[track_caller]
+fn hears_itself(client: &mut NativeClient, said: &str) {
+    let mut replies = Vec::new();
+    let mut heard = 0;
+    while heard == 0 || replies.last() != Some(&3) {
+        let word = client
+            .word()
+            .unwrap_or_else(|ended| panic!("{said}: {replies:?}, {heard} heard, then {ended:?}"));
+        assert!(word.get("err").is_none(), "{said}: {word}");
+        replies.extend(word.get("id").and_then(Value::as_u64));
+        heard += usize::from(word.get("msg").is_some());
+    }
+    assert!(replies.is_sorted(), "{said}: {replies:?}");
+    assert_eq!(replies[0], 1, "{said}: {replies:?}");
+}
