@@ -55,6 +55,8 @@ pub(crate) struct Socket<C> {
     /// Bytes that the client's side still has room for.
     window: usize,
     output: Output,
+    /// Since when the server's output waits without any being taken.
+    waits_since: Option<Tick>,
     /// The shard was told of all there is to read, and has not said that it found nothing.
     told: bool,
     /// A client that is easy to serve was announced, and not read since.
@@ -90,6 +92,7 @@ impl<C: Talker> Socket<C> {
             input: Input::Open,
             window: 3000,
             output: Output::Flowing,
+            waits_since: None,
             // A new socket is tried without being told.
             told: true,
             kept_waiting: false,
@@ -239,15 +242,13 @@ impl<C: Talker> Socket<C> {
         self.client.hears(&all[..bytes]);
         self.window -= bytes;
         if bytes == all.len() {
+            self.waits_since = None;
             return WriteResult::All(bytes);
         }
-        let was = self.output;
-        self.output = match was {
-            Output::Blocked { .. } if bytes == 0 => was,
-            Output::Blocked { .. } | Output::Flowing | Output::Ended => {
-                Output::Blocked { since: now }
-            }
-        };
+        // Room that was told and of which nothing could be used, as it happens, changes nothing.
+        let since = self.waits_since.filter(|_| bytes == 0).unwrap_or(now);
+        self.waits_since = Some(since);
+        self.output = Output::Blocked { since };
         self.kept_waiting = false;
         if bytes == 0 {
             WriteResult::WouldBlock
