@@ -5,7 +5,7 @@
     reason = "a reader's thread, so that a test does not wait for ever"
 )]
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use corewire_testkit::{PATIENCE, Process, Serve};
+use corewire_testkit::{PATIENCE, Process, Serve, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -258,6 +258,22 @@ fn where_a_line_ends_it_all_what_was_published_is_printed() {
     assert!((1..2000).contains(&printed), "{printed}");
     let told = format!("{} of the lines behind it", printed - 1);
     assert_eq!(stderr.contains(&told), printed > 1, "{stderr}");
+}
+
+#[test]
+fn where_positions_cannot_be_printed_it_ends() {
+    let server = Serve::new(BINARY).cores(1).start();
+    // More than are on their way at a time.
+    let lines = "1\n".repeat(5000);
+    let mut child = corewire(&["pub", "a", "--lines", "--url", &url(&server)])
+        .stdin(Stdio::piped())
+        .stdout(File::create("/dev/full").unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+    eventually("it ends", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 #[test]

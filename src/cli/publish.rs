@@ -140,7 +140,8 @@ impl Pub {
     async fn publish_lines(&self, client: &Client, out: &mut dyn Write) -> Result<(), Failure> {
         let mut lines = self.read_lines()?;
         let (sender, mut receipts) = mpsc::channel(IN_FLIGHT_MAX);
-        let send = async {
+        // Each owns its end of the channel: when one ends, the other learns it.
+        let send = async move {
             let mut number = 0;
             loop {
                 let line = tokio::select! {
@@ -156,10 +157,9 @@ impl Pub {
                 let receipt = self.send(client, read_bytes(line)).await;
                 place.send(receipt.map_err(|error| self.failure(Some(number), &error))?);
             }
-            drop(sender);
             Ok::<(), Failure>(())
         };
-        let report = async {
+        let report = async move {
             let mut first = None;
             let (mut number, mut published, mut failures) = (0_u64, 0_u64, 0_u64);
             while let Some(receipt) = receipts.recv().await {
