@@ -227,6 +227,7 @@ fn memory_per_connection_is_the_slope_between_two_readings() {
     assert_eq!(report["rss_bytes_per_connection"], 0.0, "{report}");
     let warning = report["warnings"][0].as_str().unwrap();
     assert!(warning.contains("it is not the server"), "{report}");
+    assert!(!warning.contains("  "), "{report}");
     small.kill().unwrap();
     small.wait().unwrap();
 }

@@ -23,6 +23,7 @@ const REQUEST: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn more_addresses_than_a_core_can_tell_apart_are_refused() {
+    let _ = raise_descriptor_limit();
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let bound = |addresses| {
         let options = Options {

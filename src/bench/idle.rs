@@ -144,7 +144,8 @@ pub fn run(target: &Target, options: &Options, watch: Watch<'_>) -> Result<Repor
     let rss_bytes_per_connection = slope(|memory| memory.rss_bytes);
     if rss_bytes_per_connection < LEAST_BYTES {
         warnings.push(format!(
-            "process {} has hardly grown: it is not the server, or the server has had connections before              and memory left of them; measure one that has just been started",
+            "process {} has hardly grown: it is not the server, or the server has had connections before \
+             and memory left of them; measure one that has just been started",
             options.server_pid
         ));
     }

@@ -650,8 +650,7 @@ impl Handler for MessagingHandler {
         if let Some(bye) = talk.and_then(|talk| talk.bye.take()) {
             self.counters().over_pattern_topics.add(1);
             self.bye(*key, bye, context);
-            // A message whose turn was over is not gone on with: what comes behind our Close frame is not
-            // done, and it stands there.
+            // A message whose turn was over is not gone on with: the rest stands behind our Close frame.
             return Fill::Done;
         }
         self.go_on(*key, context);

@@ -46,8 +46,8 @@ impl Order {
     }
 
     /// One number under the mask for another, and for no two the same: products with odd factors, sums, and
-    /// the exclusive or with one's own upper half can all be undone. The latter because products and sums
-    /// carry upwards only.
+    /// the exclusive or with one's own upper half can all be undone. The last brings the upper half down again:
+    /// products and sums carry upwards only.
     fn mix(&self, number: u32) -> u32 {
         let half = self.mask.count_ones().div_ceil(2);
         (0..3).fold(number, |mixed, _| {
